@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The contract between the programs in the kernel and everything in user space: what the pinned maps are
+ * called, what they hold, why packets are dropped.
+ *
+ * Rules of this header:
+ *  - padding is explicit and zero; every size and offset that matters is asserted;
+ *  - integers are in host byte order unless a field says "network order";
+ *  - enums are append-only: a number or a name that has been released never changes its meaning;
+ *  - any change of a layout raises EGRESS_CONTRACT_VERSION, and with it the directory of the pins.
+ */
+#ifndef EGRESSD_CONTRACT_H
+#define EGRESSD_CONTRACT_H
+
+#include <linux/types.h>
+
+#define EGRESS_CONTRACT_VERSION 1
+
+/* Default parent of the pins; the maps are below <parent>/v<EGRESS_CONTRACT_VERSION>/. */
+#define EGRESS_PIN_PARENT "/sys/fs/bpf/egressd"
+
+/*
+ * Pin names, relative to the versioned directory. Links are below "links/": "<ifindex>-from_pod", "<ifindex>-to_pod".
+ */
+#define EGRESS_PIN_TABLES "tables"
+#define EGRESS_PIN_ENDPOINTS "endpoints"
+#define EGRESS_PIN_ENDPOINTS_OVERFLOW "endpoints_overflow"
+#define EGRESS_PIN_ALLOWED "allowed"
+#define EGRESS_PIN_DROPPED "dropped"
+#define EGRESS_PIN_FLOWS "flows"
+#define EGRESS_PIN_FLOW_SHARES "flow_shares"
+#define EGRESS_PIN_FLOW_RINGS_OWN "flow_rings_own"
+#define EGRESS_PIN_FLOW_RINGS_POOL "flow_rings_pool"
+#define EGRESS_PIN_FRAGMENTS "fragments"
+#define EGRESS_PIN_DROP_LOG "drop_log"
+#define EGRESS_PIN_DROP_LOG_STATE "drop_log_state"
+#define EGRESS_PIN_LINKS "links"
+
+/* tc filters of the clsact fallback: a fixed place, so that a filter is found again and replaced atomically. */
+#define EGRESS_TC_PRIORITY 0x6567 /* "eg" */
+#define EGRESS_TC_HANDLE 0x1
+
+/*
+ * Why a packet of an isolated pod was dropped. The names are the values of the metric label "reason", of the
+ * JSON that egressctl prints and of the tests: append only.
+ */
+#define EGRESS_DROP_REASONS(X)                                                                                 \
+	X(NONE, "none", "not dropped")                                                                         \
+	X(POLICY, "policy", "no rule of any policy that isolates the pod allows the destination")              \
+	X(PENDING, "pending", "the pod's policy is not yet known")                                             \
+	X(UNKNOWN_ENDPOINT, "unknown_endpoint", "the interface has no endpoint entry")                         \
+	X(TABLES, "tables", "a table could not be read")                                                       \
+	X(SPOOFED_SOURCE, "spoofed_source", "the source address is not one of the pod's own")                  \
+	X(ETHERTYPE, "ethertype", "neither IPv4, IPv6 nor ARP")                                                \
+	X(VLAN, "vlan", "an 802.1Q or 802.1ad tag")                                                            \
+	X(ARP, "arp", "ARP that is malformed or claims an address that is not the pod's")                      \
+	X(NEIGHBOUR_DISCOVERY, "neighbour_discovery",                                                          \
+	  "ICMPv6 neighbour discovery that a pod may not send, or that claims an address that is not the pod's") \
+	X(TRUNCATED, "truncated", "the packet ends inside a header")                                           \
+	X(IP_VERSION, "ip_version", "the IP version does not fit the ethertype")                               \
+	X(IP_HEADER_LENGTH, "ip_header_length", "IPv4 header shorter than 20 bytes or longer than the packet") \
+	X(IP_TOTAL_LENGTH, "ip_total_length", "the IP length is shorter than its headers or beyond the packet") \
+	X(IPV6_EXTENSIONS, "ipv6_extensions", "IPv6 extension headers that are malformed or nested too deep")  \
+	X(FRAGMENT_UNKNOWN, "fragment_unknown", "a later fragment whose first one was not seen")               \
+	X(FRAGMENT_INVALID, "fragment_invalid", "a first fragment without its ports, or an overlapping one")    \
+	X(SOURCE_ROUTE, "source_route",                                                                        \
+	  "an IPv4 source route option or an IPv6 routing header that names further destinations")
+
+enum egress_drop_reason {
+#define EGRESS_DROP_ENUM(name, label, text) EGRESS_DROP_##name,
+	EGRESS_DROP_REASONS(EGRESS_DROP_ENUM)
+#undef EGRESS_DROP_ENUM
+	EGRESS_DROP_REASON_COUNT
+};
+
+/* Room per endpoint in the map of drop counters, so that a new reason does not change the layout. */
+#define EGRESS_DROP_REASON_SLOTS 32
+_Static_assert(EGRESS_DROP_REASON_COUNT <= EGRESS_DROP_REASON_SLOTS, "raise the slots and the contract version");
+
+/* ------------------------------------------------------------------ endpoints */
+
+/* Slot 0 of every per-endpoint table belongs to no pod: it counts what no endpoint can be blamed for. */
+#define EGRESS_ENDPOINT_NONE 0
+#define EGRESS_ENDPOINT_MAX 1024 /* endpoint ids are 1 .. EGRESS_ENDPOINT_MAX - 1 */
+
+/*
+ * Map "endpoints": ARRAY of EGRESS_ENDPOINT_BUCKETS, entry at (ifindex & (EGRESS_ENDPOINT_BUCKETS - 1)); an entry
+ * is meant only when its ifindex is the packet's. Map "endpoints_overflow": HASH by ifindex (u32), for interfaces
+ * whose bucket another one holds.
+ */
+#define EGRESS_ENDPOINT_BUCKETS 4096
+
+#define EGRESS_ENDPOINT_ROUTER (1u << 0)     /* may send from addresses that are not its own */
+#define EGRESS_ENDPOINT_SPOOF_ALL (1u << 1)  /* source check even while not isolated */
+#define EGRESS_ENDPOINT_SPOOF_OFF (1u << 2)  /* no source check at all */
+
+struct egress_endpoint {
+	__u32 ifindex;  /* host-side interface; 0: the bucket is free */
+	__u32 id;       /* 1 .. EGRESS_ENDPOINT_MAX - 1; index of the set word, the counters and the flows */
+	__u32 flags;    /* EGRESS_ENDPOINT_* */
+	__u32 ipv4;     /* the pod's IPv4 address, network order; 0: none */
+	__u32 ipv6[4];  /* the pod's IPv6 address, network order; all 0: none */
+	__u8 mac[6];    /* the pod's own hardware address; all 0: unknown */
+	__u8 padding[2];
+	__u64 reserved[3];
+};
+_Static_assert(sizeof(struct egress_endpoint) == 64, "one cache line");
+
+/* ------------------------------------------------------------------ policy tables */
+
+/*
+ * Map "tables": ARRAY (mmapable) of 1 KB blocks, read as one memory of 32-bit words: word W is word W & 255 of block
+ * W >> 8. Everything that policy compiles to lives in it. The first words are the control structure; the program
+ * reads `active` once per packet and follows only that bank, so a packet sees all of one generation or all of
+ * another. See tables.h for what the words mean and walk.h for how they are read.
+ */
+#define EGRESS_BLOCK_WORDS 256u
+#define EGRESS_BLOCK_SHIFT 8
+
+struct egress_block {
+	__u32 word[EGRESS_BLOCK_WORDS];
+};
+_Static_assert(sizeof(struct egress_block) == 1024, "1 KB");
+
+/* ------------------------------------------------------------------ counters */
+
+/*
+ * Map "allowed": PERCPU_ARRAY of EGRESS_ENDPOINT_MAX egress_counter, by endpoint id.
+ * Map "dropped": PERCPU_ARRAY of EGRESS_ENDPOINT_MAX * EGRESS_DROP_REASON_SLOTS egress_counter, at
+ * id * EGRESS_DROP_REASON_SLOTS + reason.
+ * Bytes are of the whole frame (skb->len), of a GSO packet the whole super-packet; packets count its segments.
+ */
+struct egress_counter {
+	__u64 packets;
+	__u64 bytes;
+};
+_Static_assert(sizeof(struct egress_counter) == 16, "two words");
+
+/* ------------------------------------------------------------------ drop log */
+
+/*
+ * Map "drop_log": ARRAY (mmapable) of EGRESS_DROP_LOG_RECORDS records for each possible CPU, CPU c's at c *
+ * EGRESS_DROP_LOG_RECORDS .. + EGRESS_DROP_LOG_RECORDS - 1, each CPU's a ring that overwrites its oldest record.
+ * There is no consumer state: any number of readers follow it, and none is needed. Record number n of a CPU (from 1)
+ * is at (n - 1) % EGRESS_DROP_LOG_RECORDS; the writer sets `sequence` to 0, fills the record, then sets `sequence` to
+ * n: a reader takes a record when `sequence` is the same before and after its copy, and sees by a gap what it lost.
+ * Map "drop_log_state": PERCPU_ARRAY of one egress_drop_log_state.
+ */
+#define EGRESS_DROP_LOG_RECORDS 512
+/* Records a CPU may write in one jiffy; drops beyond that are counted, and in `suppressed`, but not logged. */
+#define EGRESS_DROP_LOG_PER_JIFFY 8
+
+struct egress_drop_record {
+	__u64 sequence;       /* see above */
+	__u64 time;           /* CLOCK_MONOTONIC, nanoseconds */
+	__u32 endpoint;       /* endpoint id */
+	__u32 ifindex;
+	__u32 generation;     /* of the tables that judged it */
+	__u32 cell;           /* the cell that denied it, 0 if none was read */
+	__u32 length;         /* skb->len */
+	__u16 ethertype;      /* host order */
+	__u8 reason;          /* enum egress_drop_reason */
+	__u8 family;          /* 4, 6, or 0: not IP or not parsed that far */
+	__u8 protocol;        /* IPPROTO_*, after extension headers */
+	__u8 flags;           /* EGRESS_DROP_HAS_PORTS */
+	__u16 source_port;    /* host order; ICMP: type << 8 | code */
+	__u16 destination_port; /* host order */
+	__u16 padding;
+	__u32 source[4];      /* network order; IPv4 in [0] */
+	__u32 destination[4]; /* network order; IPv4 in [0] */
+};
+#define EGRESS_DROP_HAS_PORTS (1u << 0)
+_Static_assert(sizeof(struct egress_drop_record) == 80, "explicit padding");
+
+struct egress_drop_log_state {
+	__u64 sequence;   /* number of the last record that this CPU wrote */
+	__u64 suppressed; /* drops not logged because of the limit */
+	__u64 jiffy;      /* jiffies64 of the last record */
+	__u64 written;    /* records written in that jiffy */
+};
+_Static_assert(sizeof(struct egress_drop_log_state) == 32, "four words");
+
+/* ------------------------------------------------------------------ flows */
+
+/*
+ * Map "flows": HASH of connections that someone opened *to* an isolated pod, so that the pod may answer. The key is as
+ * the pod's answer carries it: local is the pod, remote the peer. Only egress_to_pod creates entries. A UDP, SCTP or
+ * echo exchange that the pod could open itself has no entry: it is judged by policy, so that revoking it is immediate.
+ */
+#define EGRESS_FLOW_MAX 262144
+
+struct egress_flow_key {
+	__u32 endpoint;    /* endpoint id: one pod cannot poison another's */
+	__u8 protocol;     /* IPPROTO_* */
+	__u8 family;       /* 4 or 6 */
+	__u16 padding;
+	__u16 local_port;  /* network order; ICMP echo: the identifier */
+	__u16 remote_port; /* network order; ICMP echo: 0 */
+	__u32 local[4];    /* network order; IPv4 in [0] */
+	__u32 remote[4];   /* network order; IPv4 in [0] */
+};
+_Static_assert(sizeof(struct egress_flow_key) == 44, "no holes");
+
+struct egress_flow {
+	__u64 seen;     /* jiffies64 of the last packet that counts as activity */
+	__u64 created;  /* jiffies64 */
+	__u32 state;    /* enum egress_flow_state */
+	__u32 flags;    /* EGRESS_FLOW_* */
+};
+_Static_assert(sizeof(struct egress_flow) == 24, "no holes");
+
+enum egress_flow_state {
+	EGRESS_FLOW_NEW,         /* opened by the peer, the pod has not answered */
+	EGRESS_FLOW_ANSWERED,    /* the pod has answered */
+	EGRESS_FLOW_ESTABLISHED, /* and the peer went on */
+	EGRESS_FLOW_CLOSING,     /* TCP: FIN from both sides or a RST; lingers, activity does not prolong it */
+};
+#define EGRESS_FLOW_FIN_LOCAL (1u << 0)
+#define EGRESS_FLOW_FIN_REMOTE (1u << 1)
+/*
+ * When the peer opened it, policy let the pod send there too: answers then pass without being seen here, so the entry
+ * idles like an established one.
+ */
+#define EGRESS_FLOW_UNSEEN (1u << 2)
+
+/*
+ * Each flow has a slot in a ring of its endpoint, so that an endpoint's share of "flows" is bounded without help from
+ * user space. A flow that arrives takes the slot of one that is gone, expired, closing or not yet established, never
+ * that of a live established one, and never that of another endpoint. A slot may name a flow that no longer exists;
+ * user space may delete flows at any time and need not tidy the rings.  Map "flow_shares": ARRAY of
+ * EGRESS_ENDPOINT_MAX egress_flow_share, by endpoint id. Maps "flow_rings_own" (an endpoint's first
+ * EGRESS_FLOW_RINGS_OWN rings, guaranteed to every endpoint) and "flow_rings_pool" (the rest, shared): HASH from
+ * egress_flow_ring_key to a ring of EGRESS_FLOW_RING_SLOTS egress_flow_key, private to the programs. When an endpoint
+ * id gets a new owner: delete its flows and rings, zero its share.
+ */
+#define EGRESS_FLOW_RING_SLOTS 80    /* a ring with its hash element fills 4 KB at most */
+#define EGRESS_FLOW_RINGS_OWN 2
+#define EGRESS_FLOW_RINGS_OPENING 4  /* so far flows that are not yet established make a share grow */
+#define EGRESS_FLOW_RINGS_MAX 64     /* an endpoint's largest share: 5,120 flows */
+#define EGRESS_FLOW_RINGS_POOL 1024  /* rings beyond everybody's own */
+_Static_assert((EGRESS_ENDPOINT_MAX * EGRESS_FLOW_RINGS_OWN + EGRESS_FLOW_RINGS_POOL) * EGRESS_FLOW_RING_SLOTS <=
+	       EGRESS_FLOW_MAX, "every slot has room for its flow");
+
+struct egress_flow_share {
+	__u32 rings;   /* rings in use: 0 .. this - 1; 0: no flow was ever opened to the endpoint */
+	__u32 refused; /* flows not recorded for want of a slot or memory */
+};
+_Static_assert(sizeof(struct egress_flow_share) == 8, "no holes");
+
+struct egress_flow_ring_key {
+	__u32 endpoint; /* endpoint id */
+	__u32 ring;     /* 0 .. EGRESS_FLOW_RINGS_MAX - 1 */
+};
+_Static_assert(sizeof(struct egress_flow_ring_key) == 8, "no holes");
+
+/* ------------------------------------------------------------------ fragments */
+
+/*
+ * Map "fragments": ARRAY of EGRESS_ENDPOINT_MAX * EGRESS_FRAGMENT_SLOTS records of datagrams whose first fragment was
+ * judged, private to the programs. Each endpoint has slots of its own, so that one cannot push out another's.
+ */
+#define EGRESS_FRAGMENT_SLOTS 16
+#define EGRESS_FRAGMENT_SECONDS 30 /* how long the verdict of a first fragment holds (reassembly time-out of Linux) */
+
+#endif

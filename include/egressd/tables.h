@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What the words of the map "tables" mean. The compiler (user/policy) writes them, the programs (bpf/) and
+ * egressctl read them, both through walk.h.
+ *
+ * An address is the number of a word. Word address 0 is the control structure, so 0 never points to a table and
+ * stands for "none".
+ *
+ *   control.active -> bank
+ *   set word   = bank.sets + endpoint id             one of EGRESS_SET_*, or the address of a class vector
+ *   class      = trie walk from bank.ipv4_root / bank.ipv6_root with the destination address
+ *   row        = word at class vector + class        the address of a row
+ *   port class = half-word `port` of bank.ports[protocol index], or 0 for protocols without ports
+ *   cell       = word at row + port class            verdict and deciding rule
+ *
+ * Writing: a table is written before the word that points to it (child before parent); a bank is complete before
+ * `active` names it; memory is reused only after a grace period (synchronize_rcu) since it became unreachable.
+ */
+#ifndef EGRESSD_TABLES_H
+#define EGRESSD_TABLES_H
+
+#include <linux/types.h>
+
+#define EGRESS_BANKS 2
+
+/* Protocols that have ports, in the order of bank.ports. */
+enum egress_port_protocol {
+	EGRESS_PORT_TCP,
+	EGRESS_PORT_UDP,
+	EGRESS_PORT_SCTP,
+	EGRESS_PORT_PROTOCOLS
+};
+
+struct egress_bank {
+	__u32 generation;                   /* counts up with every compile; 0: the bank is empty */
+	__u32 sets;                         /* address of EGRESS_ENDPOINT_MAX set words */
+	__u32 ipv4_root;                    /* address of 65,536 trie entries, by the first 16 bits of the address */
+	__u32 ipv6_root;                    /* a trie entry (not an address), judged from byte 0 */
+	__u32 ports[EGRESS_PORT_PROTOCOLS]; /* addresses of 65,536 half-words (32,768 words): the port class */
+	__u32 class_count;                  /* length of every class vector */
+	__u32 port_class_count;             /* length of every row; port class 0 is "no ports" */
+	__u32 reserved[7];
+};
+_Static_assert(sizeof(struct egress_bank) == 64, "one cache line");
+
+struct egress_control {
+	__u32 magic;    /* EGRESS_TABLES_MAGIC */
+	__u32 active;   /* the bank in force: 0 or 1 */
+	__u32 hz;       /* jiffies a second, measured by the agent */
+	__u32 flags;
+	/* Idle time-outs of flows, in jiffies. */
+	__u32 timeout_new;         /* state NEW or ANSWERED, TCP */
+	__u32 timeout_established; /* TCP */
+	__u32 timeout_closing;     /* TCP */
+	__u32 timeout_udp_new;     /* UDP, SCTP and ICMP echo until the peer went on */
+	__u32 timeout_udp;         /* UDP and SCTP after */
+	__u32 reserved[7];
+	struct egress_bank bank[EGRESS_BANKS];
+};
+#define EGRESS_TABLES_MAGIC 0x65677264u /* "egrd" */
+#define EGRESS_CONTROL_WORDS 64         /* the rest of them zero; the first table begins no earlier than block 1 */
+_Static_assert(sizeof(struct egress_control) <= EGRESS_CONTROL_WORDS * 4, "the control structure is in block 0");
+
+/* Set words below EGRESS_SET_FIRST are not addresses. */
+#define EGRESS_SET_OPEN 0    /* no policy isolates the pod's egress: everything passes */
+#define EGRESS_SET_PENDING 1 /* policy not yet known: nothing passes (answers do) */
+#define EGRESS_SET_FIRST 256
+
+/*
+ * Trie entries: the kind in the top three bits, below it a class or where the child is. Children are aligned to 16 words
+ * (64 bytes) and named in that unit.
+ */
+#define EGRESS_TRIE_KIND_SHIFT 29
+#define EGRESS_TRIE_VALUE_MASK ((1u << EGRESS_TRIE_KIND_SHIFT) - 1)
+#define EGRESS_TRIE_UNIT_SHIFT 4
+
+enum egress_trie_kind {
+	EGRESS_TRIE_LEAF,    /* value: the address class */
+	EGRESS_TRIE_FULL,    /* child: 256 entries by the next byte of the address */
+	EGRESS_TRIE_SKIP,    /* child: struct egress_trie_skip */
+	EGRESS_TRIE_PACKED8, /* child: struct egress_trie_packed with 8 entries, 64 bytes */
+	EGRESS_TRIE_PACKED24,/* child: struct egress_trie_packed with 24 entries, 128 bytes */
+};
+
+#define EGRESS_TRIE_ENTRY(kind, value) (((__u32)(kind) << EGRESS_TRIE_KIND_SHIFT) | (__u32)(value))
+#define EGRESS_TRIE_KIND(entry) ((entry) >> EGRESS_TRIE_KIND_SHIFT)
+#define EGRESS_TRIE_VALUE(entry) ((entry) & EGRESS_TRIE_VALUE_MASK)
+#define EGRESS_TRIE_CHILD(entry) (EGRESS_TRIE_VALUE(entry) << EGRESS_TRIE_UNIT_SHIFT)
+#define EGRESS_TRIE_POINTER(kind, address) EGRESS_TRIE_ENTRY(kind, (address) >> EGRESS_TRIE_UNIT_SHIFT)
+
+/*
+ * Path compression, IPv6 only: all prefixes below this place agree in some bytes. When (address & mask) == value the
+ * walk goes on with `match` at byte `depth` of the address; otherwise the answer is `other`, always a leaf.
+ */
+struct egress_trie_skip {
+	__u32 mask[4];  /* network order, like the address */
+	__u32 value[4]; /* network order */
+	__u32 match;    /* trie entry */
+	__u32 other;    /* trie entry, a leaf */
+	__u32 depth;    /* byte of the address that `match` is judged by, if it is a block */
+	__u32 reserved[5];
+};
+_Static_assert(sizeof(struct egress_trie_skip) == 64, "one unit");
+
+/*
+ * A block of 256 entries in which the entry changes at few places: bit b of the bitmap (word b >> 5, bit b & 31) says that
+ * the entry for byte b differs from the one for b - 1 (bit 0 is always set); the entry for byte b is
+ * entry[number of bits set in 0 .. b, less one].
+ */
+struct egress_trie_packed {
+	__u32 bitmap[8];
+	__u32 entry[];
+};
+
+/*
+ * Cells. Bit 31: the packet passes. Bits 30 .. 24: kinds of verdict to come, zero. Bits 23 .. 0: the deciding rule, an
+ * index into the generation's list of rules (in the agent's state); EGRESS_RULE_* below EGRESS_RULE_FIRST are not rules.
+ */
+#define EGRESS_CELL_ALLOW (1u << 31)
+#define EGRESS_CELL_RULE_MASK 0x00ffffffu
+
+#define EGRESS_RULE_DEFAULT 0 /* denied: the pod is isolated and no rule matches */
+#define EGRESS_RULE_NODE 1    /* allowed: an address of the pod's own node */
+#define EGRESS_RULE_SELF 2    /* allowed: the pod's own address */
+#define EGRESS_RULE_MIXED 3   /* denied: a service port some of whose serving backends are denied */
+#define EGRESS_RULE_EMPTY 4   /* denied: a service port that no backend serves */
+#define EGRESS_RULE_FIRST 16
+
+#endif
