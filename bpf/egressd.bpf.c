@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * The programs on the host side of a pod's veth. Each step of the fast path has its own header in lib/:
+ *
+ *   endpoint  which pod, which tables             a pod that no policy isolates passes here, untouched
+ *   parse     what the packet is                  whatever cannot be parsed is dropped
+ *   arp, neighbour                                what the link needs passes
+ *   source    the source address is the pod's
+ *   fragment  later ones follow their first
+ *   policy    class, row, cell                    allowed: counted, passes; no state was read or written
+ *   flow, icmp_error                              denied, unless it answers what someone opened to the pod
+ *   report    counters, the record of a drop
+ */
+#include <linux/bpf.h>
+#include <linux/pkt_cls.h>
+#include <bpf/bpf_helpers.h>
+
+#include "lib/endpoint.h"
+#include "lib/parse.h"
+#include "lib/arp.h"
+#include "lib/neighbour.h"
+#include "lib/source.h"
+#include "lib/policy.h"
+#include "lib/fragment.h"
+#include "lib/flow.h"
+#include "lib/flow_open.h"
+#include "lib/icmp_error.h"
+#include "lib/report.h"
+
+/* Finds what to judge by; the set word is in judge->set. */
+static __always_inline enum egress_drop_reason judge_find(struct __sk_buff *skb, struct judge *judge)
+{
+	judge->endpoint = endpoint_find(skb->ifindex);
+	if (unlikely(!judge->endpoint))
+		return EGRESS_DROP_UNKNOWN_ENDPOINT;
+	judge->control = control_read();
+	if (unlikely(!judge->control))
+		return EGRESS_DROP_TABLES;
+	judge->bank = control_bank(judge->control);
+	if (unlikely(!judge->bank || judge->endpoint->id >= EGRESS_ENDPOINT_MAX ||
+		     !egress_word(&tables, judge->bank->sets + judge->endpoint->id, &judge->set)))
+		return EGRESS_DROP_TABLES;
+	return EGRESS_DROP_NONE;
+}
+
+/* Policy, and where it denies, whether the pod may answer. */
+static __always_inline enum egress_drop_reason judge_packet(struct __sk_buff *skb, struct judge *judge,
+							    const struct packet *packet)
+{
+	struct destination to = {
+		.address = packet->destination,
+		.port = packet->destination_port,
+		.family = packet->family,
+		.protocol = packet->protocol,
+	};
+	enum egress_drop_reason reason = policy_judge(judge, &to);
+
+	if (likely(!reason))
+		return EGRESS_DROP_NONE;
+	if (flow_answer(skb, judge, packet))
+		return EGRESS_DROP_NONE;
+	if (icmp_is_error(packet) && icmp_error_passes(skb, judge, packet))
+		return EGRESS_DROP_NONE;
+	return reason;
+}
+
+static __always_inline enum egress_drop_reason judge_ip(struct __sk_buff *skb, struct judge *judge,
+							const struct packet *packet)
+{
+	enum egress_drop_reason reason;
+
+	if (unlikely(neighbour_message(packet)))
+		return neighbour_check(skb, judge->endpoint, packet);
+	if (unlikely(!source_own(judge->endpoint, packet)))
+		return EGRESS_DROP_SPOOFED_SOURCE;
+	if (likely(packet->fragment == FRAGMENT_WHOLE))
+		return judge_packet(skb, judge, packet);
+	if (packet->fragment == FRAGMENT_LATER)
+		return fragment_follow(judge->endpoint->id, packet, judge->control->hz);
+	reason = judge_packet(skb, judge, packet);
+	fragment_remember(judge->endpoint->id, packet, reason);
+	return reason;
+}
+
+/* A pod that no policy isolates, checked for its source all the same: what cannot be shown to be forged passes. */
+static __noinline int judge_open(struct __sk_buff *skb, const struct egress_endpoint *endpoint, struct packet *packet)
+{
+	if (parse_packet(skb, packet))
+		return EGRESS_DROP_NONE;
+	if (!packet->family)
+		return arp_check(skb, endpoint, packet);
+	if (neighbour_message(packet))
+		return neighbour_check(skb, endpoint, packet);
+	return source_own(endpoint, packet) ? EGRESS_DROP_NONE : EGRESS_DROP_SPOOFED_SOURCE;
+}
+
+SEC("tc")
+int egress_from_pod(struct __sk_buff *skb)
+{
+	struct judge judge = {};
+	struct packet packet = {};
+	enum egress_drop_reason reason = judge_find(skb, &judge);
+
+	if (unlikely(reason))
+		return drop_counted(skb, &judge, &packet, reason);
+	if (judge.set == EGRESS_SET_OPEN) {
+		if (unlikely(judge.endpoint->flags & EGRESS_ENDPOINT_SPOOF_ALL))
+			reason = judge_open(skb, judge.endpoint, &packet);
+	} else {
+		reason = parse_packet(skb, &packet);
+		if (likely(!reason))
+			reason = likely(packet.family)
+					 ? judge_ip(skb, &judge, &packet)
+					 : (enum egress_drop_reason)arp_check(skb, judge.endpoint, &packet);
+	}
+	if (unlikely(reason))
+		return drop_counted(skb, &judge, &packet, reason);
+	return pass_counted(skb, judge.endpoint->id);
+}
+
+/* Drops nothing: whether a packet may reach the pod is not egress. */
+SEC("tc")
+int egress_to_pod(struct __sk_buff *skb)
+{
+	struct judge judge = {};
+	struct packet packet = {};
+
+	if (judge_find(skb, &judge) || judge.set == EGRESS_SET_OPEN)
+		return TC_ACT_UNSPEC;
+	if (!parse_packet(skb, &packet) && packet.family && packet.fragment != FRAGMENT_LATER)
+		flow_track(skb, &judge, &packet);
+	return TC_ACT_UNSPEC;
+}
+
+char _license[] SEC("license") = "Dual BSD/GPL";

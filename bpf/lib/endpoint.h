@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Step 1: which pod is behind this interface, and which policy set is it under? */
+#ifndef EGRESSD_BPF_ENDPOINT_H
+#define EGRESSD_BPF_ENDPOINT_H
+
+#include "lib/tables.h"
+
+static __always_inline const struct egress_endpoint *endpoint_find(__u32 ifindex)
+{
+	__u32 bucket = ifindex & (EGRESS_ENDPOINT_BUCKETS - 1);
+	const struct egress_endpoint *endpoint = bpf_map_lookup_elem(&endpoints, &bucket);
+
+	if (endpoint && endpoint->ifindex == ifindex)
+		return endpoint;
+	return bpf_map_lookup_elem(&endpoints_overflow, &ifindex);
+}
+
+static __always_inline const struct egress_control *control_read(void)
+{
+	const struct egress_control *control = (const void *)egress_table_block(&tables, 0);
+
+	return control && control->magic == EGRESS_TABLES_MAGIC ? control : NULL;
+}
+
+/* `active` is read once: whatever is published meanwhile, the packet is judged by this one bank. */
+static __always_inline const struct egress_bank *control_bank(const struct egress_control *control)
+{
+	__u32 active = *(const volatile __u32 *)&control->active;
+	const struct egress_bank *bank = active ? &control->bank[1] : &control->bank[0];
+
+	return active < EGRESS_BANKS && bank->generation ? bank : NULL;
+}
+
+#endif

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The maps, as <egressd/contract.h> describes them. User space sets max_entries of "tables" and "drop_log" before it
+ * loads the programs.
+ */
+#ifndef EGRESSD_BPF_MAPS_H
+#define EGRESSD_BPF_MAPS_H
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include <egressd/contract.h>
+#include <egressd/tables.h>
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct egress_block);
+} tables SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, EGRESS_ENDPOINT_BUCKETS);
+	__type(key, __u32);
+	__type(value, struct egress_endpoint);
+} endpoints SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, EGRESS_ENDPOINT_MAX);
+	__type(key, __u32);
+	__type(value, struct egress_endpoint);
+} endpoints_overflow SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, EGRESS_ENDPOINT_MAX);
+	__type(key, __u32);
+	__type(value, struct egress_counter);
+} allowed SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, EGRESS_ENDPOINT_MAX *EGRESS_DROP_REASON_SLOTS);
+	__type(key, __u32);
+	__type(value, struct egress_counter);
+} dropped SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, EGRESS_DROP_LOG_RECORDS);
+	__type(key, __u32);
+	__type(value, struct egress_drop_record);
+} drop_log SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct egress_drop_log_state);
+} drop_log_state SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, EGRESS_FLOW_MAX);
+	__type(key, struct egress_flow_key);
+	__type(value, struct egress_flow);
+} flows SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, EGRESS_ENDPOINT_MAX);
+	__type(key, __u32);
+	__type(value, struct egress_flow_share);
+} flow_shares SEC(".maps");
+
+struct flow_ring {
+	struct bpf_spin_lock lock;
+	__u32 padding;
+	struct egress_flow_key slot[EGRESS_FLOW_RING_SLOTS];
+};
+_Static_assert(sizeof(struct flow_ring) + sizeof(struct egress_flow_ring_key) + 48 <= 4096,
+	       "a hash element fits a page");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, EGRESS_ENDPOINT_MAX *EGRESS_FLOW_RINGS_OWN);
+	__type(key, struct egress_flow_ring_key);
+	__type(value, struct flow_ring);
+} flow_rings_own SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, EGRESS_FLOW_RINGS_POOL);
+	__type(key, struct egress_flow_ring_key);
+	__type(value, struct flow_ring);
+} flow_rings_pool SEC(".maps");
+
+/* A datagram whose first fragment was judged. */
+struct fragment {
+	struct bpf_spin_lock lock;
+	__u32 id;             /* network order */
+	__u32 source[4];      /* network order */
+	__u32 destination[4]; /* network order */
+	__u8 family;          /* 0: the slot is free */
+	__u8 protocol;        /* IPv4: IPPROTO_*; IPv6: 0, its datagrams are told apart without it */
+	__u8 reason;          /* enum egress_drop_reason of the first fragment; NONE: passes */
+	__u8 padding;
+	__u32 end;  /* bytes of the datagram seen so far */
+	__u64 seen; /* jiffies64 of the first fragment */
+};
+_Static_assert(sizeof(struct fragment) == 56, "no holes");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, EGRESS_ENDPOINT_MAX *EGRESS_FRAGMENT_SLOTS);
+	__type(key, __u32);
+	__type(value, struct fragment);
+} fragments SEC(".maps");
+
+/* What walk.h reads the tables through. */
+static inline __attribute__((always_inline)) const __u32 *egress_table_block(const void *map, __u32 block)
+{
+	const struct egress_block *found = bpf_map_lookup_elem((void *)map, &block);
+
+	return found ? found->word : NULL;
+}
+
+#endif
