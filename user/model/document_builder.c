@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "model/document_builder.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "base/cleanup.h"
+#include "base/text.h"
+
+/* Mappings up to this many fields are searched for a key that stands twice by comparing all with all. */
+#define SMALL_MAPPING 16
+
+_Static_assert(DECODE_DEPTH_MAX <= UINT8_MAX, "value.height");
+_Static_assert(DECODE_NODES_MAX <= UINT32_MAX, "value.size and value.count");
+
+void builder_clear(struct builder *builder)
+{
+	arena_free(builder->arena);
+	free(builder->entries);
+	*builder = (struct builder){};
+}
+
+void builder_start(struct builder *builder)
+{
+	arena_free(builder->arena);
+	builder->arena = arena_new();
+	if (!builder->arena)
+		builder->error = -ENOMEM;
+	builder->size = 0;
+	builder->depth = 0;
+	builder->entry_count = 0;
+	builder->root = NULL;
+}
+
+void builder_fail(struct builder *builder, const char *rule, unsigned int line, unsigned int column,
+		  const char *format, ...)
+{
+	struct place place = { builder->name, line, column };
+	_cleanup_free_ char *message = NULL;
+	va_list arguments;
+
+	if (builder->error)
+		return;
+	va_start(arguments, format);
+	message = text_format_list(format, arguments);
+	va_end(arguments);
+	builder->error = -ENOMEM;
+	if (message && !problem_add(builder->problems, PROBLEM_ERROR, rule, &place, NULL, "%s", message))
+		builder->error = -EINVAL;
+}
+
+static bool count_values(struct builder *builder, uint32_t size, unsigned int line, unsigned int column)
+{
+	builder->size += size;
+	if (builder->size <= DECODE_NODES_MAX)
+		return true;
+	builder_fail(builder, "limit", line, column, "expected at most %u values in a document, found more",
+		     DECODE_NODES_MAX);
+	return false;
+}
+
+struct value *builder_new_value(struct builder *builder, enum value_type type, unsigned int line, unsigned int column)
+{
+	struct value *value;
+
+	if (builder->error || !count_values(builder, 1, line, column))
+		return NULL;
+	value = arena_allocate(builder->arena, sizeof(*value));
+	if (!value) {
+		builder->error = -ENOMEM;
+		return NULL;
+	}
+	value->type = type;
+	value->size = 1;
+	value->line = line;
+	value->column = column;
+	return value;
+}
+
+const char *builder_text(struct builder *builder, const char *text, size_t length, unsigned int line,
+			 unsigned int column)
+{
+	char *copy;
+
+	if (builder->error)
+		return NULL;
+	if (length && memchr(text, '\0', length)) {
+		builder_fail(builder, "syntax", line, column, "expected text, found a NUL character in it");
+		return NULL;
+	}
+	copy = arena_copy(builder->arena, text, length);
+	if (!copy)
+		builder->error = -ENOMEM;
+	return copy;
+}
+
+static struct builder_level *top_level(const struct builder *builder)
+{
+	return (struct builder_level *)&builder->levels[builder->depth - 1];
+}
+
+bool builder_expects_key(const struct builder *builder)
+{
+	return builder->depth && top_level(builder)->collection->type == VALUE_MAPPING &&
+	       !top_level(builder)->has_key;
+}
+
+static struct builder_entry *new_entry(struct builder *builder)
+{
+	struct builder_entry *entry;
+
+	if (builder->error)
+		return NULL;
+	if (array_reserve(&builder->entries, &builder->entry_capacity, builder->entry_count + 1, sizeof(*entry))) {
+		builder->error = -ENOMEM;
+		return NULL;
+	}
+	entry = &builder->entries[builder->entry_count++];
+	*entry = (struct builder_entry){};
+	return entry;
+}
+
+void builder_key(struct builder *builder, const struct mapping_field *key, size_t length, bool merge)
+{
+	const char *text = builder_text(builder, key->key, length, key->line, key->column);
+	struct builder_entry *entry = new_entry(builder);
+
+	if (!entry)
+		return;
+	entry->field = *key;
+	entry->field.key = text;
+	entry->merge = merge;
+	top_level(builder)->has_key = true;
+}
+
+/* The value is already counted. */
+static void place_value(struct builder *builder, const struct value *value)
+{
+	struct builder_level *level;
+	struct builder_entry *entry;
+
+	if (builder->error)
+		return;
+	if (!builder->depth) {
+		builder->root = value;
+		return;
+	}
+	level = top_level(builder);
+	if (level->has_key) {
+		entry = &builder->entries[builder->entry_count - 1];
+		level->has_key = false;
+	} else {
+		entry = new_entry(builder);
+	}
+	if (entry)
+		entry->field.value = value;
+}
+
+void builder_value(struct builder *builder, const struct value *value)
+{
+	if (value)
+		place_value(builder, value);
+}
+
+void builder_alias(struct builder *builder, const struct value *value, unsigned int line, unsigned int column)
+{
+	if (builder->error || !count_values(builder, value->size, line, column))
+		return;
+	if (builder->depth + value->height > DECODE_DEPTH_MAX) {
+		builder_fail(builder, "limit", line, column, "expected at most %d levels, found more",
+			     DECODE_DEPTH_MAX);
+		return;
+	}
+	place_value(builder, value);
+}
+
+bool builder_is_open(const struct builder *builder, const struct value *value)
+{
+	for (size_t i = 0; i < builder->depth; i++) {
+		if (builder->levels[i].collection == value)
+			return true;
+	}
+	return false;
+}
+
+struct value *builder_open(struct builder *builder, enum value_type type, unsigned int line, unsigned int column)
+{
+	struct value *collection;
+
+	if (builder->depth == DECODE_DEPTH_MAX)
+		builder_fail(builder, "limit", line, column, "expected at most %d levels, found more",
+			     DECODE_DEPTH_MAX);
+	collection = builder_new_value(builder, type, line, column);
+	if (!collection)
+		return NULL;
+	builder->levels[builder->depth++] = (struct builder_level){
+		.collection = collection,
+		.first_entry = builder->entry_count,
+	};
+	return collection;
+}
+
+/* ------------------------------------------------------------------ end of a collection */
+
+struct candidate {
+	struct mapping_field field;
+	size_t order;
+	bool merged; /* from a merge key: yields to a field of the same name that comes before it */
+};
+
+struct candidate_list {
+	struct candidate *items;
+	size_t count, capacity;
+};
+
+static void candidate_list_clear(struct candidate_list *list)
+{
+	free(list->items);
+}
+
+static int add_candidate(struct candidate_list *list, const struct mapping_field *field, bool merged)
+{
+	if (array_reserve(&list->items, &list->capacity, list->count + 1, sizeof(*list->items)))
+		return -ENOMEM;
+	list->items[list->count] = (struct candidate){ *field, list->count, merged };
+	list->count++;
+	return 0;
+}
+
+static int add_merged_mapping(struct builder *builder, struct candidate_list *list, const struct value *mapping,
+			      const struct mapping_field *key)
+{
+	if (mapping->type != VALUE_MAPPING) {
+		builder_fail(builder, "syntax", key->line, key->column,
+			     "expected a mapping or a list of mappings to merge, found something else");
+		return -EINVAL;
+	}
+	for (size_t i = 0; i < mapping->count; i++) {
+		if (add_candidate(list, &mapping->fields[i], true))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static int add_merged(struct builder *builder, struct candidate_list *list, const struct mapping_field *key)
+{
+	const struct value *source = key->value;
+	int error;
+
+	if (source->type != VALUE_SEQUENCE)
+		return add_merged_mapping(builder, list, source, key);
+	for (size_t i = 0; i < source->count; i++) {
+		error = add_merged_mapping(builder, list, source->items[i], key);
+		if (error)
+			return error;
+	}
+	return 0;
+}
+
+/* The mapping's own fields, then those of its merge keys. */
+static int collect_candidates(struct builder *builder, const struct builder_entry *entries, size_t count,
+			      struct candidate_list *list)
+{
+	int error;
+
+	for (size_t i = 0; i < count; i++) {
+		if (!entries[i].merge && add_candidate(list, &entries[i].field, false))
+			return -ENOMEM;
+	}
+	for (size_t i = 0; i < count; i++) {
+		error = entries[i].merge ? add_merged(builder, list, &entries[i].field) : 0;
+		if (error)
+			return error;
+	}
+	return 0;
+}
+
+static int compare_by_key(const void *left, const void *right)
+{
+	const struct candidate *a = left, *b = right;
+	int order = strcmp(a->field.key, b->field.key);
+
+	return order ? order : (a->order > b->order) - (a->order < b->order);
+}
+
+static int compare_by_order(const void *left, const void *right)
+{
+	const struct candidate *a = left, *b = right;
+
+	return (a->order > b->order) - (a->order < b->order);
+}
+
+static void fail_twice(struct builder *builder, const struct mapping_field *first, const struct mapping_field *second)
+{
+	builder_fail(builder, "field", second->line, second->column,
+		     "expected the key \"%.64s\" once, found it again (first on line %u)", second->key, first->line);
+}
+
+/* Drops merged fields that are overridden; an own field that stands twice is an error. */
+static int resolve_candidates(struct builder *builder, struct candidate_list *list)
+{
+	size_t kept = 0;
+
+	if (!list->count)
+		return 0;
+	qsort(list->items, list->count, sizeof(*list->items), compare_by_key);
+	for (size_t i = 0; i < list->count; i++) {
+		const struct candidate *candidate = &list->items[i];
+
+		if (!kept || strcmp(list->items[kept - 1].field.key, candidate->field.key)) {
+			list->items[kept++] = *candidate;
+		} else if (!candidate->merged) {
+			fail_twice(builder, &list->items[kept - 1].field, &candidate->field);
+			return -EINVAL;
+		}
+	}
+	list->count = kept;
+	qsort(list->items, list->count, sizeof(*list->items), compare_by_order);
+	return 0;
+}
+
+static struct mapping_field *new_fields(struct builder *builder, struct value *mapping, size_t count)
+{
+	struct mapping_field *fields = arena_array(builder->arena, count, sizeof(*fields));
+
+	if (!fields) {
+		builder->error = -ENOMEM;
+		return NULL;
+	}
+	mapping->fields = fields;
+	mapping->count = (uint32_t)count;
+	return fields;
+}
+
+static void close_large_mapping(struct builder *builder, struct value *mapping, const struct builder_entry *entries,
+				size_t count)
+{
+	_cleanup_(candidate_list_clear) struct candidate_list list = {};
+	struct mapping_field *fields;
+	int error;
+
+	error = collect_candidates(builder, entries, count, &list);
+	if (!error)
+		error = resolve_candidates(builder, &list);
+	if (error) {
+		builder->error = error;
+		return;
+	}
+	fields = new_fields(builder, mapping, list.count);
+	for (size_t i = 0; fields && i < list.count; i++)
+		fields[i] = list.items[i].field;
+}
+
+static void close_small_mapping(struct builder *builder, struct value *mapping, const struct builder_entry *entries,
+				size_t count)
+{
+	struct mapping_field *fields;
+
+	for (size_t i = 1; i < count; i++) {
+		for (size_t j = 0; j < i; j++) {
+			if (strcmp(entries[i].field.key, entries[j].field.key))
+				continue;
+			fail_twice(builder, &entries[j].field, &entries[i].field);
+			return;
+		}
+	}
+	fields = new_fields(builder, mapping, count);
+	for (size_t i = 0; fields && i < count; i++)
+		fields[i] = entries[i].field;
+}
+
+static void close_mapping(struct builder *builder, struct value *mapping, const struct builder_entry *entries,
+			  size_t count)
+{
+	bool merges = false;
+
+	for (size_t i = 0; i < count; i++)
+		merges |= entries[i].merge;
+	if (merges || count > SMALL_MAPPING)
+		close_large_mapping(builder, mapping, entries, count);
+	else
+		close_small_mapping(builder, mapping, entries, count);
+}
+
+static void close_sequence(struct builder *builder, struct value *sequence, const struct builder_entry *entries,
+			   size_t count)
+{
+	const struct value **items = arena_array(builder->arena, count, sizeof(*items));
+
+	if (!items) {
+		builder->error = -ENOMEM;
+		return;
+	}
+	for (size_t i = 0; i < count; i++)
+		items[i] = entries[i].field.value;
+	sequence->items = items;
+	sequence->count = (uint32_t)count;
+}
+
+void builder_close(struct builder *builder)
+{
+	const struct builder_entry *entries;
+	struct builder_level *level;
+	struct value *collection;
+	size_t count;
+
+	if (builder->error)
+		return;
+	level = top_level(builder);
+	collection = level->collection;
+	count = builder->entry_count - level->first_entry;
+	entries = count ? builder->entries + level->first_entry : NULL;
+	for (size_t i = 0; i < count; i++) {
+		collection->size += entries[i].field.value->size;
+		if (collection->height <= entries[i].field.value->height)
+			collection->height = entries[i].field.value->height + 1;
+	}
+	if (!count)
+		collection->height = 1;
+	if (collection->type == VALUE_MAPPING)
+		close_mapping(builder, collection, entries, count);
+	else
+		close_sequence(builder, collection, entries, count);
+	builder->entry_count = level->first_entry;
+	builder->depth--;
+	place_value(builder, collection);
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Puts a document together from the events of a parser, and keeps the limits: depth, number of values, unique keys.
+ * Shared by the YAML and the JSON side of document_parse.
+ *
+ * An error is remembered, and every later call does nothing: callers ask builder.error when it suits them.
+ */
+#ifndef EGRESSD_MODEL_DOCUMENT_BUILDER_H
+#define EGRESSD_MODEL_DOCUMENT_BUILDER_H
+
+#include "model/decode.h"
+#include "model/document.h"
+
+struct builder_entry {
+	struct mapping_field field; /* key NULL: an item of a sequence, or a key that is yet to come */
+	bool merge;                 /* the key is the merge key: a plain << */
+};
+
+struct builder_level {
+	struct value *collection;
+	size_t first_entry;
+	bool has_key; /* the last entry is a key that waits for its value */
+};
+
+struct builder {
+	const char *name;
+	bool strict_json; /* JSON and nothing else; else a text that is not all JSON is left to the YAML side */
+	struct problem_list *problems;
+	struct arena *arena; /* of the present document */
+	uint64_t size;       /* values in the present document */
+	struct builder_level levels[DECODE_DEPTH_MAX];
+	size_t depth;
+	struct builder_entry *entries; /* of all open collections */
+	size_t entry_count, entry_capacity;
+	const struct value *root; /* of a finished document */
+	int error;
+};
+
+void builder_clear(struct builder *builder);
+/* Frees the present document and begins another. */
+void builder_start(struct builder *builder);
+
+/* True when the next value is a key of a mapping. */
+bool builder_expects_key(const struct builder *builder);
+/* The key is copied. */
+void builder_key(struct builder *builder, const struct mapping_field *key, size_t length, bool merge);
+/* A scalar goes to its place in the open collection, or becomes the root. NULL after an error. */
+void builder_value(struct builder *builder, const struct value *value);
+/* The same for a finished value that stands elsewhere too; the place is the alias' own. */
+void builder_alias(struct builder *builder, const struct value *value, unsigned int line, unsigned int column);
+/* A collection that is not finished: an alias to it would make a cycle. */
+bool builder_is_open(const struct builder *builder, const struct value *value);
+/* Begins a sequence or mapping; its value, complete once it ends. NULL after an error. */
+struct value *builder_open(struct builder *builder, enum value_type type, unsigned int line, unsigned int column);
+void builder_close(struct builder *builder);
+
+/* A new value without content, or NULL after an error. */
+struct value *builder_new_value(struct builder *builder, enum value_type type, unsigned int line, unsigned int column);
+/* A copy of the text, without a NUL inside; NULL after an error. */
+const char *builder_text(struct builder *builder, const char *text, size_t length, unsigned int line,
+			 unsigned int column);
+
+/* Adds a problem and remembers -EINVAL. */
+void builder_fail(struct builder *builder, const char *rule, unsigned int line, unsigned int column,
+		  const char *format, ...) __attribute__((format(printf, 5, 6)));
+
+/*
+ * The two sides. As document_parse; the JSON side also -ENOTSUP, without any call of the handler, for a text that is
+ * not JSON, unless builder->strict_json.
+ */
+int document_parse_yaml(struct builder *builder, const char *text, size_t length, document_handler handler,
+			void *context);
+int document_parse_json(struct builder *builder, const char *text, size_t length, document_handler handler,
+			void *context);
+
+#endif
