@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A pod itself, its node, and services judged by their backends. */
+#include "policy_world.h"
+
+#define WEB_PORTS "ports: [{port: 80, targetPort: 8080}]"
+#define IP "IPv4"
+
+/* Pod a/client is isolated: it may send to pods app=good of its namespace. */
+static struct world *world_with_client(void)
+{
+	struct world *world = world_new();
+
+	add(world, POD, "a", "client", "app: client", "10.0.0.1");
+	add(world, POD, "a", "good1", "app: good", "10.0.0.2");
+	add(world, POD, "a", "good2", "app: good", "10.0.0.3");
+	add(world, POD, "a", "bad", "app: bad", "10.0.0.4");
+	add(world, POLICY, "a", "p",
+	    "podSelector: {matchLabels: {app: client}}, egress: [{to: [{podSelector: {matchLabels: {app: good}}}]}]");
+	return world;
+}
+
+static void add_slice(struct world *world, const char *service, const char *ports, const char *endpoints)
+{
+	add(world, SLICE, "a", service, service, IP, ports, endpoints);
+}
+
+static void itself(void **state)
+{
+	struct world *world = world_with_client();
+
+	(void)state;
+	assert_passes(world, "a/client", "10.0.0.1", TCP, 80);
+	assert_passes(world, "a/client", "10.0.0.1", ICMP, 0);
+	assert_int_equal(deciding_rule(world, "a/client", "10.0.0.1", TCP, 80), EGRESS_RULE_SELF);
+	assert_denied(world, "a/client", "10.0.0.4", TCP, 80);
+	world_free(world);
+}
+
+static void own_node(void **state)
+{
+	struct world *world = world_with_client();
+
+	(void)state;
+	add_node_address(world, "10.9.0.1");
+	add_node_address(world, "fd00:9::1");
+	assert_passes(world, "a/client", "10.9.0.1", TCP, 22);
+	assert_passes(world, "a/client", "10.9.0.1", ICMP, 0);
+	assert_passes(world, "a/client", "fd00:9::1", UDP, 53);
+	assert_int_equal(deciding_rule(world, "a/client", "10.9.0.1", TCP, 22), EGRESS_RULE_NODE);
+	assert_denied(world, "a/client", "10.9.0.2", TCP, 22);
+	world_free(world);
+}
+
+static void own_node_turned_off(void **state)
+{
+	struct world *world = world_with_client();
+
+	(void)state;
+	add(world, "{apiVersion: v1, kind: Node, metadata: {name: n}, status: {addresses: [{type: InternalIP, address: 10.9.0.1}]}}");
+	assert_denied(world, "a/client", "10.9.0.1", TCP, 22);
+	world_free(world);
+}
+
+static void cluster_ip_needs_every_backend(void **state)
+{
+	struct world *world = world_with_client();
+
+	(void)state;
+	add(world, SERVICE, "a", "web", "clusterIP: 10.96.0.1, " WEB_PORTS);
+	add_slice(world, "web", "{port: 8080}", "{addresses: [10.0.0.2]}, {addresses: [10.0.0.3]}");
+	assert_passes(world, "a/client", "10.96.0.1", TCP, 80);
+	assert_int_equal(deciding_rule(world, "a/client", "10.96.0.1", TCP, 80), EGRESS_RULE_FIRST);
+	/* Another transport, another port: an address like any other. */
+	assert_denied(world, "a/client", "10.96.0.1", UDP, 80);
+	assert_denied(world, "a/client", "10.96.0.1", TCP, 8080);
+	assert_denied(world, "a/client", "10.96.0.1", ICMP, 0);
+	assert_null(find_problem(world, "mixed-service", ""));
+	world_free(world);
+}
+
+static void mixed_service_is_denied_and_reported(void **state)
+{
+	struct world *world = world_with_client();
+	const struct problem *problem;
+
+	(void)state;
+	add(world, SERVICE, "a", "web", "clusterIP: 10.96.0.1, " WEB_PORTS);
+	add_slice(world, "web", "{port: 8080}", "{addresses: [10.0.0.2]}, {addresses: [10.0.0.4]}");
+	assert_denied(world, "a/client", "10.96.0.1", TCP, 80);
+	assert_int_equal(deciding_rule(world, "a/client", "10.96.0.1", TCP, 80), EGRESS_RULE_MIXED);
+	problem = find_problem(world, "mixed-service", "port 80/TCP");
+	assert_non_null(problem);
+	assert_int_equal(problem->severity, PROBLEM_WARNING);
+	assert_string_equal(problem->object, "Service a/web");
+	assert_non_null(strstr(problem->message, "a/p"));
+	world_free(world);
+}
+
+static void service_without_backends_is_denied(void **state)
+{
+	struct world *world = world_with_client();
+
+	(void)state;
+	add(world, POLICY, "a", "all", "podSelector: {}, egress: [{to: [{ipBlock: {cidr: 0.0.0.0/0}}]}]");
+	add(world, SERVICE, "a", "web", "clusterIP: 10.96.0.1, " WEB_PORTS);
+	assert_denied(world, "a/client", "10.96.0.1", TCP, 80);
+	assert_int_equal(deciding_rule(world, "a/client", "10.96.0.1", TCP, 80), EGRESS_RULE_EMPTY);
+	/* Ports that it does not define are judged by the block that covers the address. */
+	assert_passes(world, "a/client", "10.96.0.1", TCP, 81);
+	assert_passes(world, "a/client", "10.96.0.1", ICMP, 0);
+	world_free(world);
+}
+
+static void block_over_the_cluster_ip_does_not_count(void **state)
+{
+	struct world *world = world_with_client();
+
+	(void)state;
+	add(world, POLICY, "a", "q", "podSelector: {}, egress: [{to: [{ipBlock: {cidr: 10.96.0.0/16}}]}]");
+	add(world, SERVICE, "a", "web", "clusterIP: 10.96.0.1, " WEB_PORTS);
+	add_slice(world, "web", "{port: 8080}", "{addresses: [10.0.0.4]}");
+	assert_denied(world, "a/client", "10.96.0.1", TCP, 80);
+	assert_passes(world, "a/client", "10.96.0.1", TCP, 443);
+	world_free(world);
+}
+
+static void external_and_load_balancer_addresses(void **state)
+{
+	struct world *world = world_with_client();
+
+	(void)state;
+	add(world, "{apiVersion: v1, kind: Service, metadata: {namespace: a, name: web}, spec: {type: LoadBalancer, "
+		   "clusterIP: 10.96.0.1, externalIPs: [192.0.2.1], " WEB_PORTS "}, "
+		   "status: {loadBalancer: {ingress: [{ip: 198.51.100.1}]}}}");
+	add_slice(world, "web", "{port: 8080}", "{addresses: [10.0.0.2]}");
+	assert_passes(world, "a/client", "192.0.2.1", TCP, 80);
+	assert_passes(world, "a/client", "198.51.100.1", TCP, 80);
+	assert_denied(world, "a/client", "192.0.2.1", TCP, 8080);
+	world_free(world);
+}
+
+static void services_share_an_external_address(void **state)
+{
+	struct world *world = world_with_client();
+
+	(void)state;
+	add(world, SERVICE, "a", "one", "clusterIP: 10.96.0.1, externalIPs: [192.0.2.1], ports: [{port: 80}]");
+	add(world, SERVICE, "a", "two", "clusterIP: 10.96.0.2, externalIPs: [192.0.2.1], ports: [{port: 81}]");
+	add_slice(world, "one", "{port: 80}", "{addresses: [10.0.0.2]}");
+	add_slice(world, "two", "{port: 81}", "{addresses: [10.0.0.4]}");
+	assert_passes(world, "a/client", "192.0.2.1", TCP, 80);
+	assert_denied(world, "a/client", "192.0.2.1", TCP, 81);
+	world_free(world);
+}
+
+static void node_port_is_a_service(void **state)
+{
+	struct world *world = world_with_client();
+	static const char *const nodes[] = { "10.9.0.1", "10.9.0.2" };
+	size_t i;
+
+	(void)state;
+	add_node_address(world, "10.9.0.1");
+	add(world, "{apiVersion: v1, kind: Node, metadata: {name: n}, status: {addresses: [{type: InternalIP, address: 10.9.0.2}]}}");
+	add(world, SERVICE, "a", "good", "type: NodePort, clusterIP: 10.96.0.1, ports: [{port: 80, nodePort: 30080}]");
+	add(world, SERVICE, "a", "bad", "type: NodePort, clusterIP: 10.96.0.2, ports: [{port: 80, nodePort: 30081}]");
+	add_slice(world, "good", "{port: 8080}", "{addresses: [10.0.0.2]}");
+	add_slice(world, "bad", "{port: 8080}", "{addresses: [10.0.0.4]}");
+	for (i = 0; i < 2; i++) {
+		assert_passes(world, "a/client", nodes[i], TCP, 30080);
+		assert_denied(world, "a/client", nodes[i], TCP, 30081);
+		/* The rest of the own node is allowed, of other nodes not. */
+		assert_int_equal(passes(world, "a/client", nodes[i], TCP, 30082), i == 0);
+		assert_int_equal(passes(world, "a/client", nodes[i], UDP, 30081), i == 0);
+	}
+	world_free(world);
+}
+
+static void dual_stack(void **state)
+{
+	struct world *world = world_with_client();
+
+	(void)state;
+	add(world, POD, "a", "good6", "app: good", "fd00::2");
+	add(world, POD, "a", "bad6", "app: bad", "fd00::4");
+	add(world, SERVICE, "a", "web", "clusterIPs: [10.96.0.1, 'fd00:96::1'], " WEB_PORTS);
+	add(world, SERVICE, "a", "only4", "clusterIPs: [10.96.0.2, 'fd00:96::2'], " WEB_PORTS);
+	add_slice(world, "web", "{port: 8080}", "{addresses: [10.0.0.2]}");
+	add_slice(world, "only4", "{port: 8080}", "{addresses: [10.0.0.2]}");
+	add(world, SLICE, "a", "web6", "web", "IPv6", "{port: 8080}", "{addresses: ['fd00::2']}, {addresses: ['fd00::4']}");
+	assert_passes(world, "a/client", "10.96.0.1", TCP, 80);
+	assert_denied(world, "a/client", "fd00:96::1", TCP, 80);
+	assert_int_equal(deciding_rule(world, "a/client", "fd00:96::1", TCP, 80), EGRESS_RULE_MIXED);
+	assert_int_equal(deciding_rule(world, "a/client", "fd00:96::2", TCP, 80), EGRESS_RULE_EMPTY);
+	world_free(world);
+}
+
+static void several_ports_by_number_and_name(void **state)
+{
+	struct world *world = world_new();
+
+	(void)state;
+	add(world, POD, "a", "client", "app: client", "10.0.0.1");
+	add(world, POD_WITH_PORTS, "a", "one", "app: web", "{name: web, containerPort: 8080}", "10.0.0.2");
+	add(world, POD_WITH_PORTS, "a", "two", "app: web", "{name: web, containerPort: 9090}", "10.0.0.3");
+	add(world, SERVICE, "a", "web", "clusterIP: 10.96.0.1, selector: {app: web}, ports: [{name: n, port: 80, targetPort: 8080}, "
+					"{name: w, port: 81, targetPort: web}, {name: s, port: 82}, {name: l, port: 83, targetPort: lacking}]");
+	add(world, POLICY, "a", "p", "podSelector: {matchLabels: {app: client}}, egress: [{to: [{podSelector: {}}], "
+				     "ports: [{port: web}, {port: 82}]}]");
+	/* 8080 is the name's number on one of the pods only. */
+	assert_int_equal(deciding_rule(world, "a/client", "10.96.0.1", TCP, 80), EGRESS_RULE_MIXED);
+	assert_passes(world, "a/client", "10.96.0.1", TCP, 81);
+	assert_passes(world, "a/client", "10.96.0.1", TCP, 82);
+	assert_int_equal(deciding_rule(world, "a/client", "10.96.0.1", TCP, 83), EGRESS_RULE_EMPTY);
+	world_free(world);
+}
+
+static void slice_ports_by_name(void **state)
+{
+	struct world *world = world_with_client();
+
+	(void)state;
+	add(world, SERVICE, "a", "web", "clusterIP: 10.96.0.1, ports: [{name: x, port: 80}, {name: y, port: 81}]");
+	add_slice(world, "web", "{name: x, port: 1}, {name: y, protocol: UDP, port: 2}", "{addresses: [10.0.0.2]}");
+	assert_passes(world, "a/client", "10.96.0.1", TCP, 80);
+	assert_int_equal(deciding_rule(world, "a/client", "10.96.0.1", TCP, 81), EGRESS_RULE_EMPTY);
+	world_free(world);
+}
+
+static void backends_without_selector(void **state)
+{
+	struct world *world = world_with_client();
+
+	(void)state;
+	add(world, POLICY, "a", "q", "podSelector: {}, egress: [{to: [{ipBlock: {cidr: 203.0.113.0/24}}], ports: [{port: 5432}]}]");
+	add(world, SERVICE, "a", "db", "clusterIP: 10.96.0.1, ports: [{port: 1}]");
+	add(world, SERVICE, "a", "db2", "clusterIP: 10.96.0.2, ports: [{port: 1}]");
+	add_slice(world, "db", "{port: 5432}", "{addresses: [203.0.113.5]}");
+	add_slice(world, "db2", "{port: 5433}", "{addresses: [203.0.113.5]}");
+	assert_passes(world, "a/client", "10.96.0.1", TCP, 1);
+	assert_denied(world, "a/client", "10.96.0.2", TCP, 1);
+	world_free(world);
+}
+
+static void slices_of_another_namespace(void **state)
+{
+	struct world *world = world_with_client();
+
+	(void)state;
+	add(world, SERVICE, "a", "web", "clusterIP: 10.96.0.1, " WEB_PORTS);
+	add(world, SLICE, "b", "web", "web", IP, "{port: 8080}", "{addresses: [10.0.0.2]}");
+	assert_int_equal(deciding_rule(world, "a/client", "10.96.0.1", TCP, 80), EGRESS_RULE_EMPTY);
+	world_free(world);
+}
+
+#define NOT_READY "conditions: {ready: false, serving: false}"
+#define DRAINING "conditions: {ready: false, serving: true, terminating: true}"
+
+static void not_ready_backends_do_not_count(void **state)
+{
+	struct world *world = world_with_client();
+
+	(void)state;
+	add(world, SERVICE, "a", "web", "clusterIP: 10.96.0.1, " WEB_PORTS);
+	add_slice(world, "web", "{port: 8080}", "{addresses: [10.0.0.2]}, {addresses: [10.0.0.4], " NOT_READY "}");
+	assert_passes(world, "a/client", "10.96.0.1", TCP, 80);
+	add_slice(world, "web", "{port: 8080}", "{addresses: [10.0.0.2], " NOT_READY "}");
+	compile(world);
+	assert_int_equal(deciding_rule(world, "a/client", "10.96.0.1", TCP, 80), EGRESS_RULE_EMPTY);
+	world_free(world);
+}
+
+static void terminating_backends_serve_when_none_is_ready(void **state)
+{
+	struct world *world = world_with_client();
+
+	(void)state;
+	add(world, SERVICE, "a", "web", "clusterIP: 10.96.0.1, " WEB_PORTS);
+	add_slice(world, "web", "{port: 8080}", "{addresses: [10.0.0.2]}, {addresses: [10.0.0.4], " DRAINING "}");
+	assert_passes(world, "a/client", "10.96.0.1", TCP, 80);
+	add_slice(world, "web", "{port: 8080}", "{addresses: [10.0.0.2], " DRAINING "}, {addresses: [10.0.0.4], " NOT_READY "}");
+	compile(world);
+	assert_passes(world, "a/client", "10.96.0.1", TCP, 80);
+	add_slice(world, "web", "{port: 8080}", "{addresses: [10.0.0.2], " DRAINING "}, {addresses: [10.0.0.4], " DRAINING "}");
+	compile(world);
+	assert_int_equal(deciding_rule(world, "a/client", "10.96.0.1", TCP, 80), EGRESS_RULE_MIXED);
+	world_free(world);
+}
+
+static void pods_behind_a_service_without_slices(void **state)
+{
+	static const char pod[] = "{apiVersion: v1, kind: Pod, metadata: {namespace: a, name: x, labels: {app: good}%s}, "
+				  "status: {phase: Running, podIP: 10.0.0.9, conditions: [{type: Ready, status: '%s'}]}}";
+	struct world *world = world_with_client();
+
+	(void)state;
+	store_remove(world->store, OBJECT_POD, "a", "good1");
+	store_remove(world->store, OBJECT_POD, "a", "good2");
+	add(world, SERVICE, "a", "web", "clusterIP: 10.96.0.1, selector: {app: good}, " WEB_PORTS);
+	add(world, SERVICE, "a", "eager", "clusterIP: 10.96.0.2, selector: {app: good}, publishNotReadyAddresses: true, " WEB_PORTS);
+	add(world, pod, "", "True");
+	assert_passes(world, "a/client", "10.96.0.1", TCP, 80);
+	add(world, pod, "", "False");
+	compile(world);
+	assert_denied(world, "a/client", "10.96.0.1", TCP, 80);
+	assert_passes(world, "a/client", "10.96.0.2", TCP, 80);
+	add(world, pod, ", deletionTimestamp: '2024-01-01T00:00:00Z'", "True");
+	compile(world);
+	assert_passes(world, "a/client", "10.96.0.1", TCP, 80);
+	world_free(world);
+}
+
+static void headless_services_have_no_address(void **state)
+{
+	struct world *world = world_with_client();
+
+	(void)state;
+	add(world, SERVICE, "a", "web", "clusterIP: None, selector: {app: good}, " WEB_PORTS);
+	assert_passes(world, "a/client", "10.0.0.2", TCP, 80);
+	assert_denied(world, "a/client", "10.0.0.4", TCP, 80);
+	world_free(world);
+}
+
+static void session_affinity_is_irrelevant(void **state)
+{
+	struct world *world = world_with_client();
+
+	(void)state;
+	add(world, SERVICE, "a", "web", "clusterIP: 10.96.0.1, sessionAffinity: ClientIP, " WEB_PORTS);
+	add_slice(world, "web", "{port: 8080}", "{addresses: [10.0.0.2]}, {addresses: [10.0.0.4]}");
+	assert_denied(world, "a/client", "10.96.0.1", TCP, 80);
+	world_free(world);
+}
+
+static void a_pod_behind_its_own_service(void **state)
+{
+	struct world *world = world_new();
+
+	(void)state;
+	add(world, POD, "a", "one", "app: web", "10.0.0.1");
+	add(world, POD, "a", "two", "app: web", "10.0.0.2");
+	add(world, POLICY, "a", "p", "podSelector: {}, policyTypes: [Egress]");
+	add(world, SERVICE, "a", "lone", "clusterIP: 10.96.0.1, " WEB_PORTS);
+	add_slice(world, "lone", "{port: 8080}", "{addresses: [10.0.0.1]}");
+	add(world, SERVICE, "a", "both", "clusterIP: 10.96.0.2, " WEB_PORTS);
+	add_slice(world, "both", "{port: 8080}", "{addresses: [10.0.0.1]}, {addresses: [10.0.0.2]}");
+	assert_passes(world, "a/one", "10.96.0.1", TCP, 80);
+	assert_int_equal(deciding_rule(world, "a/one", "10.96.0.1", TCP, 80), EGRESS_RULE_SELF);
+	/* Another pod of the same policies may not. */
+	assert_denied(world, "a/two", "10.96.0.1", TCP, 80);
+	assert_denied(world, "a/one", "10.96.0.2", TCP, 80);
+	world_free(world);
+}
+
+static void a_backend_on_the_own_node(void **state)
+{
+	struct world *world = world_with_client();
+
+	(void)state;
+	add_node_address(world, "10.9.0.1");
+	add(world, SERVICE, "a", "api", "clusterIP: 10.96.0.1, ports: [{port: 443}]");
+	add_slice(world, "api", "{port: 6443}", "{addresses: [10.9.0.1]}");
+	assert_passes(world, "a/client", "10.96.0.1", TCP, 443);
+	assert_int_equal(deciding_rule(world, "a/client", "10.96.0.1", TCP, 443), EGRESS_RULE_NODE);
+	world_free(world);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(itself),
+		cmocka_unit_test(own_node),
+		cmocka_unit_test(own_node_turned_off),
+		cmocka_unit_test(cluster_ip_needs_every_backend),
+		cmocka_unit_test(mixed_service_is_denied_and_reported),
+		cmocka_unit_test(service_without_backends_is_denied),
+		cmocka_unit_test(block_over_the_cluster_ip_does_not_count),
+		cmocka_unit_test(external_and_load_balancer_addresses),
+		cmocka_unit_test(services_share_an_external_address),
+		cmocka_unit_test(node_port_is_a_service),
+		cmocka_unit_test(dual_stack),
+		cmocka_unit_test(several_ports_by_number_and_name),
+		cmocka_unit_test(slice_ports_by_name),
+		cmocka_unit_test(backends_without_selector),
+		cmocka_unit_test(slices_of_another_namespace),
+		cmocka_unit_test(not_ready_backends_do_not_count),
+		cmocka_unit_test(terminating_backends_serve_when_none_is_ready),
+		cmocka_unit_test(pods_behind_a_service_without_slices),
+		cmocka_unit_test(headless_services_have_no_address),
+		cmocka_unit_test(session_affinity_is_irrelevant),
+		cmocka_unit_test(a_pod_behind_its_own_service),
+		cmocka_unit_test(a_backend_on_the_own_node),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

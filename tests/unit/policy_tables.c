@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Table memory: banks, endpoints, publication, limits, packed tries. */
+#include "policy_world.h"
+
+static struct world *small_world(const char *cidr)
+{
+	struct world *world = world_new();
+
+	add(world, POD, "a", "client", "app: client", "10.0.0.1");
+	add(world, POD, "b", "open", "", "10.0.0.2");
+	add(world,
+	    "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {namespace: a, name: p}, "
+	    "spec: {podSelector: {}, egress: [{to: [{ipBlock: {cidr: %s}}]}]}}", cidr);
+	return world;
+}
+
+static bool endpoint_passes(const struct world *world, uint32_t id, const char *to)
+{
+	const struct table_view view = { .words = world->words, .word_count = world->word_count };
+	const struct ip_address destination = address(to);
+	struct table_verdict result;
+
+	assert_int_equal(tables_verdict(&view, id, &destination, TCP, 80, &result), 0);
+	return result.allow;
+}
+
+static void endpoints_are_pending_until_assigned(void **state)
+{
+	struct world *world = small_world("192.0.2.0/24");
+
+	(void)state;
+	compile(world);
+	assert_false(endpoint_passes(world, 1, "192.0.2.1"));
+	tables_assign(world->tables, 1, "a", "client");
+	tables_assign(world->tables, 2, "b", "open");
+	tables_assign(world->tables, 3, "b", "unknown");
+	assert_true(endpoint_passes(world, 1, "192.0.2.1"));
+	assert_false(endpoint_passes(world, 1, "192.0.3.1"));
+	assert_true(endpoint_passes(world, 2, "192.0.3.1"));
+	assert_false(endpoint_passes(world, 3, "192.0.2.1"));
+	tables_unassign(world->tables, 1);
+	assert_false(endpoint_passes(world, 1, "192.0.2.1"));
+	world_free(world);
+}
+
+static void nothing_passes_before_the_first_publication(void **state)
+{
+	struct world *world = small_world("192.0.2.0/24");
+	const size_t count = 1u << 20;
+	uint32_t *words = aligned_alloc(64, count * sizeof(*words));
+
+	(void)state;
+	assert_non_null(words);
+	memset(words, 0, count * sizeof(*words));
+	assert_int_equal(try_compile(world), 0);
+	world->words = words;
+	world->word_count = count;
+	assert_int_equal(tables_new(words, count, &world->tables), 0);
+	assert_false(endpoint_passes(world, 1, "192.0.2.1"));
+	assert_int_equal(tables_write(world->tables, world->policy, 1), 0);
+	tables_assign(world->tables, 1, "a", "client");
+	assert_false(endpoint_passes(world, 1, "192.0.2.1"));
+	tables_publish(world->tables);
+	assert_true(endpoint_passes(world, 1, "192.0.2.1"));
+	world_free(world);
+}
+
+/* Many generations in one memory: the bank in force stays right while the other is written. */
+static void generations_follow_each_other(void **state)
+{
+	struct world *world = small_world("192.0.2.0/24");
+	struct world *next = small_world("198.51.100.0/24");
+	uint32_t generation;
+
+	(void)state;
+	add_node_address(next, "10.9.0.1");
+	compile(world);
+	assert_int_equal(try_compile(next), 0);
+	tables_assign(world->tables, 1, "a", "client");
+	for (generation = 2; generation < 50; generation++) {
+		bool even = generation % 2 == 0;
+
+		assert_int_equal(tables_write(world->tables, even ? next->policy : world->policy, generation), 0);
+		tables_assign(world->tables, 1, "a", "client");
+		/* Written, but not in force. */
+		assert_int_equal(endpoint_passes(world, 1, "192.0.2.1"), even);
+		assert_int_equal(endpoint_passes(world, 1, "198.51.100.1"), !even);
+		tables_publish(world->tables);
+		assert_int_equal(endpoint_passes(world, 1, "192.0.2.1"), !even);
+		assert_int_equal(endpoint_passes(world, 1, "198.51.100.1"), even);
+	}
+	world_free(world);
+	world_free(next);
+}
+
+static void memory_too_small(void **state)
+{
+	uint32_t words[16] = { 0 };
+	struct tables *tables = NULL;
+
+	(void)state;
+	assert_int_equal(tables_new(words, 16, &tables), -EINVAL);
+	assert_null(tables);
+}
+
+static void no_space_leaves_the_bank_in_force(void **state)
+{
+	struct world *world = small_world("192.0.2.0/24");
+	struct policy_statistics statistics;
+
+	(void)state;
+	assert_int_equal(try_compile(world), 0);
+	policy_statistics(world->policy, &statistics);
+	world->word_count = (statistics.words * 3 / 2 + 255) / 256 * 256;
+	world->words = aligned_alloc(64, world->word_count * sizeof(*world->words));
+	assert_non_null(world->words);
+	memset(world->words, 0, world->word_count * sizeof(*world->words));
+	assert_int_equal(tables_new(world->words, world->word_count, &world->tables), 0);
+	assert_int_equal(tables_write(world->tables, world->policy, 1), 0);
+	tables_assign(world->tables, 1, "a", "client");
+	tables_publish(world->tables);
+	assert_int_equal(tables_write(world->tables, world->policy, 2), -ENOSPC);
+	tables_publish(world->tables);
+	assert_true(endpoint_passes(world, 1, "192.0.2.1"));
+	assert_false(endpoint_passes(world, 1, "192.0.3.1"));
+	world_free(world);
+}
+
+static void damaged_tables_are_an_error(void **state)
+{
+	struct world *world = small_world("192.0.2.0/24");
+	struct table_view view;
+	const struct ip_address destination = address("192.0.2.1");
+	struct table_verdict result;
+
+	(void)state;
+	compile(world);
+	tables_assign(world->tables, 1, "a", "client");
+	view = (struct table_view){ .words = world->words, .word_count = 256 };
+	assert_int_equal(tables_verdict(&view, 1, &destination, TCP, 80, &result), -EINVAL);
+	view.word_count = world->word_count;
+	assert_int_equal(tables_verdict(&view, EGRESS_ENDPOINT_MAX, &destination, TCP, 80, &result), -EINVAL);
+	world->words[0] = 0;
+	assert_int_equal(tables_verdict(&view, 1, &destination, TCP, 80, &result), -EINVAL);
+	world_free(world);
+}
+
+/* ------------------------------------------------------------------ limits */
+
+/* More rules that differ in one port each than there are port classes. */
+static void too_many_port_classes(void **state)
+{
+	enum { RULES = 66000 };
+	struct world *world = world_new();
+	struct problem_list *problems = &world->problems;
+	char *text = malloc(RULES * 48), *end = text;
+	unsigned int i;
+
+	(void)state;
+	assert_non_null(text);
+	for (i = 0; i < RULES; i++)
+		end += sprintf(end, "{ports: [{port: %u, protocol: %s}]}, ", i % 65535 + 1, i < 65535 ? "TCP" : "UDP");
+	add(world, POD, "a", "client", "", "10.0.0.1");
+	add(world,
+	    "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {namespace: a, name: huge}, "
+	    "spec: {podSelector: {}, egress: [%s]}}", text);
+	assert_int_equal(try_compile(world), -E2BIG);
+	assert_int_equal(problems->errors, 1);
+	assert_string_equal(problems->items[0].rule, "limit");
+	assert_string_equal(problems->items[0].object, "NetworkPolicy a/huge");
+	assert_non_null(strstr(problems->items[0].message, "port classes"));
+	free(text);
+	world_free(world);
+}
+
+/* ------------------------------------------------------------------ packed tries */
+
+/* So many blocks that the trie is packed; every boundary is looked at. */
+static void packed_blocks_read_the_same(void **state)
+{
+	enum { BLOCKS = 20000 };
+	struct world *world = world_new();
+	struct policy_statistics statistics;
+	char *text = malloc(BLOCKS * 64), *end = text;
+	unsigned int i;
+
+	(void)state;
+	assert_non_null(text);
+	for (i = 0; i < BLOCKS; i++)
+		end += sprintf(end, "{ipBlock: {cidr: %u.%u.%u.%u/%u}}, ", 20 + i % 100, i / 100 % 200, i * 7 % 256,
+			       (i * 13 % 64) * 4, 30 + i % 3);
+	add(world, POD, "a", "client", "", "10.0.0.1");
+	add(world,
+	    "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {namespace: a, name: p}, "
+	    "spec: {podSelector: {}, egress: [{to: [%s {ipBlock: {cidr: '2001:db8::/44', except: ['2001:db8:1::/48']}}]}]}}",
+	    text);
+	free(text);
+	compile(world);
+	/* Each block is in a /24 of its own: unpacked, its addresses alone would take this much. */
+	policy_statistics(world->policy, &statistics);
+	assert_true(statistics.words < (size_t)BLOCKS * 256);
+	for (i = 0; i < BLOCKS; i += 17) {
+		unsigned int first = (i * 13 % 64) * 4, size = 1u << (2 - i % 3), offset;
+
+		for (offset = 0; offset < 4; offset++) {
+			char ip[32];
+
+			snprintf(ip, sizeof(ip), "%u.%u.%u.%u", 20 + i % 100, i / 100 % 200, i * 7 % 256, first + offset);
+			/* i and the blocks of the same /24 agree modulo 20,000: there is no other. */
+			assert_int_equal(passes(world, "a/client", ip, TCP, 1), offset < size);
+		}
+	}
+	assert_passes(world, "a/client", "2001:db8:2::", TCP, 1);
+	assert_denied(world, "a/client", "2001:db8:1::", TCP, 1);
+	assert_denied(world, "a/client", "2001:db8:10::", TCP, 1);
+	world_free(world);
+}
+
+static void class_texts(void **state)
+{
+	struct world *world = small_world("192.0.2.0/24");
+	struct policy_statistics statistics;
+	bool found = false;
+	uint32_t class;
+	char text[128];
+
+	(void)state;
+	compile(world);
+	policy_statistics(world->policy, &statistics);
+	for (class = 0; class < statistics.classes; class++)
+		found |= strstr(policy_class_text(world->policy, class, text, sizeof(text)), "192.0.2.0") != NULL;
+	assert_true(found);
+	assert_string_equal(policy_class_text(world->policy, (uint32_t)statistics.classes, text, sizeof(text)), "unknown");
+	world_free(world);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(endpoints_are_pending_until_assigned),
+		cmocka_unit_test(nothing_passes_before_the_first_publication),
+		cmocka_unit_test(generations_follow_each_other),
+		cmocka_unit_test(memory_too_small),
+		cmocka_unit_test(no_space_leaves_the_bank_in_force),
+		cmocka_unit_test(damaged_tables_are_an_error),
+		cmocka_unit_test(too_many_port_classes),
+		cmocka_unit_test(packed_blocks_read_the_same),
+		cmocka_unit_test(class_texts),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

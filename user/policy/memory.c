@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "policy/memory.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+
+static int append(struct extent_list *list, struct extent extent)
+{
+	if (list->count && list->items[list->count - 1].end == extent.start) {
+		list->items[list->count - 1].end = extent.end;
+		return 0;
+	}
+	if (array_reserve(&list->items, &list->capacity, list->count + 1, sizeof(*list->items)) < 0)
+		return -ENOMEM;
+	list->items[list->count++] = extent;
+	return 0;
+}
+
+int memory_init(struct memory *memory, uint32_t *words, size_t word_count)
+{
+	memset(memory, 0, sizeof(*memory));
+	if (word_count > UINT32_MAX)
+		word_count = UINT32_MAX;
+	memory->words = words;
+	memory->word_count = word_count;
+	return append(&memory->free, (struct extent){ .start = EGRESS_BLOCK_WORDS, .end = (uint32_t)word_count });
+}
+
+void memory_clear(struct memory *memory)
+{
+	unsigned int bank;
+
+	free(memory->free.items);
+	for (bank = 0; bank < EGRESS_BANKS; bank++)
+		free(memory->bank[bank].items);
+	memset(memory, 0, sizeof(*memory));
+}
+
+/*
+ * From the front of the first extent that has the room. What alignment leaves before it belongs to the bank too, and comes
+ * back with it.
+ */
+int memory_take(struct memory *memory, unsigned int bank, size_t count, uint32_t alignment, uint32_t *address)
+{
+	size_t i;
+
+	for (i = 0; i < memory->free.count; i++) {
+		struct extent *extent = &memory->free.items[i];
+		uint64_t start = ((uint64_t)extent->start + alignment - 1) & ~((uint64_t)alignment - 1);
+
+		if (start + count > extent->end)
+			continue;
+		if (append(&memory->bank[bank], (struct extent){ .start = extent->start,
+								 .end = (uint32_t)(start + count) }) < 0)
+			return -ENOMEM;
+		extent->start = (uint32_t)(start + count);
+		*address = (uint32_t)start;
+		return 0;
+	}
+	return -ENOSPC;
+}
+
+static int compare_extents(const void *left, const void *right)
+{
+	const struct extent *a = left, *b = right;
+
+	return a->start < b->start ? -1 : a->start > b->start;
+}
+
+int memory_release(struct memory *memory, unsigned int bank)
+{
+	struct extent_list *list = &memory->free, *from = &memory->bank[bank];
+	size_t kept = 0, i;
+
+	if (!from->count)
+		return 0;
+	if (array_reserve(&list->items, &list->capacity, list->count + from->count, sizeof(*list->items)) < 0)
+		return -ENOMEM;
+	memcpy(list->items + list->count, from->items, from->count * sizeof(*from->items));
+	list->count += from->count;
+	from->count = 0;
+	qsort(list->items, list->count, sizeof(*list->items), compare_extents);
+	for (i = 1; i < list->count; i++) {
+		if (list->items[i].start == list->items[kept].end)
+			list->items[kept].end = list->items[i].end;
+		else
+			list->items[++kept] = list->items[i];
+	}
+	list->count = kept + 1;
+	return 0;
+}
+
+size_t memory_used(const struct memory *memory, unsigned int bank)
+{
+	const struct extent_list *list = &memory->bank[bank];
+	size_t sum = 0, i;
+
+	for (i = 0; i < list->count; i++)
+		sum += list->items[i].end - list->items[i].start;
+	return sum;
+}
+
+bool memory_has_room(const struct memory *memory, size_t count)
+{
+	size_t i;
+
+	for (i = 0; i < memory->free.count; i++)
+		if (memory->free.items[i].end - memory->free.items[i].start >= count)
+			return true;
+	return false;
+}

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "policy/ranges.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+
+address_number address_to_number(const struct ip_address *address)
+{
+	unsigned int bytes = family_bits(address_family(address)) / 8, i;
+	address_number number = 0;
+
+	for (i = 0; i < bytes; i++)
+		number = number << 8 | address->bytes[i];
+	return number;
+}
+
+void address_from_number(enum family family, address_number number, struct ip_address *out)
+{
+	unsigned int bytes = family_bits(family) / 8, i;
+
+	memset(out, 0, sizeof(*out));
+	out->family = family == FAMILY_IPV4 ? 4 : 6;
+	for (i = bytes; i-- > 0; number >>= 8)
+		out->bytes[i] = (uint8_t)number;
+}
+
+int ranges_append(struct ranges *ranges, address_number start, uint32_t value)
+{
+	size_t count = ranges->count;
+
+	if (count && ranges->start[count - 1] == start)
+		count--;
+	if (count && ranges->value[count - 1] == value) {
+		ranges->count = count;
+		return 0;
+	}
+	if (array_reserve(&ranges->start, &ranges->start_capacity, count + 1, sizeof(*ranges->start)) < 0 ||
+	    array_reserve(&ranges->value, &ranges->value_capacity, count + 1, sizeof(*ranges->value)) < 0)
+		return -ENOMEM;
+	ranges->start[count] = start;
+	ranges->value[count] = value;
+	ranges->count = count + 1;
+	return 0;
+}
+
+size_t ranges_find(const struct ranges *ranges, address_number address)
+{
+	size_t low = 0, high = ranges->count;
+
+	while (high - low > 1) {
+		size_t middle = low + (high - low) / 2;
+
+		if (ranges->start[middle] <= address)
+			low = middle;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+void ranges_clear(struct ranges *ranges)
+{
+	free(ranges->start);
+	free(ranges->value);
+	memset(ranges, 0, sizeof(*ranges));
+}
+
+/* A range with both ends in it. */
+struct span {
+	address_number first, last;
+};
+
+static struct span prefix_span(const struct ip_prefix *prefix)
+{
+	unsigned int bits = family_bits(address_family(&prefix->address));
+	address_number host = highest_number(bits - prefix->length), address = address_to_number(&prefix->address);
+
+	return (struct span){ .first = address & ~host, .last = address | host };
+}
+
+static int add_span(struct block_collector *collector, enum family family, const struct span *span, uint32_t owner)
+{
+	size_t count = collector->count[family];
+	struct block_edge *edges;
+
+	if (array_reserve(&collector->edges[family], &collector->capacity[family], count + 2, sizeof(*edges)) < 0)
+		return -ENOMEM;
+	edges = collector->edges[family];
+	edges[count++] = (struct block_edge){ .at = span->first, .owner = owner, .opens = 1 };
+	/* What reaches the end of the family never ends. */
+	if (span->last != highest_number(family_bits(family)))
+		edges[count++] = (struct block_edge){ .at = span->last + 1, .owner = owner };
+	collector->count[family] = count;
+	return 0;
+}
+
+static int compare_spans(const void *left, const void *right)
+{
+	const struct span *a = left, *b = right;
+
+	if (a->first != b->first)
+		return a->first < b->first ? -1 : 1;
+	return a->last < b->last ? -1 : a->last > b->last;
+}
+
+/* What is left of `block` between the holes, which are sorted. */
+static int add_between(struct block_collector *collector, enum family family, struct span block,
+		       const struct span *holes, size_t count, uint32_t owner)
+{
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		if (holes[i].last < block.first || holes[i].first > block.last)
+			continue;
+		if (holes[i].first > block.first) {
+			const struct span part = { .first = block.first, .last = holes[i].first - 1 };
+			int error = add_span(collector, family, &part, owner);
+
+			if (error < 0)
+				return error;
+		}
+		if (holes[i].last >= block.last)
+			return 0;
+		block.first = holes[i].last + 1;
+	}
+	return add_span(collector, family, &block, owner);
+}
+
+int block_collector_add(struct block_collector *collector, const struct ip_block *block, uint32_t owner)
+{
+	enum family family = address_family(&block->cidr.address);
+	const struct span span = prefix_span(&block->cidr);
+	struct span *holes;
+	size_t count = 0, i;
+	int error;
+
+	if (!block->except_count)
+		return add_span(collector, family, &span, owner);
+	holes = calloc(block->except_count, sizeof(*holes));
+	if (!holes)
+		return -ENOMEM;
+	for (i = 0; i < block->except_count; i++)
+		if (address_family(&block->except[i].address) == family)
+			holes[count++] = prefix_span(&block->except[i]);
+	qsort(holes, count, sizeof(*holes), compare_spans);
+	error = add_between(collector, family, span, holes, count, owner);
+	free(holes);
+	return error;
+}
+
+/* A stable pass by one byte of the position; false where that byte is the same in all, and nothing had to be done. */
+static bool sort_by_byte(const struct block_edge *from, struct block_edge *to, size_t count, unsigned int byte)
+{
+	size_t place[256] = { 0 }, sum = 0, i;
+	unsigned int shift = byte * 8;
+
+	for (i = 0; i < count; i++)
+		place[(uint8_t)(from[i].at >> shift)]++;
+	if (place[(uint8_t)(from[0].at >> shift)] == count)
+		return false;
+	for (i = 0; i < 256; i++) {
+		size_t here = place[i];
+
+		place[i] = sum;
+		sum += here;
+	}
+	for (i = 0; i < count; i++)
+		to[place[(uint8_t)(from[i].at >> shift)]++] = from[i];
+	return true;
+}
+
+/* By position. A million blocks come in one policy: radix sort takes a fifth of what qsort takes. */
+static int sort_edges(struct block_collector *collector, enum family family)
+{
+	size_t count = collector->count[family];
+	struct block_edge *from = collector->edges[family], *to;
+	unsigned int byte;
+
+	if (count < 2)
+		return 0;
+	to = malloc(count * sizeof(*to));
+	if (!to)
+		return -ENOMEM;
+	for (byte = 0; byte < family_bits(family) / 8; byte++) {
+		if (sort_by_byte(from, to, count, byte)) {
+			struct block_edge *swap = from;
+
+			from = to;
+			to = swap;
+		}
+	}
+	collector->edges[family] = from;
+	collector->capacity[family] = count;
+	free(to);
+	return 0;
+}
+
+/* The edges that stand at one position: first what opens, so that a block that touches the next one is never left. */
+static int cross_edges(const struct block_edge *edges, size_t count, uint32_t *open, struct number_sets *sets,
+		       uint32_t *set)
+{
+	size_t i;
+	int error = 0;
+
+	for (i = 0; i < count && !error; i++)
+		if (edges[i].opens && open[edges[i].owner]++ == 0)
+			error = number_sets_add(sets, *set, edges[i].owner, set);
+	for (i = 0; i < count && !error; i++)
+		if (!edges[i].opens && --open[edges[i].owner] == 0)
+			error = number_sets_remove(sets, *set, edges[i].owner, set);
+	return error;
+}
+
+static int sweep(const struct block_edge *edges, size_t count, uint32_t *open, struct number_sets *sets,
+		 struct ranges *out)
+{
+	uint32_t set = NUMBER_SET_EMPTY;
+	size_t i = 0;
+	int error = ranges_append(out, 0, set);
+
+	while (i < count && !error) {
+		size_t same = i;
+
+		while (same < count && edges[same].at == edges[i].at)
+			same++;
+		error = cross_edges(edges + i, same - i, open, sets, &set);
+		if (!error)
+			error = ranges_append(out, edges[i].at, set);
+		i = same;
+	}
+	return error;
+}
+
+int block_collector_ranges(struct block_collector *collector, enum family family, uint32_t owners,
+			   struct number_sets *sets, struct ranges *out)
+{
+	uint32_t *open = calloc((size_t)owners + 1, sizeof(*open));
+	int error;
+
+	if (!open)
+		return -ENOMEM;
+	error = sort_edges(collector, family);
+	if (!error)
+		error = sweep(collector->edges[family], collector->count[family], open, sets, out);
+	free(open);
+	return error;
+}
+
+void block_collector_clear(struct block_collector *collector)
+{
+	enum family family;
+
+	for (family = 0; family < FAMILY_COUNT; family++)
+		free(collector->edges[family]);
+	memset(collector, 0, sizeof(*collector));
+}

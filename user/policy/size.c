@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How many words a bank takes, found by writing the tries to nowhere. */
+#include <errno.h>
+
+#include "base/cleanup.h"
+#include "policy/compile.h"
+#include "policy/limits.h"
+#include "policy/trie.h"
+
+/* Packed blocks cost a few nanoseconds a packet while everything is in the cache, and save far more once it is not. */
+#define PACK_ABOVE_WORDS ((10u << 20) / 4)
+
+static int trie_words(const struct policy *policy, bool packed, size_t *words)
+{
+	_cleanup_(memory_clear) struct memory memory = { 0 };
+	struct trie trie = { .memory = &memory, .packed = packed };
+	uint32_t root;
+	int error = memory_init(&memory, NULL, SIZE_MAX);
+
+	if (!error)
+		error = trie_write_ipv4(&trie, &policy->classes[FAMILY_IPV4], &root);
+	if (!error)
+		error = trie_write_ipv6(&trie, &policy->classes[FAMILY_IPV6], &root);
+	/* More than all the memory that words can address. */
+	if (error == -ENOSPC) {
+		*words = SIZE_MAX / 2;
+		return 0;
+	}
+	*words = memory_used(&memory, 0);
+	return error;
+}
+
+int compile_size(struct compile *compile)
+{
+	struct policy *policy = compile->policy;
+	size_t fixed = EGRESS_ENDPOINT_MAX + EGRESS_PORT_PROTOCOLS * (65536 / 2) + EGRESS_BLOCK_WORDS;
+	size_t vectors = policy->set_count * (policy->class_keys.count + 16);
+	size_t rows = (size_t)policy->rows.count * policy->port_class_count, tries;
+	int error = trie_words(policy, false, &tries);
+
+	if (!error && fixed + vectors + rows + tries > PACK_ABOVE_WORDS) {
+		policy->packed = true;
+		error = trie_words(policy, true, &tries);
+	}
+	if (error)
+		return error;
+	policy->words = fixed + vectors + rows + tries;
+	if (policy->words > BANK_WORDS_MAX)
+		return compile_limit(compile, largest_policy(policy), "words of table memory", BANK_WORDS_MAX);
+	return 0;
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The trie of address classes in table memory (layout: <egressd/tables.h>): written whole, or changed at one address. */
+#ifndef EGRESSD_POLICY_TRIE_H
+#define EGRESSD_POLICY_TRIE_H
+
+#include "policy/memory.h"
+#include "policy/ranges.h"
+
+struct trie {
+	struct memory *memory;
+	unsigned int bank;
+	bool packed; /* sparse blocks are written packed */
+};
+
+/* Words of the IPv4 root: one for each value of the first 16 bits. */
+#define TRIE_IPV4_ROOT_WORDS 65536u
+
+/* *root: the address of the root words. 0, -ENOSPC, -ENOMEM. */
+int trie_write_ipv4(const struct trie *trie, const struct ranges *classes, uint32_t *root);
+/* *root: the root entry. */
+int trie_write_ipv6(const struct trie *trie, const struct ranges *classes, uint32_t *root);
+
+/*
+ * Gives one address another class while packets read the trie: what is new is written first, then one word makes it visible.
+ * root: the address of the root words; or the word that holds the root entry.
+ */
+int trie_set_ipv4(const struct trie *trie, uint32_t root, address_number address, uint32_t class);
+int trie_set_ipv6(const struct trie *trie, uint32_t *root, address_number address, uint32_t class);
+
+/* Words that one call of trie_set_* may take. */
+#define TRIE_SET_WORDS 2048u
+
+#endif
