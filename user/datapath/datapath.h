@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The kernel's side: maps, programs, pins, attachments, counters. Knows nothing of Kubernetes.
+ *
+ * Errors are negative errno; datapath_error() gives the sentence that belongs to the last one (what was tried, on what,
+ * what the kernel said), for the command to print.
+ */
+#ifndef EGRESSD_DATAPATH_DATAPATH_H
+#define EGRESSD_DATAPATH_DATAPATH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <egressd/contract.h>
+
+struct datapath;
+
+enum attach_kind { ATTACH_AUTO, ATTACH_TCX, ATTACH_CLSACT };
+
+struct datapath_options {
+	const char *pin; /* parent directory on a bpffs (EGRESS_PIN_PARENT by default); mounted if that is possible */
+	enum attach_kind attach; /* AUTO: TCX where the kernel has it, found by trying */
+	bool read_only;          /* egressctl: open what is pinned, create nothing */
+};
+
+const char *datapath_error(void);
+
+/* Capabilities, BPF, bpffs: each failure has its own sentence. 0, -EPERM, -EOPNOTSUPP, -ENOTSUP ... */
+int datapath_check(void);
+
+/*
+ * Opens the pinned state below options->pin, or creates it: endpoints, counters, flows and drop log are reused; tables
+ * and programs are made new by datapath_new_tables(). read_only: -ENOENT where nothing is pinned.
+ */
+int datapath_open(const struct datapath_options *options, struct datapath **out);
+void datapath_close(struct datapath *datapath); /* pins and attachments stay */
+
+/* The kind that AUTO resolved to. */
+enum attach_kind datapath_attach_kind(const struct datapath *datapath);
+const char *attach_kind_name(enum attach_kind kind); /* "tcx", "clsact" */
+
+/*
+ * New, zeroed table memory of at least `words` words with programs that read it, not in force yet. The memory stays
+ * mapped until the next successful datapath_commit_tables or close. Discards one that was made and not committed.
+ */
+int datapath_new_tables(struct datapath *datapath, size_t words, uint32_t **memory, size_t *word_count);
+/*
+ * Puts the new memory in force: every attached interface gets the new programs (each atomically), the pin is replaced,
+ * then the old memory is released. On failure those already switched are switched back.
+ */
+int datapath_commit_tables(struct datapath *datapath);
+/* The table memory in force, read-only for read_only. -ENOENT: none yet. */
+int datapath_tables(struct datapath *datapath, const uint32_t **memory, size_t *word_count);
+
+/* Waits until no packet can still be judged by what was unreachable at the call (synchronize_rcu). */
+int datapath_grace_period(struct datapath *datapath);
+
+/* Jiffies a second, measured once. */
+int datapath_hz(struct datapath *datapath, uint32_t *hz);
+
+/* Endpoints. put replaces the one with the same ifindex; 0, -ENOSPC, ... */
+int datapath_endpoint_put(struct datapath *datapath, const struct egress_endpoint *endpoint);
+int datapath_endpoint_remove(struct datapath *datapath, uint32_t ifindex);
+/* All endpoints in the maps, in no order; the caller frees *out. */
+int datapath_endpoint_list(struct datapath *datapath, struct egress_endpoint **out, size_t *count);
+
+/*
+ * Attachment of both programs to an interface of this network namespace, pinned (TCX) or held by the filter (clsact).
+ * Attaching what is attached replaces the program in place, and an attachment of the other kind gives way. -ENODEV: no
+ * such interface; -EBUSY: another program's filter has our place; -EINVAL: no tables were ever committed. Detaching what
+ * is not attached, or what is gone, is 0.
+ */
+int datapath_attach(struct datapath *datapath, uint32_t ifindex);
+int datapath_detach(struct datapath *datapath, uint32_t ifindex);
+/* True when both programs in force are attached to it (asked from the kernel). */
+bool datapath_attached(struct datapath *datapath, uint32_t ifindex);
+/* Interfaces that carry our pins or filters, also ones of a predecessor; the caller frees *out. */
+int datapath_attached_list(struct datapath *datapath, uint32_t **out, size_t *count);
+
+/* Sums over all CPUs. reasons: EGRESS_DROP_REASON_SLOTS entries by enum egress_drop_reason. */
+int datapath_counters(struct datapath *datapath, uint32_t endpoint_id, struct egress_counter *allowed,
+		      struct egress_counter reasons[EGRESS_DROP_REASON_SLOTS]);
+/* Zero, when an id gets a new owner. */
+int datapath_counters_reset(struct datapath *datapath, uint32_t endpoint_id);
+
+/* Flows: calls back for each; a non-zero return ends it and is returned. `now` is jiffies64 of the kernel. */
+typedef int (*datapath_flow_visitor)(const struct egress_flow_key *key, const struct egress_flow *flow, void *data);
+int datapath_flows(struct datapath *datapath, datapath_flow_visitor visit, void *data);
+int datapath_jiffies(struct datapath *datapath, uint64_t *now);
+/* Deletes flows of an endpoint (id 0: any) that are idle beyond the time-outs in the tables; *removed counts them. */
+int datapath_flows_expire(struct datapath *datapath, size_t *removed);
+/* Forgets all that an endpoint id leaves behind (flows, rings, fragments), before the id gets a new owner. */
+int datapath_flows_remove(struct datapath *datapath, uint32_t endpoint_id);
+
+/*
+ * The drop log. A cursor remembers, per CPU, the last record seen; records come oldest first by time. *lost counts
+ * those overwritten before they were read. from_now: skip what is there.
+ */
+struct drop_cursor;
+int drop_cursor_new(struct datapath *datapath, bool from_now, struct drop_cursor **out);
+void drop_cursor_free(struct drop_cursor *cursor);
+int drop_cursor_read(struct drop_cursor *cursor, struct egress_drop_record *records, size_t capacity, size_t *count,
+		     uint64_t *lost);
+/* Sum over CPUs of records written and of drops not logged because of the limit. */
+int datapath_drop_log_totals(struct datapath *datapath, uint64_t *written, uint64_t *suppressed);
+
+/* Takes all of it off: attachments, pins, the versioned directory. */
+int datapath_remove(struct datapath *datapath);
+
+#endif

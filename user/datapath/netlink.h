@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Requests to rtnetlink through libmnl. Errors are negative errno and set no sentence. */
+#ifndef EGRESSD_DATAPATH_NETLINK_H
+#define EGRESSD_DATAPATH_NETLINK_H
+
+#include <libmnl/libmnl.h>
+
+/* A message of a dump can hold a link with all its attributes. */
+#define NETLINK_BUFFER_SIZE 32768
+
+/* A route socket of the calling thread's network namespace: it stays in that namespace wherever the thread goes. */
+int netlink_open(unsigned int groups, struct mnl_socket **out);
+void netlink_close(struct mnl_socket **socket);
+
+/*
+ * Sends the request (type and flags set; NLM_F_REQUEST and the sequence number are added) and calls back for each
+ * message of the answer. -EINTR: what was dumped changed meanwhile and the answer may be torn; the caller begins anew.
+ */
+int netlink_request(struct mnl_socket *socket, struct nlmsghdr *request, mnl_cb_t visit, void *data);
+
+/* Opens a socket for one request in this namespace. */
+int netlink_request_once(struct nlmsghdr *request, mnl_cb_t visit, void *data);
+
+#define _cleanup_netlink_ _cleanup_(netlink_close)
+
+#endif

@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Table memory and the programs that read it: made together, put in force together. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "datapath/internal.h"
+
+/* The pins of one set, in the order in which they are replaced: whoever finds the tables finds their programs. */
+#define SET_PINS (HOOK_COUNT + 1)
+
+static void close_object(struct bpf_object **object)
+{
+	bpf_object__close(*object);
+}
+
+static void free_set(struct table_set **set)
+{
+	table_set_free(*set);
+}
+
+void table_set_free(struct table_set *set)
+{
+	if (!set)
+		return;
+	if (set->memory)
+		munmap(set->memory, set->word_count * sizeof(*set->memory));
+	for (int hook = 0; hook < HOOK_COUNT; hook++)
+		close_fd(&set->program_fd[hook]);
+	close_fd(&set->tables_fd);
+	free(set);
+}
+
+static struct table_set *set_new(void)
+{
+	struct table_set *set = calloc(1, sizeof(*set));
+
+	if (!set)
+		return NULL;
+	set->tables_fd = -1;
+	for (int hook = 0; hook < HOOK_COUNT; hook++)
+		set->program_fd[hook] = -1;
+	return set;
+}
+
+static int map_memory(struct table_set *set, uint32_t blocks, bool read_only)
+{
+	size_t size = (size_t)blocks * sizeof(struct egress_block);
+	void *memory;
+
+	memory = mmap(NULL, size, read_only ? PROT_READ : PROT_READ | PROT_WRITE, MAP_SHARED, set->tables_fd, 0);
+	if (memory == MAP_FAILED)
+		return fail_errno(-errno, "cannot map %zu bytes of tables into memory", size);
+	set->memory = memory;
+	set->word_count = (size_t)blocks * EGRESS_BLOCK_WORDS;
+	return 0;
+}
+
+int program_id(int fd, uint32_t *id)
+{
+	struct bpf_prog_info info = {};
+	uint32_t size = sizeof(info);
+
+	if (bpf_obj_get_info_by_fd(fd, &info, &size))
+		return -errno;
+	*id = info.id;
+	return 0;
+}
+
+int map_id(int fd, uint32_t *id)
+{
+	struct bpf_map_info info = {};
+	uint32_t size = sizeof(info);
+
+	if (bpf_obj_get_info_by_fd(fd, &info, &size))
+		return -errno;
+	*id = info.id;
+	return 0;
+}
+
+/* ---------------------------------------------------------------- making */
+
+/* Takes descriptors of its own, so that the object can be closed. */
+static int take_descriptors(struct table_set *set, const struct bpf_object *object)
+{
+	set->tables_fd = fcntl(bpf_object__find_map_fd_by_name(object, EGRESS_PIN_TABLES), F_DUPFD_CLOEXEC, 0);
+	if (set->tables_fd < 0)
+		return fail_errno(-errno, "cannot keep the tables open");
+	for (int hook = 0; hook < HOOK_COUNT; hook++) {
+		struct bpf_program *program = bpf_object__find_program_by_name(object, hook_program_name(hook));
+
+		if (!program)
+			return fail(-EINVAL, "this binary lacks the program %s", hook_program_name(hook));
+		set->program_fd[hook] = fcntl(bpf_program__fd(program), F_DUPFD_CLOEXEC, 0);
+		if (set->program_fd[hook] < 0 || program_id(set->program_fd[hook], &set->program_id[hook]))
+			return fail_errno(-errno, "cannot keep the program %s open", hook_program_name(hook));
+	}
+	return 0;
+}
+
+static int load_set(const struct datapath *datapath, struct table_set *set, uint32_t blocks)
+{
+	_cleanup_(close_object) struct bpf_object *object = NULL;
+	struct bpf_map *tables;
+	int error;
+
+	error = object_open(&object);
+	if (error)
+		return error;
+	tables = bpf_object__find_map_by_name(object, EGRESS_PIN_TABLES);
+	if (!tables)
+		return fail(-EINVAL, "the programs in this binary lack the map %s", EGRESS_PIN_TABLES);
+	error = bpf_map__set_max_entries(tables, blocks);
+	if (error)
+		return fail_errno(error, "cannot make tables of %u blocks", blocks);
+	error = shared_maps_reuse(datapath, object);
+	if (error)
+		return error;
+	error = bpf_object__load(object);
+	if (error)
+		return fail_errno(error, "the kernel did not take the programs with tables of %u blocks", blocks);
+	return take_descriptors(set, object);
+}
+
+int datapath_new_tables(struct datapath *datapath, size_t words, uint32_t **memory, size_t *word_count)
+{
+	_cleanup_(free_set) struct table_set *set = NULL;
+	size_t blocks = words / EGRESS_BLOCK_WORDS + (words % EGRESS_BLOCK_WORDS || !words);
+	int error;
+
+	if (datapath->read_only)
+		return fail(-EROFS, "the datapath is open for reading only");
+	/* An address in a table is a 32-bit word number. */
+	if (blocks > UINT32_MAX >> EGRESS_BLOCK_SHIFT)
+		return fail(-E2BIG, "tables of %zu words are larger than their addresses can name", words);
+	table_set_free(take(datapath->made));
+	set = set_new();
+	if (!set)
+		return fail_errno(-ENOMEM, "no memory");
+	error = load_set(datapath, set, (uint32_t)blocks);
+	if (!error)
+		error = map_memory(set, (uint32_t)blocks, false);
+	if (error)
+		return error;
+	*memory = set->memory;
+	*word_count = set->word_count;
+	datapath->made = take(set);
+	return 0;
+}
+
+int datapath_tables(struct datapath *datapath, const uint32_t **memory, size_t *word_count)
+{
+	if (!datapath->in_force)
+		return fail(-ENOENT, "no tables are in force");
+	*memory = datapath->in_force->memory;
+	*word_count = datapath->in_force->word_count;
+	return 0;
+}
+
+/* ---------------------------------------------------------------- pinning */
+
+static const char *set_pin(const struct table_set *set, int index, int *fd)
+{
+	*fd = index < HOOK_COUNT ? set->program_fd[index] : set->tables_fd;
+	return index < HOOK_COUNT ? hook_pin_name((enum hook)index) : EGRESS_PIN_TABLES;
+}
+
+/* "<directory>/<name>", and beside it the name under which a new pin waits for its turn. */
+static int pin_paths(const struct datapath *datapath, const char *name, char path[PATH_MAX], char next[PATH_MAX])
+{
+	int error = pin_path(datapath, name, path);
+
+	if (error)
+		return error;
+	if (snprintf(next, PATH_MAX, "%s_next", path) >= PATH_MAX)
+		return fail(-ENAMETOOLONG, "%s_next is too long for a path", path);
+	return 0;
+}
+
+/* What can fail for want of memory or room happens here, before any packet sees a change. */
+static int pin_next(const struct datapath *datapath, const struct table_set *set)
+{
+	for (int index = 0; index < SET_PINS; index++) {
+		char path[PATH_MAX], next[PATH_MAX];
+		const char *name;
+		int fd, error;
+
+		name = set_pin(set, index, &fd);
+		error = pin_paths(datapath, name, path, next);
+		if (error)
+			return error;
+		if (unlink(next) && errno != ENOENT)
+			return fail_errno(-errno, "cannot remove %s", next);
+		if (bpf_obj_pin(fd, next))
+			return fail_errno(-errno, "cannot pin %s", next);
+	}
+	return 0;
+}
+
+static int publish_next(const struct datapath *datapath, const struct table_set *set)
+{
+	for (int index = 0; index < SET_PINS; index++) {
+		char path[PATH_MAX], next[PATH_MAX];
+		int fd, error;
+
+		error = pin_paths(datapath, set_pin(set, index, &fd), path, next);
+		if (error)
+			return error;
+		if (rename(next, path))
+			return fail_errno(-errno, "cannot replace %s", path);
+	}
+	return 0;
+}
+
+static void discard_next(const struct datapath *datapath, const struct table_set *set)
+{
+	for (int index = 0; index < SET_PINS; index++) {
+		char path[PATH_MAX], next[PATH_MAX];
+		int fd;
+
+		if (!pin_paths(datapath, set_pin(set, index, &fd), path, next))
+			unlink(next);
+	}
+}
+
+/* Brings interfaces and pins back to the set in force after a failure that has its sentence already. */
+static void return_to(struct datapath *datapath, const struct table_set *set)
+{
+	char sentence[1024];
+
+	snprintf(sentence, sizeof(sentence), "%s", datapath_error());
+	if (attachments_switch(datapath, set) || pin_next(datapath, set) || publish_next(datapath, set))
+		log_debug("cannot go back to the programs before: %s", datapath_error());
+	fail(0, "%s", sentence);
+}
+
+int datapath_commit_tables(struct datapath *datapath)
+{
+	int error;
+
+	if (!datapath->made)
+		return fail(-EINVAL, "there are no new tables to put in force");
+	error = pin_next(datapath, datapath->made);
+	if (!error)
+		error = attachments_switch(datapath, datapath->made);
+	if (error) {
+		discard_next(datapath, datapath->made);
+		return error;
+	}
+	error = publish_next(datapath, datapath->made);
+	if (error) {
+		if (datapath->in_force)
+			return_to(datapath, datapath->in_force);
+		discard_next(datapath, datapath->made);
+		return error;
+	}
+	table_set_free(datapath->in_force);
+	datapath->in_force = take(datapath->made);
+	return 0;
+}
+
+/* ---------------------------------------------------------------- adopting */
+
+/* Opens a pin; 0 with -1 in *fd where there is none. */
+static int open_optional(const struct datapath *datapath, const char *name, int *fd)
+{
+	char path[PATH_MAX];
+	int error;
+
+	error = pin_path(datapath, name, path);
+	if (error)
+		return error;
+	*fd = bpf_obj_get(path);
+	if (*fd < 0 && errno != ENOENT)
+		return fail_errno(-errno, "cannot open the pin %s", path);
+	return 0;
+}
+
+/* Whether the program was loaded with this map. */
+static bool program_reads(int program_fd, uint32_t wanted)
+{
+	uint32_t maps[64], size = sizeof(struct bpf_prog_info), i;
+	struct bpf_prog_info info = {.nr_map_ids = ARRAY_SIZE(maps), .map_ids = (uintptr_t)maps};
+
+	if (bpf_obj_get_info_by_fd(program_fd, &info, &size))
+		return false;
+	for (i = 0; i < info.nr_map_ids && i < ARRAY_SIZE(maps); i++)
+		if (maps[i] == wanted)
+			return true;
+	return false;
+}
+
+/* An agent that died amid a commit leaves programs and tables of two sets. */
+static bool fits_together(const struct table_set *set)
+{
+	uint32_t tables = 0;
+
+	if (map_id(set->tables_fd, &tables))
+		return false;
+	for (int hook = 0; hook < HOOK_COUNT; hook++)
+		if (set->program_fd[hook] < 0 || !program_reads(set->program_fd[hook], tables))
+			return false;
+	return true;
+}
+
+static int open_programs(const struct datapath *datapath, struct table_set *set)
+{
+	for (int hook = 0; hook < HOOK_COUNT; hook++) {
+		int error = open_optional(datapath, hook_pin_name((enum hook)hook), &set->program_fd[hook]);
+
+		if (error)
+			return error;
+		if (set->program_fd[hook] >= 0 && program_id(set->program_fd[hook], &set->program_id[hook]))
+			return fail_errno(-errno, "cannot look at the pinned program %s",
+					  hook_pin_name((enum hook)hook));
+	}
+	return 0;
+}
+
+static int map_adopted(const struct datapath *datapath, struct table_set *set)
+{
+	struct bpf_map_info info = {};
+	uint32_t size = sizeof(info);
+
+	if (bpf_obj_get_info_by_fd(set->tables_fd, &info, &size))
+		return fail_errno(-errno, "cannot look at the pinned map %s", EGRESS_PIN_TABLES);
+	if (info.type != BPF_MAP_TYPE_ARRAY || info.value_size != sizeof(struct egress_block) ||
+	    !(info.map_flags & BPF_F_MMAPABLE))
+		return fail(-EINVAL,
+			    "the pinned map %s/%s does not fit this version: "
+			    "expected an array of %zu-byte values that can be mapped; "
+			    "found type %u, value %u, flags %#x",
+			    datapath->directory, EGRESS_PIN_TABLES, sizeof(struct egress_block), info.type,
+			    info.value_size, info.map_flags);
+	return map_memory(set, info.max_entries, datapath->read_only);
+}
+
+int table_set_adopt(struct datapath *datapath)
+{
+	_cleanup_(free_set) struct table_set *set = set_new();
+	int error;
+
+	if (!set)
+		return fail_errno(-ENOMEM, "no memory");
+	error = open_optional(datapath, EGRESS_PIN_TABLES, &set->tables_fd);
+	if (error || set->tables_fd < 0)
+		return error;
+	error = open_programs(datapath, set);
+	if (error)
+		return error;
+	if (!fits_together(set)) {
+		log_debug("the pinned tables and programs are of two commits, one unfinished: they are not adopted");
+		/* A reader still shows the tables; the agent makes new ones. */
+		if (!datapath->read_only)
+			return 0;
+	}
+	error = map_adopted(datapath, set);
+	if (!error)
+		datapath->in_force = take(set);
+	return error;
+}
