@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The state directory: whole files or none, for root only, and objects that come back as they went. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "model/decode.h"
+#include "report/state.h"
+
+struct fixture {
+	char root[64];
+	char directory[96];
+};
+
+static int set_up(void **state)
+{
+	struct fixture *fixture = calloc(1, sizeof(*fixture));
+
+	assert_non_null(fixture);
+	strcpy(fixture->root, "/tmp/egressd-report_state.XXXXXX");
+	assert_non_null(mkdtemp(fixture->root));
+	snprintf(fixture->directory, sizeof(fixture->directory), "%s/a/b", fixture->root);
+	*state = fixture;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *fixture = *state;
+	char command[128];
+
+	snprintf(command, sizeof(command), "rm -rf '%s'", fixture->root);
+	assert_int_equal(system(command), 0);
+	free(fixture);
+	return 0;
+}
+
+static mode_t mode_of(const char *directory, const char *name)
+{
+	struct stat status;
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s/%s", directory, name);
+	assert_int_equal(stat(path, &status), 0);
+	return status.st_mode & 07777;
+}
+
+static void directory_is_made_for_its_owner_only(void **state)
+{
+	struct fixture *fixture = *state;
+
+	assert_int_equal(state_directory_prepare(fixture->directory), 0);
+	assert_int_equal(mode_of(fixture->directory, "."), 0700);
+	/* Again is no error. */
+	assert_int_equal(state_directory_prepare(fixture->directory), 0);
+}
+
+static void file_in_the_place_of_the_directory_is_refused(void **state)
+{
+	struct fixture *fixture = *state;
+	char path[128];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/file", fixture->root);
+	file = fopen(path, "w");
+	assert_non_null(file);
+	fclose(file);
+	assert_int_equal(state_directory_prepare(path), -ENOTDIR);
+}
+
+static void what_is_written_is_read_back(void **state)
+{
+	struct fixture *fixture = *state;
+	json_t *json = json_pack("{s:i, s:[s, s]}", "version", 1, "list", "a", "\xc3\xa4"), *back;
+
+	assert_int_equal(state_directory_prepare(fixture->directory), 0);
+	assert_int_equal(state_write(fixture->directory, STATE_FILE, json), 0);
+	assert_int_equal(mode_of(fixture->directory, STATE_FILE), 0600);
+	assert_int_equal(state_read(fixture->directory, STATE_FILE, &back), 0);
+	assert_true(json_equal(json, back));
+	json_decref(json);
+	json_decref(back);
+}
+
+static void missing_and_damaged_files_are_told_apart(void **state)
+{
+	struct fixture *fixture = *state;
+	json_t *json = (json_t *)&json;
+	char path[160];
+	FILE *file;
+
+	assert_int_equal(state_directory_prepare(fixture->directory), 0);
+	assert_int_equal(state_read(fixture->directory, STATE_FILE, &json), -ENOENT);
+	snprintf(path, sizeof(path), "%s/%s", fixture->directory, STATE_FILE);
+	file = fopen(path, "w");
+	assert_non_null(file);
+	fputs("{\"version\": 1, \"endpoi", file);
+	fclose(file);
+	assert_int_equal(state_read(fixture->directory, STATE_FILE, &json), -EINVAL);
+	assert_ptr_equal(json, &json);
+}
+
+/* Where the new one cannot be written the old one stands. */
+static void failed_write_leaves_the_old_file(void **state)
+{
+	struct fixture *fixture = *state;
+	json_t *old = json_pack("{s:i}", "version", 1), *new = json_pack("{s:i}", "version", 2), *back;
+	char path[160];
+
+	assert_int_equal(state_directory_prepare(fixture->directory), 0);
+	assert_int_equal(state_write(fixture->directory, STATE_FILE, old), 0);
+	/* A directory stands where the temporary file is to be. */
+	snprintf(path, sizeof(path), "%s/.%s.new", fixture->directory, STATE_FILE);
+	assert_int_equal(mkdir(path, 0700), 0);
+	assert_int_equal(state_write(fixture->directory, STATE_FILE, new), -EISDIR);
+	assert_int_equal(state_read(fixture->directory, STATE_FILE, &back), 0);
+	assert_true(json_equal(old, back));
+	json_decref(old);
+	json_decref(new);
+	json_decref(back);
+}
+
+static void write_to_a_missing_directory_fails(void **state)
+{
+	struct fixture *fixture = *state;
+	json_t *json = json_object();
+
+	assert_int_equal(state_write(fixture->directory, STATE_FILE, json), -ENOENT);
+	json_decref(json);
+}
+
+static const char manifests[] =
+	"apiVersion: networking.k8s.io/v1\n"
+	"kind: NetworkPolicy\n"
+	"metadata: {name: web, namespace: shop}\n"
+	"spec:\n"
+	"  podSelector: {matchExpressions: [{key: app, operator: NotIn, values: [a, b]}]}\n"
+	"  policyTypes: [Egress]\n"
+	"  egress:\n"
+	"  - to: [{ipBlock: {cidr: 10.0.0.0/8, except: [10.1.0.0/16]}}, {namespaceSelector: {}}]\n"
+	"    ports: [{port: 80, endPort: 90}, {port: dns, protocol: UDP}]\n"
+	"---\n"
+	"apiVersion: v1\n"
+	"kind: Pod\n"
+	"metadata:\n"
+	"  name: web-1\n"
+	"  namespace: shop\n"
+	"  uid: u-123\n"
+	"  labels: {app: web}\n"
+	"  annotations: {egressd.io/interface: web0}\n"
+	"spec: {containers: [{name: c, ports: [{name: http, containerPort: 8080}]}]}\n"
+	"status: {podIPs: [{ip: 10.1.1.2}, {ip: \"fd00::2\"}]}\n";
+
+static void objects_come_back_equal(void **state)
+{
+	struct fixture *fixture = *state;
+	struct object_list objects = {0}, back = {0};
+	struct problem_list problems = {0};
+	struct store *store;
+	json_t *json;
+	char *text;
+	size_t i;
+
+	assert_int_equal(decode_buffer("m.yaml", manifests, strlen(manifests), &objects, &problems), 0);
+	assert_int_equal(objects.count, 2);
+	assert_int_equal(store_new(&store), 0);
+	for (i = 0; i < objects.count; i++)
+		assert_int_equal(store_put(store, objects.items[i]), 0);
+	json = state_encode_objects(store);
+	assert_non_null(json);
+	assert_int_equal(state_directory_prepare(fixture->directory), 0);
+	assert_int_equal(state_write(fixture->directory, STATE_OBJECTS_FILE, json), 0);
+	json_decref(json);
+	assert_int_equal(state_read(fixture->directory, STATE_OBJECTS_FILE, &json), 0);
+	text = json_dumps(json, 0);
+	assert_int_equal(decode_saved_buffer("objects.json", text, strlen(text), &back, &problems), 0);
+	assert_int_equal(back.count, 2);
+	for (i = 0; i < back.count; i++) {
+		struct object *object = back.items[i];
+		struct object *original = store_get(store, object->kind, object->namespace, object->name);
+
+		assert_non_null(original);
+		assert_true(object_equal(object, original));
+		assert_string_equal(object->place.file, original->place.file);
+		assert_int_equal(object->place.line, original->place.line);
+	}
+	free(text);
+	json_decref(json);
+	store_free(store);
+	object_list_clear(&objects);
+	object_list_clear(&back);
+	problem_list_clear(&problems);
+}
+
+static void problems_are_encoded(void **state)
+{
+	struct place place = {.file = "a\xff.yaml", .line = 3, .column = 4};
+	struct problem_list problems = {0};
+	json_t *json, *expected;
+
+	(void)state;
+	assert_int_equal(problem_add(&problems, PROBLEM_ERROR, "field", &place, NULL, "expected %d", 7), 0);
+	assert_int_equal(problem_add(&problems, PROBLEM_NOTICE, "unknown-kind", NULL, NULL, "x"), 0);
+	json = state_encode_problems(&problems);
+	expected = json_pack("[{s:s,s:s,s:s,s:i,s:i,s:n,s:s},{s:s,s:s,s:n,s:i,s:i,s:n,s:s}]", "severity", "error",
+			     "rule", "field", "file", "a?.yaml", "line", 3, "column", 4, "object", "message",
+			     "expected 7", "severity", "notice", "rule", "unknown-kind", "file", "line", 0, "column", 0,
+			     "object", "message", "x");
+	assert_non_null(expected);
+	assert_true(json_equal(json, expected));
+	json_decref(json);
+	json_decref(expected);
+	problem_list_clear(&problems);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(directory_is_made_for_its_owner_only, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(file_in_the_place_of_the_directory_is_refused, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_is_written_is_read_back, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(missing_and_damaged_files_are_told_apart, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(failed_write_leaves_the_old_file, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(write_to_a_missing_directory_fails, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(objects_come_back_equal, set_up, tear_down),
+		cmocka_unit_test(problems_are_encoded),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

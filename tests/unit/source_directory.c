@@ -1,0 +1,547 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+/* A directory as a source: what comes, changes, goes, is wrong, is contested, is half written, is swapped. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "source/directory.h"
+
+#define PATH_SIZE 256
+
+struct fixture {
+	char root[64];
+	char directory[80]; /* root/manifests */
+	struct directory_source *source;
+	struct store *store;
+	struct problem_list problems;
+	bool changed;
+	size_t bad;
+};
+
+/* ------------------------------------------------------------------ tools */
+
+static int set_up(void **state)
+{
+	struct fixture *fixture = calloc(1, sizeof(*fixture));
+
+	assert_non_null(fixture);
+	strcpy(fixture->root, "/tmp/egressd-source.XXXXXX");
+	assert_non_null(mkdtemp(fixture->root));
+	snprintf(fixture->directory, sizeof(fixture->directory), "%s/manifests", fixture->root);
+	assert_int_equal(mkdir(fixture->directory, 0755), 0);
+	assert_int_equal(directory_source_new(fixture->directory, &fixture->source), 0);
+	assert_int_equal(store_new(&fixture->store), 0);
+	*state = fixture;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *fixture = *state;
+	char command[128];
+
+	directory_source_free(fixture->source);
+	store_free(fixture->store);
+	problem_list_clear(&fixture->problems);
+	snprintf(command, sizeof(command), "rm -rf '%s'", fixture->root);
+	assert_int_equal(system(command), 0);
+	free(fixture);
+	return 0;
+}
+
+/* A path; good until the fourth call after. */
+static const char *join(const char *directory, const char *name)
+{
+	static char paths[4][PATH_SIZE];
+	static unsigned int next;
+	char *path = paths[next++ % 4];
+
+	assert_in_range(snprintf(path, PATH_SIZE, "%s/%s", directory, name), 1, PATH_SIZE - 1);
+	return path;
+}
+
+static const char *in_root(const struct fixture *fixture, const char *name)
+{
+	return join(fixture->root, name);
+}
+
+static const char *in_directory(const struct fixture *fixture, const char *name)
+{
+	return join(fixture->directory, name);
+}
+
+static void write_text(const char *path, const char *text)
+{
+	FILE *file = fopen(path, "w");
+
+	assert_non_null(file);
+	assert_true(fputs(text, file) >= 0);
+	assert_int_equal(fclose(file), 0);
+}
+
+/* A namespace is the shortest manifest; its label tells one version from another. */
+static void write_namespace(const char *path, const char *name, const char *version)
+{
+	char text[256];
+
+	snprintf(text, sizeof(text), "apiVersion: v1\nkind: Namespace\nmetadata: {name: %s, labels: {version: \"%s\"}}\n",
+		 name, version);
+	write_text(path, text);
+}
+
+static void sync_source(struct fixture *fixture)
+{
+	assert_int_equal(directory_source_sync(fixture->source, fixture->store, &fixture->problems, &fixture->changed,
+					       &fixture->bad),
+			 0);
+}
+
+/* The label "version" of a namespace in the store, or "" where it is not there. */
+static const char *version_of(const struct fixture *fixture, const char *name)
+{
+	struct object *object = store_get(fixture->store, OBJECT_NAMESPACE, "", name);
+	const char *version = object ? label_list_get(&object->labels, "version") : NULL;
+
+	return version ? version : "";
+}
+
+static bool waits(const struct fixture *fixture, int milliseconds)
+{
+	struct pollfd waiting = {.fd = directory_source_fd(fixture->source), .events = POLLIN};
+
+	return poll(&waiting, 1, milliseconds) == 1;
+}
+
+/* Something of interest happened since the last call. */
+static bool noticed(struct fixture *fixture)
+{
+	return waits(fixture, 0) && directory_source_dispatch(fixture->source) == 1;
+}
+
+static const struct problem *find_problem(const struct fixture *fixture, const char *rule)
+{
+	size_t i;
+
+	for (i = 0; i < fixture->problems.count; i++)
+		if (!strcmp(fixture->problems.items[i].rule, rule))
+			return &fixture->problems.items[i];
+	return NULL;
+}
+
+/* ------------------------------------------------------------------ files */
+
+static void missing_directory_is_an_error(void **state)
+{
+	struct directory_source *source = (void *)state;
+
+	assert_int_equal(directory_source_new("/nonexistent/manifests", &source), -ENOENT);
+	assert_ptr_equal(source, state);
+	assert_int_equal(directory_source_new("/dev/null", &source), -ENOTDIR);
+}
+
+static void files_come_change_and_go(void **state)
+{
+	struct fixture *fixture = *state;
+
+	sync_source(fixture);
+	assert_false(fixture->changed);
+	write_namespace(in_directory(fixture, "a.yaml"), "a", "1");
+	assert_true(noticed(fixture));
+	sync_source(fixture);
+	assert_true(fixture->changed);
+	assert_string_equal(version_of(fixture, "a"), "1");
+	sync_source(fixture);
+	assert_false(fixture->changed);
+	write_namespace(in_directory(fixture, "a.yaml"), "a", "2");
+	assert_true(noticed(fixture));
+	sync_source(fixture);
+	assert_true(fixture->changed);
+	assert_string_equal(version_of(fixture, "a"), "2");
+	assert_int_equal(unlink(in_directory(fixture, "a.yaml")), 0);
+	assert_true(noticed(fixture));
+	sync_source(fixture);
+	assert_true(fixture->changed);
+	assert_string_equal(version_of(fixture, "a"), "");
+	assert_int_equal(fixture->problems.count, 0);
+}
+
+/* Same size and, on kernels before 6.13, same tick of the clock: only the content tells. */
+static void quick_second_write_is_seen(void **state)
+{
+	struct fixture *fixture = *state;
+	char version[2] = "0";
+	int i;
+
+	for (i = 0; i < 10; i++) {
+		version[0] = (char)('0' + i);
+		write_namespace(in_directory(fixture, "a.yaml"), "a", version);
+		sync_source(fixture);
+		assert_string_equal(version_of(fixture, "a"), version);
+	}
+}
+
+static void touched_file_changes_nothing(void **state)
+{
+	struct fixture *fixture = *state;
+	struct object *before;
+
+	write_namespace(in_directory(fixture, "a.yaml"), "a", "1");
+	sync_source(fixture);
+	before = store_get(fixture->store, OBJECT_NAMESPACE, "", "a");
+	write_namespace(in_directory(fixture, "a.yaml"), "a", "1");
+	sync_source(fixture);
+	assert_false(fixture->changed);
+	assert_ptr_equal(store_get(fixture->store, OBJECT_NAMESPACE, "", "a"), before);
+}
+
+static void place_that_moves_is_a_change(void **state)
+{
+	struct fixture *fixture = *state;
+
+	write_text(in_directory(fixture, "a.yaml"), "apiVersion: v1\nkind: Namespace\nmetadata: {name: a}\n");
+	sync_source(fixture);
+	write_text(in_directory(fixture, "a.yaml"), "# Moved.\napiVersion: v1\nkind: Namespace\nmetadata: {name: a}\n");
+	sync_source(fixture);
+	assert_true(fixture->changed);
+	assert_int_equal(store_get(fixture->store, OBJECT_NAMESPACE, "", "a")->place.line, 2);
+}
+
+static void only_manifests_count(void **state)
+{
+	struct fixture *fixture = *state;
+	static const char *const names[] = {"a.txt", "b.yaml~", ".c.yaml", "yaml", ".yaml"};
+	size_t i;
+
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		write_text(in_directory(fixture, names[i]), "no: [manifest");
+	write_namespace(in_directory(fixture, "d.yml"), "d", "1");
+	write_text(in_directory(fixture, "e.json"),
+		   "{\"apiVersion\": \"v1\", \"kind\": \"Namespace\", \"metadata\": {\"name\": \"e\"}}");
+	sync_source(fixture);
+	assert_int_equal(store_count(fixture->store, OBJECT_NAMESPACE), 2);
+	assert_int_equal(fixture->problems.count, 0);
+	assert_int_equal(fixture->bad, 0);
+}
+
+static void directories_below_are_read_and_watched(void **state)
+{
+	struct fixture *fixture = *state;
+
+	sync_source(fixture);
+	assert_int_equal(mkdir(in_directory(fixture, "below"), 0755), 0);
+	assert_true(noticed(fixture));
+	sync_source(fixture);
+	write_namespace(in_directory(fixture, "below/a.yaml"), "a", "1");
+	assert_true(noticed(fixture));
+	sync_source(fixture);
+	assert_string_equal(version_of(fixture, "a"), "1");
+	assert_int_equal(rename(in_directory(fixture, "below"), in_root(fixture, "elsewhere")), 0);
+	assert_true(noticed(fixture));
+	sync_source(fixture);
+	assert_string_equal(version_of(fixture, "a"), "");
+	/* It is no business of the source any more. */
+	write_namespace(in_root(fixture, "elsewhere/a.yaml"), "a", "2");
+	assert_false(noticed(fixture));
+}
+
+static void link_to_a_directory_around_it_ends(void **state)
+{
+	struct fixture *fixture = *state;
+
+	write_namespace(in_directory(fixture, "a.yaml"), "a", "1");
+	assert_int_equal(symlink(".", in_directory(fixture, "loop")), 0);
+	sync_source(fixture);
+	assert_string_equal(version_of(fixture, "a"), "1");
+	assert_int_equal(fixture->problems.count, 0);
+}
+
+/* ------------------------------------------------------------------ wrong files */
+
+static void wrong_file_keeps_its_last_good_version(void **state)
+{
+	struct fixture *fixture = *state;
+	const struct problem *problem;
+
+	write_namespace(in_directory(fixture, "a.yaml"), "a", "1");
+	write_namespace(in_directory(fixture, "b.yaml"), "b", "1");
+	sync_source(fixture);
+	write_text(in_directory(fixture, "a.yaml"), "apiVersion: v1\nkind: Namespace\nmetadata: {name: [a]}\n");
+	write_namespace(in_directory(fixture, "b.yaml"), "b", "2");
+	sync_source(fixture);
+	assert_string_equal(version_of(fixture, "a"), "1");
+	assert_string_equal(version_of(fixture, "b"), "2");
+	assert_int_equal(fixture->bad, 1);
+	assert_int_equal(fixture->problems.errors, 1);
+	problem = &fixture->problems.items[0];
+	assert_string_equal(problem->file, in_directory(fixture, "a.yaml"));
+	assert_int_equal(problem->line, 3);
+	/* Still wrong, still said, although nothing changed. */
+	sync_source(fixture);
+	assert_false(fixture->changed);
+	assert_int_equal(fixture->bad, 1);
+	assert_int_equal(fixture->problems.errors, 1);
+	write_namespace(in_directory(fixture, "a.yaml"), "a", "2");
+	sync_source(fixture);
+	assert_string_equal(version_of(fixture, "a"), "2");
+	assert_int_equal(fixture->bad, 0);
+	assert_int_equal(fixture->problems.count, 0);
+}
+
+static void wrong_file_that_is_removed_takes_its_objects_along(void **state)
+{
+	struct fixture *fixture = *state;
+
+	write_namespace(in_directory(fixture, "a.yaml"), "a", "1");
+	sync_source(fixture);
+	write_text(in_directory(fixture, "a.yaml"), "]");
+	sync_source(fixture);
+	assert_int_equal(unlink(in_directory(fixture, "a.yaml")), 0);
+	sync_source(fixture);
+	assert_true(fixture->changed);
+	assert_string_equal(version_of(fixture, "a"), "");
+	assert_int_equal(fixture->bad, 0);
+}
+
+static void what_is_no_regular_file_is_never_waited_for(void **state)
+{
+	struct fixture *fixture = *state;
+
+	assert_int_equal(mkfifo(in_directory(fixture, "a.yaml"), 0644), 0);
+	write_namespace(in_directory(fixture, "b.yaml"), "b", "1");
+	alarm(10);
+	sync_source(fixture);
+	alarm(0);
+	assert_string_equal(version_of(fixture, "b"), "1");
+	assert_int_equal(fixture->bad, 1);
+	assert_non_null(strstr(find_problem(fixture, "file")->message, "not a regular file"));
+}
+
+static void link_that_leads_nowhere_is_a_wrong_file(void **state)
+{
+	struct fixture *fixture = *state;
+
+	assert_int_equal(symlink("nowhere", in_directory(fixture, "a.yaml")), 0);
+	sync_source(fixture);
+	assert_int_equal(fixture->bad, 1);
+	assert_non_null(find_problem(fixture, "file"));
+}
+
+/* Does this file system tell that someone has the file open for writing? */
+static bool has_leases(const char *path)
+{
+	int reader = open(path, O_RDONLY);
+	bool refused = fcntl(reader, F_SETLEASE, F_RDLCK) && errno == EAGAIN;
+
+	close(reader);
+	return refused;
+}
+
+/* Half a list of policies is a valid list of policies. */
+static void file_that_is_being_written_waits_for_its_writer(void **state)
+{
+	struct fixture *fixture = *state;
+	const char *path = in_directory(fixture, "a.yaml");
+	static const char half[] = "apiVersion: v1\nkind: Namespace\nmetadata: {name: b}\n";
+	int writer;
+
+	write_namespace(path, "a", "1");
+	sync_source(fixture);
+	noticed(fixture);
+	writer = open(path, O_WRONLY | O_TRUNC);
+	assert_true(writer >= 0);
+	assert_int_equal(write(writer, half, strlen(half)), strlen(half));
+	if (!has_leases(path)) {
+		close(writer);
+		skip();
+	}
+	sync_source(fixture);
+	assert_non_null(find_problem(fixture, "busy"));
+	assert_false(fixture->changed);
+	assert_string_equal(version_of(fixture, "a"), "1");
+	assert_int_equal(fixture->bad, 0);
+	noticed(fixture);
+	close(writer);
+	assert_true(noticed(fixture));
+	sync_source(fixture);
+	assert_string_equal(version_of(fixture, "a"), "");
+	assert_non_null(store_get(fixture->store, OBJECT_NAMESPACE, "", "b"));
+	assert_int_equal(fixture->problems.count, 0);
+}
+
+/* ------------------------------------------------------------------ conflicts */
+
+static void first_path_has_a_contested_object(void **state)
+{
+	struct fixture *fixture = *state;
+	const struct problem *problem;
+
+	write_namespace(in_directory(fixture, "b.yaml"), "x", "from-b");
+	sync_source(fixture);
+	assert_string_equal(version_of(fixture, "x"), "from-b");
+	write_namespace(in_directory(fixture, "a.yaml"), "x", "from-a");
+	sync_source(fixture);
+	assert_string_equal(version_of(fixture, "x"), "from-a");
+	problem = find_problem(fixture, "conflict");
+	assert_non_null(problem);
+	assert_int_equal(problem->severity, PROBLEM_ERROR);
+	assert_string_equal(problem->file, in_directory(fixture, "b.yaml"));
+	assert_non_null(strstr(problem->message, in_directory(fixture, "a.yaml")));
+	assert_int_equal(fixture->bad, 1);
+	assert_int_equal(unlink(in_directory(fixture, "a.yaml")), 0);
+	sync_source(fixture);
+	assert_string_equal(version_of(fixture, "x"), "from-b");
+	assert_int_equal(fixture->problems.count, 0);
+}
+
+static void object_that_moves_to_another_file_never_goes(void **state)
+{
+	struct fixture *fixture = *state;
+
+	write_namespace(in_directory(fixture, "a.yaml"), "x", "1");
+	sync_source(fixture);
+	assert_int_equal(rename(in_directory(fixture, "a.yaml"), in_directory(fixture, "z.yaml")), 0);
+	sync_source(fixture);
+	assert_string_equal(version_of(fixture, "x"), "1");
+	assert_string_equal(store_get(fixture->store, OBJECT_NAMESPACE, "", "x")->place.file,
+			    in_directory(fixture, "z.yaml"));
+}
+
+/* ------------------------------------------------------------------ the directory itself */
+
+/* As the kubelet updates a mounted ConfigMap: the files are links through "..data", which is replaced. */
+static void swapped_link_is_noticed_and_followed(void **state)
+{
+	struct fixture *fixture = *state;
+
+	assert_int_equal(mkdir(in_directory(fixture, "..one"), 0755), 0);
+	write_namespace(in_directory(fixture, "..one/a.yaml"), "a", "1");
+	assert_int_equal(symlink("..one", in_directory(fixture, "..data")), 0);
+	assert_int_equal(symlink("..data/a.yaml", in_directory(fixture, "a.yaml")), 0);
+	sync_source(fixture);
+	assert_string_equal(version_of(fixture, "a"), "1");
+	assert_int_equal(fixture->problems.count, 0);
+	noticed(fixture);
+	assert_int_equal(mkdir(in_directory(fixture, "..two"), 0755), 0);
+	write_namespace(in_directory(fixture, "..two/a.yaml"), "a", "2");
+	assert_int_equal(symlink("..two", in_directory(fixture, "..new")), 0);
+	noticed(fixture);
+	assert_int_equal(rename(in_directory(fixture, "..new"), in_directory(fixture, "..data")), 0);
+	assert_true(noticed(fixture));
+	sync_source(fixture);
+	assert_string_equal(version_of(fixture, "a"), "2");
+}
+
+static void target_of_a_link_elsewhere_is_watched(void **state)
+{
+	struct fixture *fixture = *state;
+
+	assert_int_equal(mkdir(in_root(fixture, "elsewhere"), 0755), 0);
+	write_namespace(in_root(fixture, "elsewhere/a"), "a", "1");
+	assert_int_equal(symlink("../elsewhere/a", in_directory(fixture, "a.yaml")), 0);
+	sync_source(fixture);
+	noticed(fixture);
+	write_namespace(in_root(fixture, "elsewhere/a"), "a", "2");
+	assert_true(noticed(fixture));
+	sync_source(fixture);
+	assert_string_equal(version_of(fixture, "a"), "2");
+}
+
+static void directory_that_disappears_leaves_its_objects(void **state)
+{
+	struct fixture *fixture = *state;
+	bool changed = false;
+	size_t bad = 77;
+
+	write_namespace(in_directory(fixture, "a.yaml"), "a", "1");
+	sync_source(fixture);
+	noticed(fixture);
+	assert_int_equal(rename(fixture->directory, in_root(fixture, "away")), 0);
+	assert_true(noticed(fixture));
+	assert_int_equal(directory_source_sync(fixture->source, fixture->store, &fixture->problems, &changed, &bad),
+			 -ENOENT);
+	assert_false(changed);
+	assert_int_equal(bad, 77);
+	assert_string_equal(version_of(fixture, "a"), "1");
+	/* Another one in its place is noticed and read. */
+	noticed(fixture);
+	assert_int_equal(mkdir(in_root(fixture, "new"), 0755), 0);
+	write_namespace(in_root(fixture, "new/a.yaml"), "a", "2");
+	assert_int_equal(rename(in_root(fixture, "new"), fixture->directory), 0);
+	assert_true(noticed(fixture));
+	sync_source(fixture);
+	assert_string_equal(version_of(fixture, "a"), "2");
+}
+
+static void neighbours_of_the_directory_are_of_no_interest(void **state)
+{
+	struct fixture *fixture = *state;
+
+	sync_source(fixture);
+	noticed(fixture);
+	write_namespace(in_root(fixture, "other.yaml"), "a", "1");
+	assert_true(waits(fixture, 1000));
+	assert_int_equal(directory_source_dispatch(fixture->source), 0);
+}
+
+static void directory_that_cannot_be_read_keeps_what_is_below(void **state)
+{
+	struct fixture *fixture = *state;
+
+	if (geteuid())
+		skip(); /* a directory that is another user's takes root to make */
+	assert_int_equal(chmod(fixture->root, 0755), 0);
+	assert_int_equal(mkdir(in_directory(fixture, "below"), 0755), 0);
+	write_namespace(in_directory(fixture, "below/a.yaml"), "a", "1");
+	write_namespace(in_directory(fixture, "b.yaml"), "b", "1");
+	sync_source(fixture);
+	assert_int_equal(chmod(in_directory(fixture, "below"), 0700), 0);
+	write_namespace(in_directory(fixture, "b.yaml"), "b", "2");
+	assert_int_equal(seteuid(65534), 0);
+	sync_source(fixture);
+	assert_int_equal(seteuid(0), 0);
+	assert_string_equal(version_of(fixture, "a"), "1");
+	assert_string_equal(version_of(fixture, "b"), "2");
+	assert_non_null(find_problem(fixture, "file"));
+	sync_source(fixture);
+	assert_int_equal(fixture->problems.count, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(missing_directory_is_an_error),
+		cmocka_unit_test_setup_teardown(files_come_change_and_go, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(quick_second_write_is_seen, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(touched_file_changes_nothing, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(place_that_moves_is_a_change, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(only_manifests_count, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(directories_below_are_read_and_watched, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(link_to_a_directory_around_it_ends, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(wrong_file_keeps_its_last_good_version, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(wrong_file_that_is_removed_takes_its_objects_along, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_is_no_regular_file_is_never_waited_for, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(link_that_leads_nowhere_is_a_wrong_file, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(file_that_is_being_written_waits_for_its_writer, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(first_path_has_a_contested_object, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(object_that_moves_to_another_file_never_goes, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(swapped_link_is_noticed_and_followed, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(target_of_a_link_elsewhere_is_watched, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(directory_that_disappears_leaves_its_objects, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(neighbours_of_the_directory_are_of_no_interest, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(directory_that_cannot_be_read_keeps_what_is_below, set_up, tear_down),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the agent leaves under --state for egressctl, also when the agent is dead. Two files, each replaced atomically
+ * (write, fsync, rename), mode 0600 in a directory of mode 0700:
+ *
+ * state.json    {"version":1,"agent":{"version":…,"pid":…,"started":…},"generation":N,"attach":"tcx",
+ *                "source":"dir:/…","node_addresses":["…"],"ready":true,
+ *                "endpoints":[{"id":1,"ifindex":7,"interface":"veth1","namespace":"a","pod":"b","uid":"…","addresses":["…"],
+ *                              "isolated":true,"attached":true,"problem":null}, …],
+ *                "rules":[{"id":16,"namespace":"a","policy":"p","rule":0,"file":"…","line":3}, …],
+ *                "problems":[{"severity":"error","rule":"field","file":"…","line":1,"column":2,"object":null,"message":"…"}, …]}
+ * objects.json  {"apiVersion":"v1","kind":"List","items":[…]}: every object in force, as model/encode.h writes them, for the words of
+ *               `explain` and for a restart without the source.
+ */
+#ifndef EGRESSD_REPORT_STATE_H
+#define EGRESSD_REPORT_STATE_H
+
+#include <jansson.h>
+
+#include "model/problem.h"
+#include "model/store.h"
+
+#define STATE_DIRECTORY "/run/egressd"
+#define STATE_FILE "state.json"
+#define STATE_OBJECTS_FILE "objects.json"
+
+/* Creates the directory (0700) if it is missing. -errno. */
+int state_directory_prepare(const char *directory);
+/* Writes JSON to directory/name atomically, mode 0600. -errno; the old file then still stands. */
+int state_write(const char *directory, const char *name, const json_t *json);
+/* New reference in *out; -ENOENT, -EINVAL (damaged) ... */
+int state_read(const char *directory, const char *name, json_t **out);
+/* All objects of the store as a List; new reference or NULL. */
+json_t *state_encode_objects(struct store *store);
+json_t *state_encode_problems(const struct problem_list *problems);
+/*
+ * Any text as a JSON string, NULL as null; new reference or NULL when memory is short. JSON holds UTF-8 only: in a text that is not
+ * (the name of a file may be any bytes) each byte beyond ASCII becomes "?".
+ */
+json_t *state_text(const char *text);
+
+#endif

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include "source/manifest_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+
+/* Longer than any file system's time stamps are coarse: FAT counts in two seconds. */
+#define SETTLED_SECONDS 3
+/* A file that changes while it is read is read again, this often at most. */
+#define READ_ATTEMPTS 3
+
+static bool time_equal(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+bool file_identity_equal(const struct file_identity *a, const struct file_identity *b)
+{
+	return a->device == b->device && a->inode == b->inode && a->size == b->size &&
+	       time_equal(&a->modified, &b->modified) && time_equal(&a->changed, &b->changed);
+}
+
+static int identity_of(const struct stat *status, struct file_identity *identity)
+{
+	if (!S_ISREG(status->st_mode))
+		return -EINVAL;
+	*identity = (struct file_identity){
+		.device = status->st_dev,
+		.inode = status->st_ino,
+		.size = status->st_size,
+		.modified = status->st_mtim,
+		.changed = status->st_ctim,
+	};
+	return 0;
+}
+
+int manifest_file_identify(const char *path, struct file_identity *identity)
+{
+	struct stat status;
+
+	if (stat(path, &status))
+		return -errno;
+	return identity_of(&status, identity);
+}
+
+static int identify_fd(int fd, struct file_identity *identity)
+{
+	struct stat status;
+
+	if (fstat(fd, &status))
+		return -errno;
+	return identity_of(&status, identity);
+}
+
+/*
+ * A file that its writer has not closed may be half a file, and half a list of policies is a valid one. The kernel grants a read
+ * lease only where nobody has the file open for writing; file systems without leases are taken as they are. Breaking the
+ * lease sends a signal, which must be one that is ignored by default.
+ */
+static bool being_written(int fd)
+{
+	fcntl(fd, F_SETSIG, SIGURG);
+	if (fcntl(fd, F_SETLEASE, F_RDLCK))
+		return errno == EAGAIN;
+	fcntl(fd, F_SETLEASE, F_UNLCK);
+	return false;
+}
+
+static int read_all(int fd, char *text, size_t length)
+{
+	size_t done = 0;
+
+	while (done < length) {
+		ssize_t count = pread(fd, text + done, length - done, done);
+
+		if (count < 0 && errno == EINTR)
+			continue;
+		if (count < 0)
+			return -errno;
+		if (!count)
+			return -EAGAIN;
+		done += count;
+	}
+	return 0;
+}
+
+/* -EAGAIN: it changed meanwhile. */
+static int read_once(int fd, size_t limit, char **text, size_t *length, struct file_identity *identity)
+{
+	struct file_identity before, after;
+	_cleanup_free_ char *content = NULL;
+	int error;
+
+	error = identify_fd(fd, &before);
+	if (error)
+		return error;
+	if (being_written(fd))
+		return -EBUSY;
+	if ((size_t)before.size > limit)
+		return -EFBIG;
+	content = malloc(before.size + 1);
+	if (!content)
+		return -ENOMEM;
+	error = read_all(fd, content, before.size);
+	if (error)
+		return error;
+	content[before.size] = '\0';
+	if (being_written(fd))
+		return -EBUSY;
+	error = identify_fd(fd, &after);
+	if (error)
+		return error;
+	if (!file_identity_equal(&before, &after))
+		return -EAGAIN;
+	*length = before.size;
+	*text = take(content);
+	*identity = before;
+	return 0;
+}
+
+static bool is_settled(const struct file_identity *identity)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return identity->changed.tv_sec + SETTLED_SECONDS < now.tv_sec;
+}
+
+int manifest_file_read(const char *path, size_t limit, char **text, size_t *length, struct file_identity *identity,
+		       bool *settled)
+{
+	/* Without O_NONBLOCK a fifo would hold the agent up until someone writes to it. */
+	_cleanup_fd_ int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	int attempt, error = -EAGAIN;
+
+	if (fd < 0)
+		return errno == ENXIO ? -EINVAL : -errno;
+	for (attempt = 0; error == -EAGAIN && attempt < READ_ATTEMPTS; attempt++)
+		error = read_once(fd, limit, text, length, identity);
+	if (error)
+		return error == -EAGAIN ? -EBUSY : error;
+	*settled = is_settled(identity);
+	return 0;
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * inotify watches on the directories that a walk came through. A walk begins with tree_watch_begin, names each directory
+ * before it reads it (so that no change falls between), and ends with tree_watch_end, which drops the watches of
+ * directories that the walk did not name.
+ */
+#ifndef EGRESSD_SOURCE_TREE_WATCH_H
+#define EGRESSD_SOURCE_TREE_WATCH_H
+
+#include <stdbool.h>
+
+struct tree_watch;
+
+/* 0 or -errno. */
+int tree_watch_new(struct tree_watch **out);
+void tree_watch_free(struct tree_watch *watch);
+/* Readable when events wait. */
+int tree_watch_fd(const struct tree_watch *watch);
+
+void tree_watch_begin(struct tree_watch *watch);
+/* Every event in the directory counts. 0 or -errno (-ENOSPC: the user's limit of watches). */
+int tree_watch_directory(struct tree_watch *watch, const char *path);
+/* Only events about `name` in the directory at `path` count. 0 or -errno. `name` must outlive the watch. */
+int tree_watch_entry(struct tree_watch *watch, const char *path, const char *name);
+void tree_watch_end(struct tree_watch *watch);
+
+/* Reads all events that wait. True: at least one counts, or some were lost. */
+bool tree_watch_dispatch(struct tree_watch *watch);
+
+#endif
