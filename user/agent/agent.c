@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/agent.h"
+
+#include <errno.h>
+#include <event2/http.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+
+/* A burst of changes in the directory is read once; and one that ends is in force within milliseconds. */
+#define SOURCE_PAUSE_US 5000
+/* A new interface brings several addresses. */
+#define ADDRESS_PAUSE_US 50000
+/* What inotify does not tell is found this often. */
+#define RESYNC_SECONDS 60
+#define CHECK_SECONDS 1
+#define EXPIRE_SECONDS 5
+
+/* Signals, descriptors, timers. */
+enum { EVENT_TERM, EVENT_INT, EVENT_HUP, EVENT_SOURCE, EVENT_INTERFACES, EVENT_CHECK, EVENT_EXPIRE, EVENT_RESYNC, EVENT_COUNT };
+
+struct loop {
+	struct agent *agent;
+	struct event *events[EVENT_COUNT];
+};
+
+/* ------------------------------------------------------------------ source */
+
+static void read_and_reconcile(struct agent *agent)
+{
+	agent_read_source(agent);
+	agent_reconcile(agent);
+}
+
+static void on_source_timer(evutil_socket_t fd, short what, void *data)
+{
+	(void)fd;
+	(void)what;
+	read_and_reconcile(data);
+}
+
+static void on_source(evutil_socket_t fd, short what, void *data)
+{
+	const struct timeval pause = {.tv_usec = SOURCE_PAUSE_US};
+	struct agent *agent = data;
+
+	(void)fd;
+	(void)what;
+	if (directory_source_dispatch(agent->source) && !event_pending(agent->source_timer, EV_TIMEOUT, NULL))
+		event_add(agent->source_timer, &pause);
+}
+
+static void on_resync(evutil_socket_t fd, short what, void *data)
+{
+	struct agent *agent = data;
+
+	(void)fd;
+	(void)what;
+	agent->resolve_all = true;
+	read_and_reconcile(agent);
+}
+
+static void find_addresses(struct agent *agent)
+{
+	bool changed = false;
+	int error = agent_find_node_addresses(agent, &changed);
+
+	if (error)
+		log_warning("the addresses of this node cannot be listed: %s", strerror(-error));
+	if (changed)
+		agent->recompile = true;
+}
+
+static void on_hangup(evutil_socket_t fd, short what, void *data)
+{
+	struct agent *agent = data;
+
+	(void)fd;
+	(void)what;
+	log_info("SIGHUP: reading everything anew");
+	agent->resolve_all = true;
+	agent->sweep_due = true;
+	find_addresses(agent);
+	read_and_reconcile(agent);
+}
+
+/* ------------------------------------------------------------------ interfaces */
+
+struct interface_notices {
+	struct agent *agent;
+	bool links, addresses;
+};
+
+static void note_interface(enum interface_event event, uint32_t ifindex, const char *name, void *data)
+{
+	struct interface_notices *notices = data;
+
+	log_debug("interface %u (%s): notice %d", ifindex, name ? name : "", (int)event);
+	if (event == INTERFACE_VANISHED)
+		attachments_vanished(notices->agent, ifindex);
+	if (event == INTERFACE_ADDRESS_CHANGED)
+		notices->addresses = true;
+	else
+		notices->links = true;
+}
+
+static void on_addresses(evutil_socket_t fd, short what, void *data)
+{
+	struct agent *agent = data;
+
+	(void)fd;
+	(void)what;
+	find_addresses(agent);
+	if (agent->recompile)
+		agent_reconcile(agent);
+}
+
+static void on_interfaces(evutil_socket_t fd, short what, void *data)
+{
+	const struct timeval pause = {.tv_usec = ADDRESS_PAUSE_US};
+	struct interface_notices notices = {.agent = data};
+	struct agent *agent = data;
+	int error = interface_watch_dispatch(agent->interfaces, note_interface, &notices);
+
+	(void)fd;
+	(void)what;
+	if (error) {
+		log_warning("notices of interfaces were lost (%s): looking at all of them", strerror(-error));
+		agent->resolve_all = true;
+		agent->sweep_due = true;
+		notices.links = notices.addresses = true;
+		attachments_check(agent);
+	}
+	if (notices.links)
+		agent_reconcile(agent);
+	if (notices.addresses && !event_pending(agent->interface_timer, EV_TIMEOUT, NULL))
+		event_add(agent->interface_timer, &pause);
+}
+
+/* ------------------------------------------------------------------ timers */
+
+static void on_retry(evutil_socket_t fd, short what, void *data)
+{
+	(void)fd;
+	(void)what;
+	agent_reconcile(data);
+}
+
+static void on_state(evutil_socket_t fd, short what, void *data)
+{
+	(void)fd;
+	(void)what;
+	agent_write_state(data);
+}
+
+static void on_check(evutil_socket_t fd, short what, void *data)
+{
+	struct agent *agent = data;
+
+	(void)fd;
+	(void)what;
+	if (attachments_check(agent))
+		agent_reconcile(agent);
+	else if (agent->state_failed)
+		agent_report_state(agent);
+}
+
+static void on_expire(evutil_socket_t fd, short what, void *data)
+{
+	struct agent *agent = data;
+	size_t removed = 0;
+
+	(void)fd;
+	(void)what;
+	if (datapath_flows_expire(agent->datapath, &removed))
+		log_debug("flows: %s", datapath_error());
+	else if (removed)
+		log_debug("%zu idle flows expired", removed);
+}
+
+static void on_stop(evutil_socket_t number, short what, void *data)
+{
+	(void)what;
+	log_info("%s: stopping; what is enforced stays in force", strsignal((int)number));
+	event_base_loopbreak(((struct agent *)data)->loop);
+}
+
+/* ------------------------------------------------------------------ the loop */
+
+static int add_event(struct loop *loop, int which, struct event *event, const struct timeval *period)
+{
+	loop->events[which] = event;
+	return !event || event_add(event, period) ? -ENOMEM : 0;
+}
+
+static int add_timer(struct loop *loop, int which, int seconds, event_callback_fn callback)
+{
+	const struct timeval period = {.tv_sec = seconds};
+
+	return add_event(loop, which, event_new(loop->agent->loop, -1, EV_PERSIST, callback, loop->agent), &period);
+}
+
+static int add_signal(struct loop *loop, int which, int number, event_callback_fn callback)
+{
+	return add_event(loop, which, evsignal_new(loop->agent->loop, number, callback, loop->agent), NULL);
+}
+
+static int add_reader(struct loop *loop, int which, int fd, event_callback_fn callback)
+{
+	return add_event(loop, which, event_new(loop->agent->loop, fd, EV_READ | EV_PERSIST, callback, loop->agent),
+			 NULL);
+}
+
+static void loop_clear(struct loop *loop)
+{
+	size_t i;
+
+	for (i = 0; i < EVENT_COUNT; i++)
+		if (loop->events[i])
+			event_free(loop->events[i]);
+}
+
+static int loop_fill(struct loop *loop)
+{
+	struct agent *agent = loop->agent;
+	int error;
+
+	error = add_signal(loop, EVENT_TERM, SIGTERM, on_stop);
+	if (!error)
+		error = add_signal(loop, EVENT_INT, SIGINT, on_stop);
+	if (!error)
+		error = add_signal(loop, EVENT_HUP, SIGHUP, on_hangup);
+	if (!error)
+		error = add_reader(loop, EVENT_SOURCE, directory_source_fd(agent->source), on_source);
+	if (!error)
+		error = add_reader(loop, EVENT_INTERFACES, interface_watch_fd(agent->interfaces), on_interfaces);
+	if (!error)
+		error = add_timer(loop, EVENT_CHECK, CHECK_SECONDS, on_check);
+	if (!error)
+		error = add_timer(loop, EVENT_EXPIRE, EXPIRE_SECONDS, on_expire);
+	if (!error)
+		error = add_timer(loop, EVENT_RESYNC, RESYNC_SECONDS, on_resync);
+	return error;
+}
+
+static void log_libevent(int severity, const char *message)
+{
+	log_message(severity >= EVENT_LOG_WARN ? LOG_LEVEL_WARNING : LOG_LEVEL_DEBUG, "libevent: %s", message);
+}
+
+static int make_loop(struct agent *agent)
+{
+	event_set_log_callback(log_libevent);
+	agent->loop = event_base_new();
+	if (!agent->loop)
+		return -ENOMEM;
+	agent->source_timer = evtimer_new(agent->loop, on_source_timer, agent);
+	agent->interface_timer = evtimer_new(agent->loop, on_addresses, agent);
+	agent->retry_timer = evtimer_new(agent->loop, on_retry, agent);
+	agent->state_timer = evtimer_new(agent->loop, on_state, agent);
+	if (!agent->source_timer || !agent->interface_timer || !agent->retry_timer || !agent->state_timer)
+		return -ENOMEM;
+	return 0;
+}
+
+static int run_loop(struct agent *agent)
+{
+	_cleanup_(loop_clear) struct loop loop = {.agent = agent};
+	int error = loop_fill(&loop);
+
+	if (!error)
+		error = serve_start(agent);
+	if (error) {
+		log_error("the event loop cannot be set up: %s", strerror(-error));
+		return error;
+	}
+	return event_base_dispatch(agent->loop) < 0 ? -EIO : 0;
+}
+
+/* ------------------------------------------------------------------ life */
+
+static void free_event(struct event *event)
+{
+	if (event)
+		event_free(event);
+}
+
+/* Closes what the agent holds; the kernel keeps what is pinned and attached. */
+static void agent_clear(struct agent *agent)
+{
+	if (agent->http)
+		evhttp_free(agent->http);
+	free_event(agent->source_timer);
+	free_event(agent->interface_timer);
+	free_event(agent->retry_timer);
+	free_event(agent->state_timer);
+	if (agent->loop)
+		event_base_free(agent->loop);
+	generation_clear(&agent->generation);
+	policy_free(agent->compiled);
+	endpoints_clear(&agent->endpoints);
+	snapshot_clear(&agent->in_force);
+	interface_watch_free(agent->interfaces);
+	datapath_close(agent->datapath);
+	store_free(agent->store);
+	directory_source_free(agent->source);
+	problem_list_clear(&agent->source_problems);
+	problem_list_clear(&agent->policy_problems);
+	agent_forget_told(agent);
+	free(agent->node_addresses);
+	free(agent->source_failure);
+	free(agent->build_failure);
+	close_fd(&agent->listener);
+	close_fd(&agent->pin_lock);
+	close_fd(&agent->state_lock);
+}
+
+static int start(struct agent *agent)
+{
+	int error = agent_prepare(agent);
+
+	if (!error) {
+		error = make_loop(agent);
+		if (error)
+			log_error("no memory for the event loop");
+	}
+	if (error)
+		return error;
+	agent_reconcile(agent);
+	/* The reason was logged. */
+	return agent->generation.tables ? 0 : -EINVAL;
+}
+
+int agent_run(const struct agent_options *options)
+{
+	_cleanup_(agent_clear) struct agent agent = {
+		.options = options,
+		.started = time(NULL),
+		.state_lock = -1,
+		.pin_lock = -1,
+		.listener = -1,
+	};
+	int error;
+
+	/* A scraper that hangs up must not end the agent. */
+	signal(SIGPIPE, SIG_IGN);
+	error = start(&agent);
+	if (error)
+		return error;
+	error = run_loop(&agent);
+	agent_write_state(&agent);
+	return error;
+}

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The agent: one thread, one loop. What it is made of and who may touch what:
+ *
+ *   start.c        checks that come before anything is changed, and what a predecessor left
+ *   agent.c        the loop: events and timers call the steps below
+ *   reconcile.c    source -> store -> policy -> tables -> endpoints -> programs
+ *   node.c         the node's own addresses
+ *   attachments.c  endpoints -> kernel: entries, programs
+ *   problems.c     what is wrong, told once
+ *   status.c       readiness, and what is left for egressctl
+ *   serve.c        HTTP; metrics.c what /metrics says
+ */
+#ifndef EGRESSD_AGENT_AGENT_H
+#define EGRESSD_AGENT_AGENT_H
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "agent/endpoints.h"
+#include "agent/generation.h"
+#include "agent/options.h"
+#include "agent/snapshot.h"
+#include "datapath/datapath.h"
+#include "datapath/interface.h"
+#include "model/problem.h"
+#include "model/store.h"
+#include "source/directory.h"
+
+struct evhttp;
+struct told_problem;
+
+struct agent {
+	const struct agent_options *options;
+	time_t started;
+	int state_lock, pin_lock; /* -1: none */
+	int listener;             /* bound socket until serve.c takes it; -1: none */
+	struct event_base *loop;
+	struct evhttp *http;
+	struct directory_source *source;
+	struct store *store;
+	struct datapath *datapath;
+	struct interface_watch *interfaces;
+
+	struct ip_address *node_addresses; /* sorted */
+	size_t node_address_count;
+
+	struct policy *compiled; /* by the checks of the start, for the first generation; else NULL */
+	struct generation generation;
+	struct snapshot in_force; /* objects that the generation is made of */
+	struct endpoint_table endpoints;
+	bool recompile;           /* something beside the objects changed */
+	bool sweep_due;           /* something of ours may hang where no endpoint is */
+	bool resolve_all;         /* interfaces may have changed without notice */
+
+	/* What is wrong now. */
+	struct problem_list source_problems;
+	struct problem_list policy_problems;
+	struct told_problem *told; /* those that were logged */
+	size_t bad_files;
+	char *source_failure; /* why the directory cannot be read, or NULL */
+	char *build_failure;  /* why the objects in the store are not in force, or NULL */
+	int state_failed;     /* the error of the last attempt to write the state */
+	bool ready;           /* as last told */
+
+	/* Since the start. */
+	uint64_t source_errors, build_errors, attach_errors, repairs;
+
+	bool objects_written; /* objects.json is of what is in force */
+	struct timespec state_due; /* CLOCK_MONOTONIC; the state is not written sooner */
+	struct event *state_timer, *retry_timer, *source_timer, *interface_timer;
+	unsigned int failures; /* to build, in a row */
+};
+
+/* Runs until it is told to stop: 0. An error, which was logged, where it could not start. */
+int agent_run(const struct agent_options *options);
+
+/* -------------------------------------------------------------- start.c */
+
+/* Everything that can fail, before anything is changed; then what a predecessor left. 0, or -errno after it logged why. */
+int agent_prepare(struct agent *agent);
+
+/* -------------------------------------------------------------- reconcile.c */
+
+/* Brings the store up to date with the source. 0 or -errno (kept in source_failure, told). */
+int agent_read_source(struct agent *agent);
+/* Brings the kernel up to date with the store and the interfaces; what fails is told, kept and tried again. */
+void agent_reconcile(struct agent *agent);
+/* Compiles the store. 0 and *out; -errno with errors in agent->policy_problems. */
+int agent_compile(struct agent *agent, struct policy **out);
+
+/* -------------------------------------------------------------- node.c */
+
+/* Collects this node's addresses as the options say; *changed against before. 0 or -errno. */
+int agent_find_node_addresses(struct agent *agent, bool *changed);
+
+/* -------------------------------------------------------------- attachments.c */
+
+/* Finds the interface of every endpoint, with `all` also where it was found before. */
+void attachments_resolve(struct agent *agent, bool all);
+/* Takes programs and entries from the interfaces of endpoints that retire, unless another endpoint is there now. */
+void attachments_withdraw_retiring(struct agent *agent);
+/* Puts entries and programs where they are wanted, and takes them from where they are not. */
+void attachments_apply(struct agent *agent);
+/* Takes off what hangs on interfaces that no endpoint has; for the start and after lost notices. */
+void attachments_sweep(struct agent *agent);
+/* An interface is gone, and with it what was attached to it. */
+void attachments_vanished(struct agent *agent, uint32_t ifindex);
+/* Attaches again what someone else took off; counts repairs. True where there was something to do. */
+bool attachments_check(struct agent *agent);
+
+/* -------------------------------------------------------------- problems.c */
+
+/* Logs problems that are new. */
+void agent_tell_problems(struct agent *agent);
+void agent_forget_told(struct agent *agent);
+
+/* -------------------------------------------------------------- status.c */
+
+/* Is every local pod's policy in the kernel? Writes what is missing, a line each, to `reasons` unless that is NULL. */
+bool agent_is_ready(const struct agent *agent, FILE *reasons);
+/* Leaves the state for egressctl, at once or soon; tells a change of readiness. */
+void agent_report_state(struct agent *agent);
+/* Writes the state now. */
+void agent_write_state(struct agent *agent);
+
+/* -------------------------------------------------------------- metrics.c */
+
+int agent_write_metrics(struct agent *agent, FILE *out);
+
+/* -------------------------------------------------------------- serve.c */
+
+/* Binds the address of --listen. 0 or -errno. */
+int serve_bind(const struct agent_options *options, int *out);
+/* Serves on the agent's loop; takes agent->listener. 0 or -errno. */
+int serve_start(struct agent *agent);
+
+#endif

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The pods of this node and what the kernel knows of them: each has an endpoint id for as long as it is the same pod (namespace, name
+ * and uid), also over restarts of the agent.
+ */
+#ifndef EGRESSD_AGENT_ENDPOINTS_H
+#define EGRESSD_AGENT_ENDPOINTS_H
+
+#include <net/if.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Memory that runs out is an error to return, not a reason to exit. */
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
+
+#include <egressd/contract.h>
+
+#include "model/object.h"
+#include "model/store.h"
+
+struct endpoint {
+	char *key; /* "namespace/name" */
+	char *namespace, *name, *uid; /* uid: "" where unknown */
+	struct object *pod; /* a reference; NULL: known only from a predecessor, or gone */
+	uint32_t id;        /* 0: no id is free */
+	bool seen;          /* by the present match */
+	bool adopted;       /* a predecessor had it in the kernel */
+	bool owns_id;       /* counters and flows of the id are this pod's */
+
+	/* Where the pod's interface is now; wanted 0: nowhere. */
+	uint32_t wanted;
+	bool kept; /* it cannot be found under its name any more, but the one that was found is still there */
+	char interface[IF_NAMESIZE];
+	uint8_t mac[6]; /* of the pod's side; all 0: unknown */
+
+	/* What the kernel has. */
+	struct egress_endpoint entry; /* ifindex 0: nothing */
+	bool attached;
+
+	char *problem; /* why the pod's policy is not in force, or NULL */
+	bool told;     /* the problem was logged */
+	UT_hash_handle hh;
+	struct endpoint *next; /* in the list of those that retire */
+};
+
+struct endpoint_table {
+	struct endpoint *current;  /* by key, sorted by it after endpoints_match */
+	struct endpoint *retiring; /* no longer a pod's, but still in the kernel */
+	bool id_used[EGRESS_ENDPOINT_MAX];
+};
+
+void endpoints_clear(struct endpoint_table *table);
+
+/* Is it one that this node enforces: has an interface or namespace annotated, no host network, is not finished? */
+bool endpoint_is_local(const struct object *pod);
+
+/*
+ * An endpoint that a predecessor left in the kernel, with the owner that its state names, or "" for each. 0, -EEXIST (the id or the
+ * owner is there already), -ENOMEM.
+ */
+int endpoints_adopt(struct endpoint_table *table, const struct egress_endpoint *entry, const char *namespace,
+		    const char *name, const char *uid);
+
+/*
+ * Brings the table in line with the local pods in the store: new ones get the lowest free id; those that are gone, or were
+ * replaced by another pod of their name, retire. 0 or -ENOMEM.
+ */
+int endpoints_match(struct endpoint_table *table, struct store *store);
+
+/* Who wants this interface; NULL: nobody. */
+struct endpoint *endpoints_wanting(const struct endpoint_table *table, uint32_t ifindex);
+
+/* Sets or clears (format NULL) why its policy is not in force. */
+void endpoint_set_problem(struct endpoint *endpoint, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The ids of those that retire and have nothing in the kernel any more are free again, and they are forgotten. */
+void endpoints_forget_retired(struct endpoint_table *table);
+
+#endif

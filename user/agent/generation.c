@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/generation.h"
+
+#include <errno.h>
+#include <stddef.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+
+/*
+ * Idle time-outs of the connections that a pod may answer, in seconds, as long as the kernel's own connection tracking
+ * keeps them (net.netfilter.nf_conntrack_*_timeout*), so that none ends here sooner than there.
+ */
+#define TIMEOUT_TCP_NEW 120
+#define TIMEOUT_TCP_ESTABLISHED (5 * 24 * 3600)
+#define TIMEOUT_TCP_CLOSING 120
+#define TIMEOUT_UDP_NEW 30
+#define TIMEOUT_UDP 180
+
+static void discard_prepared(struct generation *generation)
+{
+	tables_free(generation->next_tables);
+	policy_free(generation->next_policy);
+	generation->next_tables = NULL;
+	generation->next_policy = NULL;
+	generation->next_memory = NULL;
+}
+
+void generation_clear(struct generation *generation)
+{
+	discard_prepared(generation);
+	tables_free(generation->tables);
+	policy_free(generation->policy);
+	policy_free(generation->before);
+	*generation = (struct generation){0};
+}
+
+/* Only the datapath has sentences for its errors. */
+static int datapath_failed(struct generation *generation, int error)
+{
+	if (error)
+		generation->failure = datapath_error();
+	return error;
+}
+
+static int tables_failed(struct generation *generation, int error)
+{
+	if (error)
+		generation->failure = error == -ENOMEM ? "no memory for the tables" : "the tables cannot be written";
+	return error;
+}
+
+static int set_timeouts(struct generation *generation, uint32_t *memory, struct datapath *datapath)
+{
+	struct egress_control *control = (struct egress_control *)memory;
+	uint32_t hz;
+	int error = datapath_hz(datapath, &hz);
+
+	if (error)
+		return datapath_failed(generation, error);
+	control->hz = hz;
+	control->timeout_new = TIMEOUT_TCP_NEW * hz;
+	control->timeout_established = TIMEOUT_TCP_ESTABLISHED * hz;
+	control->timeout_closing = TIMEOUT_TCP_CLOSING * hz;
+	control->timeout_udp_new = TIMEOUT_UDP_NEW * hz;
+	control->timeout_udp = TIMEOUT_UDP * hz;
+	return 0;
+}
+
+/* Two banks, and half of one as room to grow before memory has to be made anew. */
+static size_t memory_words(const struct policy *policy)
+{
+	size_t bank = tables_words(policy);
+
+	return 2 * bank + bank / 2;
+}
+
+static int prepare_new_memory(struct generation *generation, struct datapath *datapath, struct policy *policy)
+{
+	size_t words;
+	int error = datapath_new_tables(datapath, memory_words(policy), &generation->next_memory, &words);
+
+	if (error)
+		return datapath_failed(generation, error);
+	log_debug("new table memory of %zu words", words);
+	error = tables_failed(generation, tables_new(generation->next_memory, words, &generation->next_tables));
+	if (!error)
+		error = set_timeouts(generation, generation->next_memory, datapath);
+	if (!error)
+		error = tables_failed(generation,
+				      tables_write(generation->next_tables, policy, generation->number + 1));
+	return error;
+}
+
+static int prepare(struct generation *generation, struct datapath *datapath, struct policy *policy)
+{
+	int error = generation_settle(generation, datapath);
+
+	if (error)
+		return error;
+	if (!generation->tables)
+		return prepare_new_memory(generation, datapath, policy);
+	error = tables_write(generation->tables, policy, generation->number + 1);
+	if (error && error != -ENOSPC)
+		return tables_failed(generation, error);
+	/* Its bank now holds the new policy or nothing. */
+	policy_free(take(generation->before));
+	return error ? prepare_new_memory(generation, datapath, policy) : 0;
+}
+
+int generation_prepare(struct generation *generation, struct datapath *datapath, struct policy *policy)
+{
+	int error = prepare(generation, datapath, policy);
+
+	generation->next_policy = policy;
+	if (error)
+		discard_prepared(generation);
+	return error;
+}
+
+void generation_assign(struct generation *generation, uint32_t id, const char *namespace, const char *name)
+{
+	struct tables *tables = generation->next_tables ? generation->next_tables : generation->tables;
+
+	if (!tables)
+		return;
+	if (namespace)
+		tables_assign(tables, id, namespace, name);
+	else
+		tables_unassign(tables, id);
+}
+
+static int publish_new_memory(struct generation *generation, struct datapath *datapath)
+{
+	int error;
+
+	tables_publish(generation->next_tables);
+	error = datapath_commit_tables(datapath);
+	if (error) {
+		discard_prepared(generation);
+		return datapath_failed(generation, error);
+	}
+	tables_free(generation->tables);
+	policy_free(generation->policy);
+	policy_free(take(generation->before));
+	generation->tables = take(generation->next_tables);
+	generation->memory = take(generation->next_memory);
+	return 0;
+}
+
+int generation_publish(struct generation *generation, struct datapath *datapath)
+{
+	int error;
+
+	if (generation->next_tables) {
+		error = publish_new_memory(generation, datapath);
+		if (error)
+			return error;
+	} else {
+		tables_publish(generation->tables);
+		generation->before = generation->policy;
+	}
+	generation->policy = take(generation->next_policy);
+	generation->number++;
+	generation->grace_owed = true;
+	return 0;
+}
+
+int generation_settle(struct generation *generation, struct datapath *datapath)
+{
+	int error;
+
+	if (!generation->grace_owed)
+		return 0;
+	error = datapath_grace_period(datapath);
+	if (!error)
+		generation->grace_owed = false;
+	return datapath_failed(generation, error);
+}
+
+int generation_follow(struct generation *generation, const struct snapshot_changes *changes)
+{
+	size_t i;
+	int error;
+
+	if (!generation->tables || changes->others)
+		return -EAGAIN;
+	/* What a change let go may be used again by the next one. */
+	generation->grace_owed = true;
+	for (i = 0; i < changes->pod_count; i++) {
+		error = tables_pod_changed(generation->tables, changes->pods[i].old, changes->pods[i].new);
+		if (error)
+			return error;
+	}
+	return 0;
+}
+
+uint32_t generation_set(const struct generation *generation, uint32_t id)
+{
+	const struct egress_control *control = (const struct egress_control *)generation->memory;
+
+	if (!control || !id || id >= EGRESS_ENDPOINT_MAX)
+		return EGRESS_SET_PENDING;
+	return generation->memory[control->bank[control->active].sets + id];
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The tables in force and the way from one generation to the next: prepare, assign every endpoint, publish, settle. Until
+ * publish, packets see nothing of it.
+ */
+#ifndef EGRESSD_AGENT_GENERATION_H
+#define EGRESSD_AGENT_GENERATION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "agent/snapshot.h"
+#include "datapath/datapath.h"
+#include "policy/policy.h"
+#include "policy/tables.h"
+
+struct generation {
+	uint32_t number;        /* of the one in force; 0: none. Goes on where a predecessor stopped */
+	uint32_t *memory;       /* that the programs read */
+	struct tables *tables;
+	struct policy *policy;  /* what it was compiled to */
+	struct policy *before;  /* of the bank that is not in force */
+
+	/* Between prepare and publish. */
+	struct policy *next_policy;
+	struct tables *next_tables; /* NULL: the other bank of `tables` */
+	uint32_t *next_memory;
+
+	const char *failure; /* the sentence for what failed last; static until the next failure */
+	bool grace_owed; /* packets may still be judged by what was in force before */
+};
+
+void generation_clear(struct generation *generation);
+
+/*
+ * Writes the policy (which it takes, also on failure) where no packet sees it. 0, or -errno and generation->failure.
+ */
+int generation_prepare(struct generation *generation, struct datapath *datapath, struct policy *policy);
+/* An endpoint's pod, in what was prepared or else in what is in force. NULL, NULL: nobody's. */
+void generation_assign(struct generation *generation, uint32_t id, const char *namespace, const char *name);
+/* On failure (0, or -errno and generation->failure) what was in force stays so, and what was prepared is gone. */
+int generation_publish(struct generation *generation, struct datapath *datapath);
+/* Waits until no packet is judged by anything that was in force before. 0, or -errno and generation->failure. */
+int generation_settle(struct generation *generation, struct datapath *datapath);
+
+/* Follows changes of pods without a new generation. -EAGAIN: it cannot; some may have been followed, so compile. */
+int generation_follow(struct generation *generation, const struct snapshot_changes *changes);
+
+/* The set word of an endpoint in the bank in force: EGRESS_SET_* or an address. EGRESS_SET_PENDING where nothing is. */
+uint32_t generation_set(const struct generation *generation, uint32_t id);
+
+#endif

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/options.h"
+
+#include <errno.h>
+#include <event2/util.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "report/state.h"
+
+enum {
+	OPTION_FROM = 256,
+	OPTION_PIN,
+	OPTION_STATE,
+	OPTION_LISTEN,
+	OPTION_LOG_LEVEL,
+	OPTION_LOG_FORMAT,
+	OPTION_ATTACH,
+	OPTION_NODE_ADDRESSES,
+};
+
+static const struct option long_options[] = {
+	{"from", required_argument, NULL, OPTION_FROM},
+	{"pin", required_argument, NULL, OPTION_PIN},
+	{"state", required_argument, NULL, OPTION_STATE},
+	{"listen", required_argument, NULL, OPTION_LISTEN},
+	{"log-level", required_argument, NULL, OPTION_LOG_LEVEL},
+	{"log-format", required_argument, NULL, OPTION_LOG_FORMAT},
+	{"attach", required_argument, NULL, OPTION_ATTACH},
+	{"node-addresses", required_argument, NULL, OPTION_NODE_ADDRESSES},
+	{"help", no_argument, NULL, 'h'},
+	{NULL, 0, NULL, 0},
+};
+
+void agent_options_usage(FILE *out)
+{
+	fprintf(out,
+		"usage: egressd run --from dir:PATH [OPTION]...\n"
+		"       egressd version\n"
+		"\n"
+		"Enforces the egress policies below PATH for the pods of this node until SIGTERM or SIGINT; what is\n"
+		"enforced stays in force after that. SIGHUP reads everything anew.\n"
+		"\n"
+		"  --from dir:PATH          directory of Kubernetes manifests (.yaml, .yml, .json), watched for changes\n"
+		"  --pin DIR                parent directory of the pinned maps, on a bpffs (default %s)\n"
+		"  --state DIR              where state for egressctl is left (default %s)\n"
+		"  --listen ADDR:PORT|none  /metrics, /healthz and /readyz (default %s; port 0: any)\n"
+		"  --attach auto|tcx|clsact how programs are attached (default auto: tcx where the kernel has it)\n"
+		"  --node-addresses LIST|none|auto\n"
+		"                           addresses of this node, to which its pods may always send: separated by commas,\n"
+		"                           none of them, or (default) all that its interfaces have\n"
+		"  --log-level LEVEL        error, warning, info (default) or debug\n"
+		"  --log-format text|json   (default text)\n"
+		"  -h, --help               this text\n",
+		EGRESS_PIN_PARENT, STATE_DIRECTORY, DEFAULT_LISTEN);
+}
+
+static int parse_from(const char *text, struct agent_options *options)
+{
+	if (strncmp(text, "dir:", 4) || !text[4])
+		return -EINVAL;
+	options->from = text;
+	options->directory = text + 4;
+	return 0;
+}
+
+/* A port is demanded: libevent takes an address without one for port 0. */
+static bool has_port(const char *text)
+{
+	const char *colon = strrchr(text, ':'), *bracket = strrchr(text, ']');
+
+	if (!colon || !colon[1] || (bracket && bracket > colon))
+		return false;
+	return bracket || strchr(text, ':') == colon;
+}
+
+static int parse_listen(const char *text, struct agent_options *options)
+{
+	struct sockaddr_storage address = {0};
+	int length = sizeof(address);
+
+	options->serve = strcmp(text, "none");
+	if (!options->serve)
+		return 0;
+	if (!has_port(text) || evutil_parse_sockaddr_port(text, (struct sockaddr *)&address, &length))
+		return -EINVAL;
+	options->listen = address;
+	options->listen_length = length;
+	return 0;
+}
+
+static int parse_log_format(const char *text, struct agent_options *options)
+{
+	options->log_json = !strcmp(text, "json");
+	return options->log_json || !strcmp(text, "text") ? 0 : -EINVAL;
+}
+
+static int parse_attach(const char *text, struct agent_options *options)
+{
+	static const enum attach_kind kinds[] = {ATTACH_AUTO, ATTACH_TCX, ATTACH_CLSACT};
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(kinds); i++) {
+		if (!strcmp(text, attach_kind_name(kinds[i]))) {
+			options->attach = kinds[i];
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+static size_t count_items(const char *list)
+{
+	size_t count = 1;
+
+	for (; *list; list++)
+		if (*list == ',')
+			count++;
+	return count;
+}
+
+static int parse_node_addresses(const char *text, struct agent_options *options)
+{
+	_cleanup_free_ struct ip_address *addresses = NULL;
+	_cleanup_free_ char *copy = NULL;
+	char *rest, *item;
+	size_t count = 0;
+
+	free(take(options->node_addresses));
+	options->node_address_count = 0;
+	options->node_addresses_auto = !strcmp(text, "auto");
+	if (options->node_addresses_auto || !strcmp(text, "none"))
+		return 0;
+	rest = copy = strdup(text);
+	addresses = calloc(count_items(text), sizeof(*addresses));
+	if (!copy || !addresses)
+		return -ENOMEM;
+	while ((item = strsep(&rest, ",")))
+		if (ip_address_parse(item, &addresses[count++]))
+			return -EINVAL;
+	options->node_addresses = take(addresses);
+	options->node_address_count = count;
+	return 0;
+}
+
+static int parse_option(int option, const char *value, struct agent_options *options)
+{
+	switch (option) {
+	case OPTION_FROM:
+		return parse_from(value, options);
+	case OPTION_PIN:
+		options->pin = value;
+		return *value ? 0 : -EINVAL;
+	case OPTION_STATE:
+		options->state = value;
+		return *value ? 0 : -EINVAL;
+	case OPTION_LISTEN:
+		return parse_listen(value, options);
+	case OPTION_LOG_LEVEL:
+		return log_level_parse(value, &options->log_level);
+	case OPTION_LOG_FORMAT:
+		return parse_log_format(value, options);
+	case OPTION_ATTACH:
+		return parse_attach(value, options);
+	default:
+		return parse_node_addresses(value, options);
+	}
+}
+
+static void set_defaults(struct agent_options *options)
+{
+	*options = (struct agent_options){
+		.pin = EGRESS_PIN_PARENT,
+		.state = STATE_DIRECTORY,
+		.log_level = LOG_LEVEL_INFO,
+		.attach = ATTACH_AUTO,
+		.node_addresses_auto = true,
+	};
+	parse_listen(DEFAULT_LISTEN, options);
+}
+
+int agent_options_parse(int argc, char **argv, struct agent_options *options, bool *help)
+{
+	int option, index = 0, error;
+
+	set_defaults(options);
+	*help = false;
+	while ((option = getopt_long(argc, argv, "h", long_options, &index)) != -1) {
+		if (option == 'h') {
+			*help = true;
+			return 0;
+		}
+		/* getopt has told what is wrong. */
+		if (option == '?')
+			return -EINVAL;
+		error = parse_option(option, optarg, options);
+		if (error == -EINVAL)
+			fprintf(stderr, "%s: '%s' is no value for --%s\n", argv[0], optarg, long_options[index].name);
+		if (error)
+			return error;
+	}
+	if (optind < argc) {
+		fprintf(stderr, "%s: '%s' is one argument too many\n", argv[0], argv[optind]);
+		return -EINVAL;
+	}
+	if (!options->from) {
+		fprintf(stderr, "%s: --from is missing\n", argv[0]);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+void agent_options_clear(struct agent_options *options)
+{
+	free(options->node_addresses);
+	*options = (struct agent_options){0};
+}

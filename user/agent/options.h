@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The command line of `egressd run`. */
+#ifndef EGRESSD_AGENT_OPTIONS_H
+#define EGRESSD_AGENT_OPTIONS_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include "base/log.h"
+#include "datapath/datapath.h"
+#include "model/address.h"
+
+#define DEFAULT_LISTEN "127.0.0.1:9711"
+
+/* Texts are borrowed from argv. */
+struct agent_options {
+	const char *from;      /* as given: "dir:PATH" */
+	const char *directory; /* PATH */
+	const char *pin;
+	const char *state;
+	enum log_level log_level;
+	bool log_json;
+	enum attach_kind attach;
+
+	bool serve; /* false: --listen none */
+	struct sockaddr_storage listen;
+	int listen_length;
+
+	bool node_addresses_auto; /* all addresses of this node; else the list, which may be empty */
+	struct ip_address *node_addresses;
+	size_t node_address_count;
+};
+
+/*
+ * argv[0] is what messages begin with. 0; -EINVAL after what is wrong was told on standard error; -ENOMEM. *help: --help was
+ * given, and nothing else counts.
+ */
+int agent_options_parse(int argc, char **argv, struct agent_options *options, bool *help);
+void agent_options_clear(struct agent_options *options);
+void agent_options_usage(FILE *out);
+
+#endif

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/agent.h"
+#include "base/cleanup.h"
+#include "base/text.h"
+
+/* While a pod waits for its interface; most come with a notice, this is for those that do not. */
+#define WAIT_SECONDS 0.25
+/* After a failure to build: doubled with every failure in a row. */
+#define RETRY_SECONDS 1
+#define RETRY_SECONDS_MAX 30
+
+/* ------------------------------------------------------------------ what failed */
+
+/* Keeps and, if it is news, logs why something is not as it should be; format NULL: it is again. */
+static void set_failure(char **failure, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void set_failure(char **failure, const char *format, ...)
+{
+	char *text = NULL;
+	va_list arguments;
+
+	if (format) {
+		va_start(arguments, format);
+		text = text_format_list(format, arguments);
+		va_end(arguments);
+		if (!text)
+			text = strdup("no memory");
+	}
+	if (text && (!*failure || strcmp(text, *failure)))
+		log_error("%s", text);
+	free(*failure);
+	*failure = text;
+}
+
+/* ------------------------------------------------------------------ source */
+
+int agent_read_source(struct agent *agent)
+{
+	bool changed;
+	int error = directory_source_sync(agent->source, agent->store, &agent->source_problems, &changed,
+					  &agent->bad_files);
+
+	if (!error) {
+		set_failure(&agent->source_failure, NULL);
+		return 0;
+	}
+	if (!agent->source_failure)
+		agent->source_errors++;
+	set_failure(&agent->source_failure, "%s: %s; what was read last stays in force", agent->options->directory,
+		    strerror(-error));
+	return error;
+}
+
+/* ------------------------------------------------------------------ policy */
+
+int agent_compile(struct agent *agent, struct policy **out)
+{
+	struct policy_options options = {
+		.node_addresses = agent->node_addresses,
+		.node_address_count = agent->node_address_count,
+	};
+
+	problem_list_clear(&agent->policy_problems);
+	return policy_compile(agent->store, &options, out, &agent->policy_problems);
+}
+
+/* Who judges an interface that one pod hands over to another: from the new tables on, the new pod's policy does. */
+static void assign_endpoints(struct agent *agent)
+{
+	struct endpoint *endpoint, *successor;
+
+	for (endpoint = agent->endpoints.current; endpoint; endpoint = endpoint->hh.next)
+		if (endpoint->id)
+			generation_assign(&agent->generation, endpoint->id, endpoint->namespace, endpoint->name);
+	for (endpoint = agent->endpoints.retiring; endpoint; endpoint = endpoint->next) {
+		successor = endpoints_wanting(&agent->endpoints, endpoint->entry.ifindex);
+		if (successor && endpoint->id)
+			generation_assign(&agent->generation, endpoint->id, successor->namespace, successor->name);
+	}
+}
+
+/* Nobody's packets carry these ids any more. */
+static void unassign_retired(struct agent *agent)
+{
+	struct endpoint *endpoint;
+
+	for (endpoint = agent->endpoints.retiring; endpoint; endpoint = endpoint->next)
+		if (endpoint->id && !endpoint->entry.ifindex)
+			generation_assign(&agent->generation, endpoint->id, NULL, NULL);
+}
+
+static int compile(struct agent *agent, struct policy **out)
+{
+	int error;
+
+	if (agent->compiled) {
+		*out = take(agent->compiled);
+		return 0;
+	}
+	error = agent_compile(agent, out);
+	if (error == -ENOMEM)
+		set_failure(&agent->build_failure, "no memory to compile the policies");
+	else if (error)
+		set_failure(&agent->build_failure, "the policies cannot be enforced as they stand; %s stays in force",
+			    agent->generation.number ? "the last generation" : "nothing");
+	return error;
+}
+
+/*
+ * A new generation. What retires is let go before it is published: to the new policy it is no pod, and would be dropped as
+ * an unknown one.
+ */
+static int build(struct agent *agent)
+{
+	struct policy *policy;
+	int error = compile(agent, &policy);
+
+	if (error)
+		return error;
+	error = generation_prepare(&agent->generation, agent->datapath, policy);
+	if (!error) {
+		assign_endpoints(agent);
+		attachments_withdraw_retiring(agent);
+		error = generation_publish(&agent->generation, agent->datapath);
+	}
+	if (error) {
+		set_failure(&agent->build_failure, "generation %u: %s", agent->generation.number + 1,
+			    agent->generation.failure);
+		return error;
+	}
+	set_failure(&agent->build_failure, NULL);
+	return 0;
+}
+
+static double milliseconds_since(const struct timespec *start)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)(now.tv_sec - start->tv_sec) * 1e3 + (double)(now.tv_nsec - start->tv_nsec) / 1e6;
+}
+
+static void tell_generation(const struct agent *agent, const struct timespec *start)
+{
+	struct policy_statistics statistics;
+
+	policy_statistics(agent->generation.policy, &statistics);
+	log_info("generation %u in force: %zu policies for %zu of %zu pods, %zu address classes, %zu rows (%.1f ms)",
+		 agent->generation.number, statistics.policies, statistics.isolated, statistics.endpoints,
+		 statistics.classes, statistics.rows, milliseconds_since(start));
+}
+
+static void replace_snapshot(struct agent *agent, struct snapshot *now)
+{
+	snapshot_clear(&agent->in_force);
+	agent->in_force = *now;
+	*now = (struct snapshot){0};
+	agent->objects_written = false;
+}
+
+static int update_policy(struct agent *agent, struct snapshot *now, const struct snapshot_changes *changes)
+{
+	struct timespec start;
+	int error = -EAGAIN;
+
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	if (!agent->recompile)
+		error = generation_follow(&agent->generation, changes);
+	if (!error) {
+		assign_endpoints(agent);
+		attachments_withdraw_retiring(agent);
+		log_debug("generation %u follows %zu changes of pods in place (%.1f ms)", agent->generation.number,
+			  changes->pod_count, milliseconds_since(&start));
+	} else {
+		error = build(agent);
+		if (error)
+			return error;
+		tell_generation(agent, &start);
+	}
+	agent->recompile = false;
+	replace_snapshot(agent, now);
+	return 0;
+}
+
+/* Objects -> tables. What fails is tried again even if no object changes: the kernel may have room by then. */
+static int follow_objects(struct agent *agent)
+{
+	_cleanup_(snapshot_changes_clear) struct snapshot_changes changes = {0};
+	_cleanup_(snapshot_clear) struct snapshot now = {0};
+	int error = snapshot_take(agent->store, &now);
+
+	if (!error)
+		error = snapshot_compare(&agent->in_force, &now, &changes);
+	if (!error && (agent->recompile || changes.others || changes.pod_count))
+		error = update_policy(agent, &now, &changes);
+	if (error == -ENOMEM && !agent->build_failure)
+		set_failure(&agent->build_failure, "no memory to follow the objects");
+	if (error) {
+		agent->recompile = true;
+		agent->build_errors++;
+		agent->failures++;
+		return error;
+	}
+	agent->failures = 0;
+	return 0;
+}
+
+/* ------------------------------------------------------------------ all of it */
+
+static bool endpoints_have_problems(const struct agent *agent)
+{
+	struct endpoint *endpoint;
+
+	for (endpoint = agent->endpoints.current; endpoint; endpoint = endpoint->hh.next)
+		if (endpoint->problem)
+			return true;
+	return false;
+}
+
+static void schedule_retry(struct agent *agent)
+{
+	struct timeval pause = {0};
+	double seconds = 0;
+
+	if (agent->failures) {
+		seconds = RETRY_SECONDS << (agent->failures < 6 ? agent->failures - 1 : 5);
+		if (seconds > RETRY_SECONDS_MAX)
+			seconds = RETRY_SECONDS_MAX;
+	}
+	if (endpoints_have_problems(agent))
+		seconds = WAIT_SECONDS;
+	else if (agent->sweep_due)
+		seconds = RETRY_SECONDS;
+	if (!seconds || !agent->retry_timer)
+		return;
+	pause.tv_sec = (time_t)seconds;
+	pause.tv_usec = (suseconds_t)((seconds - (double)pause.tv_sec) * 1e6);
+	event_add(agent->retry_timer, &pause);
+}
+
+static void follow_endpoints(struct agent *agent)
+{
+	attachments_apply(agent);
+	if (agent->sweep_due)
+		attachments_sweep(agent);
+	if (generation_settle(&agent->generation, agent->datapath)) {
+		log_warning("%s", agent->generation.failure);
+		agent->sweep_due = true;
+		return;
+	}
+	unassign_retired(agent);
+	endpoints_forget_retired(&agent->endpoints);
+}
+
+void agent_reconcile(struct agent *agent)
+{
+	if (endpoints_match(&agent->endpoints, agent->store)) {
+		agent->failures++;
+		set_failure(&agent->build_failure, "no memory for the endpoints");
+		schedule_retry(agent);
+		return;
+	}
+	attachments_resolve(agent, agent->resolve_all);
+	agent->resolve_all = false;
+	follow_objects(agent);
+	/* Before the first generation there is nothing that an interface could be judged by. */
+	if (agent->generation.number && agent->generation.tables)
+		follow_endpoints(agent);
+	agent_tell_problems(agent);
+	schedule_retry(agent);
+	agent_report_state(agent);
+}

@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What comes before the loop. Whatever can keep the agent from starting is found here before anything in the kernel changes, so that
+ * what a predecessor left in force stays as it is.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "agent/agent.h"
+#include "agent/lock.h"
+#include "base/cleanup.h"
+#include "report/state.h"
+
+/* How long a file may stay open for writing before the start gives up on it. */
+#define BUSY_ATTEMPTS 40
+#define BUSY_PAUSE_NS 50000000L
+
+/* ------------------------------------------------------------------ directories, port */
+
+static int lock(const char *path, const char *what, int *out)
+{
+	int error = lock_directory(path, out);
+
+	if (error == -EWOULDBLOCK)
+		log_error("%s: another egressd is using this %s directory", path, what);
+	else if (error)
+		log_error("%s: cannot lock the %s directory: %s", path, what, strerror(-error));
+	return error;
+}
+
+static int prepare_state(struct agent *agent)
+{
+	const char *state = agent->options->state;
+	int error = state_directory_prepare(state);
+
+	if (error) {
+		log_error("%s: cannot create the state directory: %s", state, strerror(-error));
+		return error;
+	}
+	return lock(state, "state", &agent->state_lock);
+}
+
+static int prepare_listener(struct agent *agent)
+{
+	if (!agent->options->serve)
+		return 0;
+	return serve_bind(agent->options, &agent->listener);
+}
+
+/* ------------------------------------------------------------------ objects */
+
+/* One line: the first error, and how many there are. */
+static void tell_first_error(const struct problem_list *problems)
+{
+	char text[1024], more[96] = "";
+	size_t i;
+
+	for (i = 0; i < problems->count && problems->items[i].severity != PROBLEM_ERROR; i++)
+		;
+	if (i == problems->count)
+		return;
+	if (problems->errors > 1)
+		snprintf(more, sizeof(more), " (and %zu more errors; `egressctl check` shows all)",
+			 problems->errors - 1);
+	problem_format(&problems->items[i], text, sizeof(text));
+	if (problems->items[i].object)
+		log_error("%s: %s%s", problems->items[i].object, text, more);
+	else
+		log_error("%s%s", text, more);
+}
+
+static const struct problem *find_busy(const struct problem_list *problems)
+{
+	size_t i;
+
+	for (i = 0; i < problems->count; i++)
+		if (!strcmp(problems->items[i].rule, "busy"))
+			return &problems->items[i];
+	return NULL;
+}
+
+/* There is no last good version yet that could stand in for a file that is just being written. */
+static int read_source_when_closed(struct agent *agent)
+{
+	const struct timespec pause = {.tv_nsec = BUSY_PAUSE_NS};
+	const struct problem *busy;
+	int attempt, error;
+
+	for (attempt = 1;; attempt++) {
+		error = agent_read_source(agent);
+		if (error)
+			return error;
+		busy = find_busy(&agent->source_problems);
+		if (!busy)
+			return 0;
+		if (attempt == BUSY_ATTEMPTS) {
+			log_error("%s: %s", busy->file, busy->message);
+			return -EBUSY;
+		}
+		nanosleep(&pause, NULL);
+	}
+}
+
+static int prepare_objects(struct agent *agent)
+{
+	const char *directory = agent->options->directory;
+	int error = directory_source_new(directory, &agent->source);
+
+	if (error) {
+		log_error("%s: cannot read the directory of manifests: %s", directory, strerror(-error));
+		return error;
+	}
+	error = store_new(&agent->store);
+	if (error) {
+		log_error("no memory for the objects");
+		return error;
+	}
+	error = read_source_when_closed(agent);
+	if (error)
+		return error;
+	if (agent->source_problems.errors) {
+		tell_first_error(&agent->source_problems);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int prepare_policy(struct agent *agent)
+{
+	bool changed;
+	int error = agent_find_node_addresses(agent, &changed);
+
+	if (error) {
+		log_error("the addresses of this node cannot be listed: %s", strerror(-error));
+		return error;
+	}
+	error = agent_compile(agent, &agent->compiled);
+	if (error == -ENOMEM)
+		log_error("no memory to compile the policies");
+	else if (error)
+		tell_first_error(&agent->policy_problems);
+	agent->recompile = true;
+	return error;
+}
+
+/* ------------------------------------------------------------------ interfaces */
+
+/* What the state of a predecessor says of a pod; NULL: nothing. Borrowed from `state`. */
+static const json_t *find_saved(const json_t *state, const char *namespace, const char *name)
+{
+	json_t *list = json_object_get(state, "endpoints"), *entry;
+	size_t i;
+
+	json_array_foreach(list, i, entry) {
+		const char *saved_namespace = json_string_value(json_object_get(entry, "namespace"));
+		const char *saved_name = json_string_value(json_object_get(entry, "pod"));
+
+		if (saved_namespace && saved_name && !strcmp(saved_namespace, namespace) && !strcmp(saved_name, name))
+			return entry;
+	}
+	return NULL;
+}
+
+/*
+ * A pod whose interface cannot be found keeps the agent from starting: a name is misspelt. Not so where a predecessor knew the pod:
+ * its interface went meanwhile, and the other pods must not suffer for it.
+ */
+static int check_interfaces(struct agent *agent, const json_t *state)
+{
+	struct endpoint *endpoint;
+
+	if (endpoints_match(&agent->endpoints, agent->store)) {
+		log_error("no memory for the endpoints");
+		return -ENOMEM;
+	}
+	attachments_resolve(agent, true);
+	for (endpoint = agent->endpoints.current; endpoint; endpoint = endpoint->hh.next) {
+		const struct place *place = &endpoint->pod->pod.interface_place;
+
+		if (!endpoint->problem || find_saved(state, endpoint->namespace, endpoint->name))
+			continue;
+		log_error("%s:%u:%u: Pod %s: %s", place->file, place->line, place->column, endpoint->key,
+			  endpoint->problem);
+		return -ENODEV;
+	}
+	return 0;
+}
+
+/* ------------------------------------------------------------------ what a predecessor left */
+
+static bool same_addresses(const struct endpoint *endpoint, const struct egress_endpoint *entry)
+{
+	const struct pod *pod = &endpoint->pod->pod;
+	struct egress_endpoint own = {0};
+	size_t i;
+
+	for (i = 0; i < pod->address_count; i++) {
+		if (pod->addresses[i].family == 4)
+			memcpy(&own.ipv4, pod->addresses[i].bytes, sizeof(own.ipv4));
+		else
+			memcpy(own.ipv6, pod->addresses[i].bytes, sizeof(own.ipv6));
+	}
+	return own.ipv4 == entry->ipv4 && !memcmp(own.ipv6, entry->ipv6, sizeof(own.ipv6));
+}
+
+static const json_t *find_saved_entry(const json_t *state, const struct egress_endpoint *entry)
+{
+	json_t *list = json_object_get(state, "endpoints"), *saved;
+	size_t i;
+
+	json_array_foreach(list, i, saved)
+		if (json_integer_value(json_object_get(saved, "id")) == entry->id &&
+		    json_integer_value(json_object_get(saved, "ifindex")) == entry->ifindex)
+			return saved;
+	return NULL;
+}
+
+static const char *saved_text(const json_t *saved, const char *member)
+{
+	const char *text = json_string_value(json_object_get(saved, member));
+
+	return text ? text : "";
+}
+
+/*
+ * The kernel knows which ids are in use, the state whose they are. Without state (or with one that is older than the entry) a
+ * pod that has the same interface and the same addresses is taken for the owner.
+ */
+static int adopt(struct agent *agent, const struct endpoint_table *found, const struct egress_endpoint *entry,
+		 const json_t *state)
+{
+	const json_t *saved = find_saved_entry(state, entry);
+	const struct endpoint *owner;
+
+	if (saved)
+		return endpoints_adopt(&agent->endpoints, entry, saved_text(saved, "namespace"),
+				       saved_text(saved, "pod"), saved_text(saved, "uid"));
+	owner = endpoints_wanting(found, entry->ifindex);
+	if (owner && same_addresses(owner, entry))
+		return endpoints_adopt(&agent->endpoints, entry, owner->namespace, owner->name, owner->uid);
+	return endpoints_adopt(&agent->endpoints, entry, "", "", "");
+}
+
+static int adopt_endpoints(struct agent *agent, const json_t *state)
+{
+	_cleanup_(endpoints_clear) struct endpoint_table found = agent->endpoints;
+	_cleanup_free_ struct egress_endpoint *entries = NULL;
+	size_t count, i;
+	int error;
+
+	agent->endpoints = (struct endpoint_table){0};
+	/* Attached but without an entry, or the second with an id: nobody's, and swept off. */
+	agent->sweep_due = true;
+	error = datapath_endpoint_list(agent->datapath, &entries, &count);
+	if (error) {
+		log_error("%s", datapath_error());
+		return error;
+	}
+	for (i = 0; i < count; i++) {
+		error = adopt(agent, &found, &entries[i], state);
+		if (error && error != -EEXIST) {
+			log_error("no memory for the endpoints");
+			return error;
+		}
+	}
+	return 0;
+}
+
+static void adopt_generation(struct agent *agent)
+{
+	const struct egress_control *control;
+	const uint32_t *memory;
+	size_t words;
+
+	if (datapath_tables(agent->datapath, &memory, &words) || words < EGRESS_CONTROL_WORDS)
+		return;
+	control = (const struct egress_control *)memory;
+	if (control->magic == EGRESS_TABLES_MAGIC && control->active < EGRESS_BANKS)
+		agent->generation.number = control->bank[control->active].generation;
+}
+
+static int open_datapath(struct agent *agent)
+{
+	struct datapath_options options = {.pin = agent->options->pin, .attach = agent->options->attach};
+	int error = datapath_open(&options, &agent->datapath);
+
+	if (error) {
+		log_error("%s", datapath_error());
+		return error;
+	}
+	return lock(agent->options->pin, "pin", &agent->pin_lock);
+}
+
+static int watch_interfaces(struct agent *agent)
+{
+	int error = interface_watch_new(&agent->interfaces);
+
+	if (error)
+		log_error("interfaces cannot be watched: %s", strerror(-error));
+	return error;
+}
+
+static void free_json(json_t **json)
+{
+	json_decref(*json);
+}
+
+static int check_datapath(void)
+{
+	int error = datapath_check();
+
+	if (error)
+		log_error("%s", datapath_error());
+	return error;
+}
+
+int agent_prepare(struct agent *agent)
+{
+	_cleanup_(free_json) json_t *state = NULL;
+	int error = check_datapath();
+
+	if (!error)
+		error = prepare_state(agent);
+	if (!error)
+		error = prepare_listener(agent);
+	if (!error)
+		error = prepare_objects(agent);
+	if (!error)
+		error = prepare_policy(agent);
+	/* Notices of interfaces count from here on; what is there already is found below. */
+	if (!error)
+		error = watch_interfaces(agent);
+	if (error)
+		return error;
+	error = state_read(agent->options->state, STATE_FILE, &state);
+	if (error && error != -ENOENT)
+		log_warning("%s/%s: %s; it is made anew", agent->options->state, STATE_FILE,
+			    error == -EINVAL ? "damaged" : strerror(-error));
+	error = check_interfaces(agent, state);
+	if (!error)
+		error = open_datapath(agent);
+	if (error)
+		return error;
+	adopt_generation(agent);
+	return adopt_endpoints(agent, state);
+}

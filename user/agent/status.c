@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <egressd/tables.h>
+#include <egressd/version.h>
+
+#include "agent/agent.h"
+#include "base/cleanup.h"
+#include "report/state.h"
+
+/* Writing may take this share of the agent's time: after a write that took t the next one waits for WRITE_PAUSE * t. */
+#define WRITE_PAUSE 10
+
+/* ------------------------------------------------------------------ readiness */
+
+/* Why the pod's policy is not in the kernel; NULL: it is. */
+static const char *endpoint_lacks(const struct agent *agent, const struct endpoint *endpoint)
+{
+	if (endpoint->problem)
+		return endpoint->problem;
+	if (!endpoint->attached)
+		return "not attached yet";
+	if (generation_set(&agent->generation, endpoint->id) == EGRESS_SET_PENDING)
+		return "its policy is not known yet";
+	return NULL;
+}
+
+static bool lack(FILE *reasons, const char *what, const char *why)
+{
+	if (reasons)
+		fprintf(reasons, "%s%s%s\n", what, *what ? ": " : "", why);
+	return false;
+}
+
+bool agent_is_ready(const struct agent *agent, FILE *reasons)
+{
+	const struct endpoint *endpoint;
+	bool ready = true;
+
+	if (!agent->generation.tables)
+		ready = lack(reasons, "", "no policy is in the kernel yet");
+	if (agent->build_failure)
+		ready = lack(reasons, "", agent->build_failure);
+	for (endpoint = agent->endpoints.current; endpoint; endpoint = endpoint->hh.next) {
+		const char *why = endpoint_lacks(agent, endpoint);
+
+		if (why)
+			ready = lack(reasons, endpoint->key, why);
+	}
+	return ready;
+}
+
+/* ------------------------------------------------------------------ state.json */
+
+static json_t *encode_addresses(const struct ip_address *addresses, size_t count)
+{
+	json_t *list = json_array();
+	char text[IP_TEXT_SIZE];
+	size_t i;
+
+	for (i = 0; i < count; i++)
+		json_array_append_new(list, json_string(ip_address_format(&addresses[i], text)));
+	return list;
+}
+
+static json_t *encode_endpoint(const struct agent *agent, const struct endpoint *endpoint)
+{
+	const struct pod *pod = &endpoint->pod->pod;
+	bool isolated = generation_set(&agent->generation, endpoint->id) != EGRESS_SET_OPEN;
+	const char *why = endpoint_lacks(agent, endpoint);
+
+	return json_pack("{s:i, s:i, s:o, s:s, s:s, s:s, s:o, s:b, s:b, s:o}", "id", (int)endpoint->id, "ifindex",
+			 (int)endpoint->entry.ifindex, "interface", state_text(endpoint->interface), "namespace",
+			 endpoint->namespace, "pod", endpoint->name, "uid", endpoint->uid, "addresses",
+			 encode_addresses(pod->addresses, pod->address_count), "isolated", isolated, "attached",
+			 endpoint->attached, "problem", state_text(why));
+}
+
+static json_t *encode_endpoints(const struct agent *agent)
+{
+	const struct endpoint *endpoint;
+	json_t *list = json_array();
+
+	for (endpoint = agent->endpoints.current; endpoint; endpoint = endpoint->hh.next)
+		if (json_array_append_new(list, encode_endpoint(agent, endpoint)))
+			log_debug("%s: not in the state", endpoint->key);
+	return list;
+}
+
+static json_t *encode_rules(const struct agent *agent)
+{
+	const struct policy_rule *rules;
+	json_t *list = json_array();
+	size_t count = 0, i;
+
+	rules = agent->generation.policy ? policy_rules(agent->generation.policy, &count) : NULL;
+	for (i = 0; i < count; i++) {
+		const struct object *policy = rules[i].policy;
+		const struct place *place = &policy->policy.rules[rules[i].index].place;
+
+		json_array_append_new(list, json_pack("{s:i, s:s, s:s, s:i, s:o, s:i}", "id",
+						      (int)(EGRESS_RULE_FIRST + i), "namespace", policy->namespace,
+						      "policy", policy->name, "rule", (int)rules[i].index, "file",
+						      state_text(place->file ? place->file : policy->place.file),
+						      "line", (int)place->line));
+	}
+	return list;
+}
+
+static int add_failure(struct problem_list *list, const char *rule, const char *failure)
+{
+	return failure ? problem_add(list, PROBLEM_ERROR, rule, NULL, NULL, "%s", failure) : 0;
+}
+
+static void append_all(json_t *list, json_t *more)
+{
+	if (more)
+		json_array_extend(list, more);
+	json_decref(more);
+}
+
+static json_t *encode_problems(const struct agent *agent)
+{
+	_cleanup_(problem_list_clear) struct problem_list failures = {0};
+	json_t *list = json_array();
+
+	add_failure(&failures, "source", agent->source_failure);
+	add_failure(&failures, "build", agent->build_failure);
+	append_all(list, state_encode_problems(&failures));
+	append_all(list, state_encode_problems(&agent->source_problems));
+	append_all(list, state_encode_problems(&agent->policy_problems));
+	return list;
+}
+
+static json_t *encode_state(const struct agent *agent)
+{
+	char started[32] = "";
+	struct tm time;
+
+	if (gmtime_r(&agent->started, &time))
+		strftime(started, sizeof(started), "%Y-%m-%dT%H:%M:%SZ", &time);
+	return json_pack("{s:i, s:{s:s, s:s, s:i, s:s}, s:I, s:s, s:o, s:o, s:b, s:o, s:o, s:o}", "version", 1, "agent",
+			 "version", EGRESSD_VERSION, "commit", EGRESSD_COMMIT, "pid", (int)getpid(), "started", started,
+			 "generation", (json_int_t)agent->generation.number, "attach",
+			 attach_kind_name(datapath_attach_kind(agent->datapath)), "source",
+			 state_text(agent->options->from), "node_addresses",
+			 encode_addresses(agent->node_addresses, agent->node_address_count), "ready",
+			 agent_is_ready(agent, NULL), "endpoints", encode_endpoints(agent), "rules",
+			 encode_rules(agent), "problems", encode_problems(agent));
+}
+
+/* ------------------------------------------------------------------ writing */
+
+static int write_and_release(const struct agent *agent, const char *name, json_t *json)
+{
+	int error = json ? state_write(agent->options->state, name, json) : -ENOMEM;
+
+	json_decref(json);
+	return error;
+}
+
+/* What is in force, which is not what is in the store while that cannot be built. */
+static json_t *encode_objects(const struct agent *agent)
+{
+	struct store *store;
+	json_t *json = NULL;
+	unsigned int kind;
+	int error = store_new(&store);
+	size_t i;
+
+	if (error)
+		return NULL;
+	for (kind = 0; kind < OBJECT_KIND_COUNT && !error; kind++)
+		for (i = 0; i < agent->in_force.kinds[kind].count && !error; i++)
+			error = store_put(store, agent->in_force.kinds[kind].items[i]);
+	if (!error)
+		json = state_encode_objects(store);
+	store_free(store);
+	return json;
+}
+
+static void set_due(struct agent *agent, const struct timespec *start)
+{
+	struct timespec now;
+	int64_t pause;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	pause = (now.tv_sec - start->tv_sec) * INT64_C(1000000000) + now.tv_nsec - start->tv_nsec;
+	pause = pause * WRITE_PAUSE + now.tv_nsec;
+	agent->state_due.tv_sec = now.tv_sec + pause / INT64_C(1000000000);
+	agent->state_due.tv_nsec = pause % INT64_C(1000000000);
+}
+
+void agent_write_state(struct agent *agent)
+{
+	struct timespec start;
+	int error = 0;
+
+	/* A start that fails leaves a predecessor's state as it is. */
+	if (!agent->generation.tables)
+		return;
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	/* Objects first: a state never speaks of rules whose objects are not there. */
+	if (!agent->objects_written)
+		error = write_and_release(agent, STATE_OBJECTS_FILE, encode_objects(agent));
+	if (!error) {
+		agent->objects_written = true;
+		error = write_and_release(agent, STATE_FILE, encode_state(agent));
+	}
+	if (error && !agent->state_failed)
+		log_error("%s: the state cannot be written: %s; enforcement goes on", agent->options->state,
+			  strerror(-error));
+	agent->state_failed = error;
+	set_due(agent, &start);
+}
+
+static void tell_readiness(struct agent *agent)
+{
+	bool ready = agent_is_ready(agent, NULL);
+
+	if (ready != agent->ready)
+		log_info("%s", ready ? "ready: every local pod's policy is in the kernel" : "not ready");
+	agent->ready = ready;
+}
+
+void agent_report_state(struct agent *agent)
+{
+	struct timespec now;
+	struct timeval pause;
+
+	if (!agent->generation.tables)
+		return;
+	tell_readiness(agent);
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (now.tv_sec > agent->state_due.tv_sec ||
+	    (now.tv_sec == agent->state_due.tv_sec && now.tv_nsec >= agent->state_due.tv_nsec)) {
+		agent_write_state(agent);
+		return;
+	}
+	pause.tv_sec = agent->state_due.tv_sec - now.tv_sec;
+	pause.tv_usec = (agent->state_due.tv_nsec - now.tv_nsec) / 1000;
+	if (pause.tv_usec < 0) {
+		pause.tv_sec--;
+		pause.tv_usec += 1000000;
+	}
+	if (!event_pending(agent->state_timer, EV_TIMEOUT, NULL))
+		event_add(agent->state_timer, &pause);
+}
