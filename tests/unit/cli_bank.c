@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reading tables that were made by hand: every kind of trie entry, rows, and tables that do not hold together. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "cli/bank.h"
+#include "cli/port_ranges.h"
+#include "cli/rule_book.h"
+
+/* Word addresses of the tables below; what the walk needs aligned is. */
+enum {
+	SETS = 256,
+	VECTOR = SETS + EGRESS_ENDPOINT_MAX,
+	ROW_ONE = VECTOR + 64,
+	ROW_TWO = ROW_ONE + 64,
+	FULL = 1536,           /* a block */
+	PACKED8 = FULL + 256,  /* 64 bytes */
+	PACKED24 = FULL + 512, /* 128 bytes */
+	SKIP = FULL + 768,     /* 64 bytes each */
+	SKIP_BELOW = SKIP + 16,
+	FULL6 = FULL + 1024,
+	PORTS = FULL + 2048,
+	ROOT = PORTS + 3 * 32768,
+	WORDS = ROOT + 65536,
+};
+
+#define LEAF(class) EGRESS_TRIE_ENTRY(EGRESS_TRIE_LEAF, class)
+#define CLASSES 8
+#define PORT_CLASSES 4
+
+static uint32_t *memory;
+
+static struct egress_bank *bank_words(void)
+{
+	return &((struct egress_control *)memory)->bank[1];
+}
+
+/* 10.1.0.0/16 is a FULL block: .5.0/24 class 1, .6.0/24 PACKED8 with class 2 in .6.128/25, .7.0/24 PACKED24 with 3 at .7.9 */
+static void make_ipv4(void)
+{
+	unsigned int i;
+
+	memory[ROOT + 0x0a01] = EGRESS_TRIE_POINTER(EGRESS_TRIE_FULL, FULL);
+	memory[FULL + 5] = LEAF(1);
+	memory[FULL + 6] = EGRESS_TRIE_POINTER(EGRESS_TRIE_PACKED8, PACKED8);
+	memory[FULL + 7] = EGRESS_TRIE_POINTER(EGRESS_TRIE_PACKED24, PACKED24);
+	memory[PACKED8] = 1;
+	memory[PACKED8 + 4] = 1; /* bit 128 */
+	memory[PACKED8 + 8] = LEAF(0);
+	memory[PACKED8 + 9] = LEAF(2);
+	memory[PACKED24] = 1 | 1 << 9 | 1 << 10;
+	memory[PACKED24 + 8] = LEAF(0);
+	memory[PACKED24 + 9] = LEAF(3);
+	memory[PACKED24 + 10] = LEAF(0);
+	for (i = 0; i < 65536; i++)
+		if (i >> 8 == 0xc0)
+			memory[ROOT + i] = LEAF(4); /* 192.0.0.0/8 */
+}
+
+static void set_byte(uint32_t words[4], unsigned int byte, uint8_t value)
+{
+	((uint8_t *)words)[byte] = value;
+}
+
+/* fd00:0:0:aa00::/56 leads to a FULL block by byte 7, in which 0x42 leads to a skip whose match is a leaf of a /76. */
+static void make_ipv6(void)
+{
+	struct egress_trie_skip *skip = (void *)&memory[SKIP], *below = (void *)&memory[SKIP_BELOW];
+	unsigned int i;
+
+	for (i = 0; i < 7; i++)
+		set_byte(skip->mask, i, 0xff);
+	set_byte(skip->value, 0, 0xfd);
+	set_byte(skip->value, 6, 0xaa);
+	skip->match = EGRESS_TRIE_POINTER(EGRESS_TRIE_FULL, FULL6);
+	skip->other = LEAF(0);
+	skip->depth = 7;
+	for (i = 0; i < 256; i++)
+		memory[FULL6 + i] = LEAF(5);
+	memory[FULL6 + 0x42] = EGRESS_TRIE_POINTER(EGRESS_TRIE_SKIP, SKIP_BELOW);
+	set_byte(below->mask, 8, 0xff);
+	set_byte(below->mask, 9, 0xf0);
+	set_byte(below->value, 8, 0x80);
+	set_byte(below->value, 9, 0x70);
+	below->match = LEAF(6);
+	below->other = LEAF(5);
+	below->depth = 10;
+	bank_words()->ipv6_root = EGRESS_TRIE_POINTER(EGRESS_TRIE_SKIP, SKIP);
+}
+
+/* TCP 80 is port class 1, 443 is 2, all of UDP is 3. Row two allows class 0 as the node, and TCP 80 by rule 16. */
+static void make_rows(void)
+{
+	uint16_t *tcp = (uint16_t *)&memory[PORTS], *udp = (uint16_t *)&memory[PORTS + 32768];
+	unsigned int i;
+
+	tcp[80] = 1;
+	tcp[443] = 2;
+	for (i = 0; i < 65536; i++)
+		udp[i] = 3;
+	for (i = 0; i < CLASSES; i++)
+		memory[VECTOR + i] = i == 2 ? ROW_TWO : ROW_ONE;
+	memory[ROW_TWO] = EGRESS_CELL_ALLOW | EGRESS_RULE_NODE;
+	memory[ROW_TWO + 1] = EGRESS_CELL_ALLOW | EGRESS_RULE_FIRST;
+	memory[ROW_TWO + 2] = EGRESS_RULE_MIXED;
+}
+
+static int make_tables(void **state)
+{
+	struct egress_control *control;
+
+	(void)state;
+	memory = aligned_alloc(64, WORDS * sizeof(*memory));
+	memset(memory, 0, WORDS * sizeof(*memory));
+	control = (void *)memory;
+	control->magic = EGRESS_TABLES_MAGIC;
+	control->active = 1;
+	*bank_words() = (struct egress_bank){
+		.generation = 7,
+		.sets = SETS,
+		.ipv4_root = ROOT,
+		.ports = {PORTS, PORTS + 32768, PORTS + 65536},
+		.class_count = CLASSES,
+		.port_class_count = PORT_CLASSES,
+	};
+	memory[SETS + 3] = VECTOR;
+	make_ipv4();
+	make_ipv6();
+	make_rows();
+	return 0;
+}
+
+static int free_tables(void **state)
+{
+	(void)state;
+	free(memory);
+	return 0;
+}
+
+static struct bank open_bank(void)
+{
+	struct bank bank;
+
+	assert_int_equal(bank_open(memory, WORDS, &bank), 0);
+	return bank;
+}
+
+static uint32_t class_of(const struct bank *bank, const char *text)
+{
+	struct ip_address address;
+	uint32_t class;
+
+	assert_int_equal(ip_address_parse(text, &address), 0);
+	assert_int_equal(bank_class(bank, &address, &class), 0);
+	return class;
+}
+
+static void test_single_addresses(void **state)
+{
+	struct bank bank = open_bank();
+
+	(void)state;
+	assert_int_equal(class_of(&bank, "10.1.5.77"), 1);
+	assert_int_equal(class_of(&bank, "10.1.6.127"), 0);
+	assert_int_equal(class_of(&bank, "10.1.6.128"), 2);
+	assert_int_equal(class_of(&bank, "10.1.7.9"), 3);
+	assert_int_equal(class_of(&bank, "10.1.7.10"), 0);
+	assert_int_equal(class_of(&bank, "fd00:0:0:aa01::"), 5);
+	assert_int_equal(class_of(&bank, "fd00:0:0:aa42:8075::"), 6);
+	assert_int_equal(class_of(&bank, "fd00:0:0:aa42:8080::"), 5);
+}
+
+struct expected_range {
+	const char *first, *last;
+	uint32_t class;
+};
+
+struct expectation {
+	const struct expected_range *ranges;
+	size_t count, seen;
+};
+
+static int expect_range(const struct class_range *range, void *data)
+{
+	struct expectation *expectation = data;
+	const struct expected_range *expected = &expectation->ranges[expectation->seen];
+	char first[IP_TEXT_SIZE], last[IP_TEXT_SIZE];
+
+	assert_true(expectation->seen < expectation->count);
+	assert_string_equal(ip_address_format(&range->first, first), expected->first);
+	assert_string_equal(ip_address_format(&range->last, last), expected->last);
+	assert_int_equal(range->class, expected->class);
+	expectation->seen++;
+	return 0;
+}
+
+static void test_walk(void **state)
+{
+	static const struct expected_range ranges[] = {
+		{"0.0.0.0", "10.1.4.255", 0},
+		{"10.1.5.0", "10.1.5.255", 1},
+		{"10.1.6.0", "10.1.6.127", 0},
+		{"10.1.6.128", "10.1.6.255", 2},
+		{"10.1.7.0", "10.1.7.8", 0},
+		{"10.1.7.9", "10.1.7.9", 3},
+		{"10.1.7.10", "191.255.255.255", 0},
+		{"192.0.0.0", "192.255.255.255", 4},
+		{"193.0.0.0", "255.255.255.255", 0},
+		{"::", "fd00::a9ff:ffff:ffff:ffff:ffff", 0},
+		{"fd00:0:0:aa00::", "fd00::aa42:806f:ffff:ffff:ffff", 5},
+		{"fd00:0:0:aa42:8070::", "fd00::aa42:807f:ffff:ffff:ffff", 6},
+		{"fd00:0:0:aa42:8080::", "fd00::aaff:ffff:ffff:ffff:ffff", 5},
+		{"fd00:0:0:ab00::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", 0},
+	};
+	struct expectation expectation = {ranges, ARRAY_SIZE(ranges), 0};
+	struct bank bank = open_bank();
+
+	(void)state;
+	assert_int_equal(bank_each_class(&bank, expect_range, &expectation), 0);
+	assert_int_equal(expectation.seen, ARRAY_SIZE(ranges));
+}
+
+static int stop_at_second(const struct class_range *range, void *data)
+{
+	(void)range;
+	return ++*(int *)data == 2 ? 42 : 0;
+}
+
+static void test_walk_stops(void **state)
+{
+	struct bank bank = open_bank();
+	int calls = 0;
+
+	(void)state;
+	assert_int_equal(bank_each_class(&bank, stop_at_second, &calls), 42);
+	assert_int_equal(calls, 2);
+}
+
+static void test_rows(void **state)
+{
+	struct port_ranges classes = {0}, cells = {0}, allowed = {0};
+	struct rule_name rule = {"shop", "web", 2, "web.yaml", 9};
+	const struct rule_book book = {&rule, 1};
+	struct bank bank = open_bank();
+	uint32_t set, row;
+	char *text;
+
+	(void)state;
+	assert_int_equal(bank_set(&bank, 3, &set), 0);
+	assert_int_equal(set, VECTOR);
+	assert_int_equal(bank_row(&bank, set, 2, &row), 0);
+	assert_int_equal(row, ROW_TWO);
+	assert_int_equal(bank_port_classes(&bank, &classes), 0);
+	assert_int_equal(bank_row_cells(&bank, &classes, row, &cells), 0);
+	port_ranges_allowed(&cells, &allowed);
+	text = port_ranges_text(&allowed, "nothing");
+	assert_string_equal(text, "TCP 0-442, 444-65535; SCTP all; other protocols");
+	free(text);
+	/* TCP 0-79 and 81-65535 but for 443 are port class 0, like the protocols without ports. */
+	assert_int_equal(cells.items[0].first, 0);
+	assert_int_equal(cells.items[0].last, 79);
+	text = rule_text(&book, cells.items[1].value);
+	assert_string_equal(text, "shop/web rule 2 (web.yaml:9)");
+	free(text);
+	port_ranges_clear(&classes);
+	port_ranges_clear(&cells);
+	port_ranges_clear(&allowed);
+}
+
+static void test_row_numbers_are_checked(void **state)
+{
+	struct bank bank = open_bank();
+	uint32_t out = 99;
+
+	(void)state;
+	assert_int_equal(bank_row(&bank, EGRESS_SET_OPEN, 0, &out), -EINVAL);
+	assert_int_equal(bank_row(&bank, VECTOR, CLASSES, &out), -EINVAL);
+	assert_int_equal(bank_cell(&bank, ROW_ONE, PORT_CLASSES, &out), -EINVAL);
+	assert_int_equal(bank_cell(&bank, WORDS, 0, &out), -EINVAL);
+	assert_int_equal(bank_set(&bank, EGRESS_ENDPOINT_MAX, &out), -EINVAL);
+	assert_int_equal(out, 99);
+}
+
+static int ignore_range(const struct class_range *range, void *data)
+{
+	(void)range;
+	(void)data;
+	return 0;
+}
+
+/* Whatever stands in the tables, the walk ends and stays inside. */
+static void test_damaged(void **state)
+{
+	struct egress_trie_skip *skip = (void *)&memory[SKIP];
+	struct egress_control *control = (void *)memory;
+	struct bank bank;
+
+	(void)state;
+	skip->match = EGRESS_TRIE_POINTER(EGRESS_TRIE_SKIP, SKIP);
+	memset(skip->mask, 0, sizeof(skip->mask));
+	bank = open_bank();
+	assert_int_equal(bank_each_class(&bank, ignore_range, NULL), -EINVAL);
+	memory[ROOT] = EGRESS_TRIE_POINTER(EGRESS_TRIE_FULL, WORDS);
+	assert_int_equal(bank_each_class(&bank, ignore_range, NULL), -EINVAL);
+	/* A block that holds itself. */
+	memory[ROOT] = EGRESS_TRIE_POINTER(EGRESS_TRIE_FULL, FULL);
+	memory[FULL] = EGRESS_TRIE_POINTER(EGRESS_TRIE_FULL, FULL);
+	assert_int_equal(bank_each_class(&bank, ignore_range, NULL), -EINVAL);
+	assert_true(bank_in_force(&bank));
+	bank_words()->generation++;
+	assert_false(bank_in_force(&bank));
+	bank_words()->generation = 0;
+	assert_int_equal(bank_open(memory, WORDS, &bank), -ENODATA);
+	control->active = 2;
+	assert_int_equal(bank_open(memory, WORDS, &bank), -EINVAL);
+	control->active = 1;
+	control->magic++;
+	assert_int_equal(bank_open(memory, WORDS, &bank), -EINVAL);
+	assert_int_equal(bank_open(memory, 8, &bank), -EINVAL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_single_addresses, make_tables, free_tables),
+		cmocka_unit_test_setup_teardown(test_walk, make_tables, free_tables),
+		cmocka_unit_test_setup_teardown(test_walk_stops, make_tables, free_tables),
+		cmocka_unit_test_setup_teardown(test_rows, make_tables, free_tables),
+		cmocka_unit_test_setup_teardown(test_row_numbers_are_checked, make_tables, free_tables),
+		cmocka_unit_test_setup_teardown(test_damaged, make_tables, free_tables),
+	};
+
+	return cmocka_run_group_tests_name("cli_bank", tests, NULL, NULL);
+}

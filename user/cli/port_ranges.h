@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a row says, as ranges of ports instead of 196,609 cells. */
+#ifndef EGRESSD_CLI_PORT_RANGES_H
+#define EGRESSD_CLI_PORT_RANGES_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <jansson.h>
+
+#include "cli/bank.h"
+
+/* Stands for all protocols without ports, behind the EGRESS_PORT_PROTOCOLS that have some. */
+#define PORTLESS EGRESS_PORT_PROTOCOLS
+
+struct port_range {
+	uint32_t protocol;    /* enum egress_port_protocol, or PORTLESS with ports 0 .. 0 */
+	uint16_t first, last; /* host order */
+	uint32_t value;       /* what is the same in the whole range: a port class, a cell, ... */
+};
+
+/* By protocol, then by port. */
+struct port_ranges {
+	struct port_range *items;
+	size_t count, capacity;
+};
+void port_ranges_clear(struct port_ranges *ranges);
+
+/* A range that touches the last one and has its value is joined to it. */
+void port_ranges_append(struct port_ranges *ranges, const struct port_range *range);
+
+/* Port classes of a bank, covering every port and PORTLESS. 0 or -EINVAL. */
+int bank_port_classes(const struct bank *bank, struct port_ranges *out);
+/* The cells of a row, given the bank's port classes. 0 or -EINVAL. */
+int bank_row_cells(const struct bank *bank, const struct port_ranges *classes, uint32_t row, struct port_ranges *out);
+/* Only the ranges whose cell allows, with value 0, so that ranges of several rules are joined. */
+void port_ranges_allowed(const struct port_ranges *cells, struct port_ranges *out);
+
+/* "TCP 80, 8000-8080; UDP all", with `nothing` where there is no range and "everything" for all of them. Caller frees. */
+char *port_ranges_text(const struct port_ranges *ranges, const char *nothing);
+/* [{"protocol":"TCP","first":80,"last":80}, ..., {"protocol":"other"}]; new reference. */
+json_t *port_ranges_encode(const struct port_ranges *ranges);
+/* "TCP", or "other" for PORTLESS. */
+const char *port_range_protocol(const struct port_range *range);
+/* "80", "8000-8080", "all"; "-" for PORTLESS. */
+#define PORT_RANGE_TEXT_SIZE 16
+const char *port_range_text(const struct port_range *range, char text[PORT_RANGE_TEXT_SIZE]);
+
+#endif
