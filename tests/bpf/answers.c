@@ -1,0 +1,414 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What a pod may answer, and that it may answer nothing else. The peers here are ones that policy denies. */
+#include "harness.h"
+
+#define PEER  "203.0.113.200"
+#define PEER6 "2001:dead::9"
+
+static struct egress_flow only_flow(struct harness *harness)
+{
+	struct egress_flow_key key;
+	struct egress_flow flow;
+	int flows = bpf_map__fd(harness->skeleton->maps.flows);
+
+	assert_int_equal(map_size(harness->skeleton->maps.flows), 1);
+	assert_int_equal(bpf_map_get_next_key(flows, NULL, &key), 0);
+	assert_int_equal(bpf_map_lookup_elem(flows, &key, &flow), 0);
+	return flow;
+}
+
+/* As if nothing had been seen of any flow for so many jiffies more. An update moves an entry, so the keys come first.
+ */
+static void age_flows(struct harness *harness, uint64_t jiffies)
+{
+	int flows = bpf_map__fd(harness->skeleton->maps.flows);
+	size_t count = map_size(harness->skeleton->maps.flows), i;
+	struct egress_flow_key *keys = calloc(count, sizeof(*keys));
+	struct egress_flow flow;
+
+	assert_non_null(keys);
+	for (i = 0; i < count; i++)
+		assert_int_equal(bpf_map_get_next_key(flows, i ? &keys[i - 1] : NULL, &keys[i]), 0);
+	for (i = 0; i < count; i++) {
+		assert_int_equal(bpf_map_lookup_elem(flows, &keys[i], &flow), 0);
+		flow.seen -= jiffies;
+		assert_int_equal(bpf_map_update_elem(flows, &keys[i], &flow, BPF_EXIST), 0);
+	}
+	free(keys);
+}
+
+static void handshake(struct harness *harness, const char *pod, const char *peer)
+{
+	struct frame syn = tcp(peer, 1000, pod, 80, TCP_SYN), syn_ack = tcp(pod, 80, peer, 1000, TCP_SYN | TCP_ACK);
+	struct frame ack = tcp(peer, 1000, pod, 80, TCP_ACK), data = tcp(pod, 80, peer, 1000, TCP_ACK);
+
+	to_pod(harness, &syn);
+	assert_int_equal(only_flow(harness).state, EGRESS_FLOW_NEW);
+	expect_pass(harness, &syn_ack);
+	assert_int_equal(only_flow(harness).state, EGRESS_FLOW_ANSWERED);
+	to_pod(harness, &ack);
+	expect_pass(harness, &data);
+	assert_int_equal(only_flow(harness).state, EGRESS_FLOW_ESTABLISHED);
+}
+
+static void tcp_is_answered(void **state)
+{
+	struct frame other_port = tcp("10.1.0.2", 80, PEER, 1001, TCP_ACK),
+		     other_local = tcp("10.1.0.2", 81, PEER, 1000, TCP_ACK);
+	struct frame other_peer = tcp("10.1.0.2", 80, "203.0.113.201", 1000, TCP_ACK);
+	struct frame other_protocol = udp("10.1.0.2", 80, PEER, 1000);
+
+	handshake(*state, "10.1.0.2", PEER);
+	expect_drop(*state, &other_port, EGRESS_DROP_POLICY);
+	expect_drop(*state, &other_local, EGRESS_DROP_POLICY);
+	expect_drop(*state, &other_peer, EGRESS_DROP_POLICY);
+	expect_drop(*state, &other_protocol, EGRESS_DROP_POLICY);
+}
+
+static void tcp_is_answered_ipv6(void **state)
+{
+	handshake(*state, "fd00::2", PEER6);
+}
+
+static void pending_pods_answer(void **state)
+{
+	set_word(*state, POD, EGRESS_SET_PENDING);
+	handshake(*state, "10.1.0.2", PEER);
+}
+
+static void only_a_bare_syn_opens(void **state)
+{
+	static const uint8_t flags[] = {TCP_ACK, TCP_SYN | TCP_ACK, TCP_FIN,          TCP_FIN | TCP_ACK, TCP_RST,
+					0,       TCP_SYN | TCP_RST, TCP_SYN | TCP_FIN};
+	struct harness *harness = *state;
+	struct frame answer = tcp("10.1.0.2", 80, PEER, 1000, TCP_ACK), frame;
+	size_t i;
+
+	for (i = 0; i < sizeof(flags); i++) {
+		frame = tcp(PEER, 1000, "10.1.0.2", 80, flags[i]);
+		to_pod(harness, &frame);
+		assert_int_equal(map_size(harness->skeleton->maps.flows), 0);
+		expect_drop(harness, &answer, EGRESS_DROP_POLICY);
+	}
+}
+
+static void a_syn_is_no_answer(void **state)
+{
+	struct frame syn = tcp("10.1.0.2", 80, PEER, 1000, TCP_SYN);
+
+	handshake(*state, "10.1.0.2", PEER);
+	expect_drop(*state, &syn, EGRESS_DROP_POLICY);
+}
+
+static void fin_from_both_sides_ends(void **state)
+{
+	struct harness *harness = *state;
+	struct frame theirs = tcp(PEER, 1000, "10.1.0.2", 80, TCP_FIN | TCP_ACK);
+	struct frame ours = tcp("10.1.0.2", 80, PEER, 1000, TCP_FIN | TCP_ACK),
+		     ack = tcp("10.1.0.2", 80, PEER, 1000, TCP_ACK);
+
+	handshake(harness, "10.1.0.2", PEER);
+	to_pod(harness, &theirs);
+	assert_int_equal(only_flow(harness).state, EGRESS_FLOW_ESTABLISHED);
+	expect_pass(harness, &ours);
+	assert_int_equal(only_flow(harness).state, EGRESS_FLOW_CLOSING);
+	expect_pass(harness, &ack); /* lingers */
+	control(harness)->timeout_closing = 5;
+	age_flows(harness, 100);
+	expect_drop(harness, &ack, EGRESS_DROP_POLICY);
+}
+
+static void rst_ends_and_activity_does_not_prolong(void **state)
+{
+	struct harness *harness = *state;
+	struct frame rst = tcp(PEER, 1000, "10.1.0.2", 80, TCP_RST), data = tcp("10.1.0.2", 80, PEER, 1000, TCP_ACK);
+	uint64_t seen;
+
+	handshake(harness, "10.1.0.2", PEER);
+	to_pod(harness, &rst);
+	assert_int_equal(only_flow(harness).state, EGRESS_FLOW_CLOSING);
+	age_flows(harness, 10);
+	seen = only_flow(harness).seen;
+	expect_pass(harness, &data);
+	assert_int_equal(only_flow(harness).seen, seen);
+	control(harness)->timeout_closing = 5;
+	expect_drop(harness, &data, EGRESS_DROP_POLICY);
+}
+
+static void a_syn_opens_anew_after_the_end(void **state)
+{
+	struct harness *harness = *state;
+	struct frame rst = tcp("10.1.0.2", 80, PEER, 1000, TCP_RST | TCP_ACK);
+
+	handshake(harness, "10.1.0.2", PEER);
+	expect_pass(harness, &rst);
+	assert_int_equal(only_flow(harness).state, EGRESS_FLOW_CLOSING);
+	handshake(harness, "10.1.0.2", PEER);
+}
+
+static void a_syn_leaves_a_live_connection_alone(void **state)
+{
+	struct frame syn = tcp(PEER, 1000, "10.1.0.2", 80, TCP_SYN);
+
+	handshake(*state, "10.1.0.2", PEER);
+	to_pod(*state, &syn);
+	assert_int_equal(only_flow(*state).state, EGRESS_FLOW_ESTABLISHED);
+}
+
+static void expired_entries_answer_nothing(void **state)
+{
+	struct frame data = tcp("10.1.0.2", 80, PEER, 1000, TCP_ACK);
+
+	handshake(*state, "10.1.0.2", PEER);
+	age_flows(*state, TIMEOUT - 100);
+	expect_pass(*state, &data); /* and is refreshed */
+	age_flows(*state, TIMEOUT - 100);
+	expect_pass(*state, &data);
+	age_flows(*state, TIMEOUT + 1);
+	expect_drop(*state, &data, EGRESS_DROP_POLICY);
+}
+
+static void a_datagram_opens(struct harness *harness, const struct frame *request, const struct frame *answer)
+{
+	expect_drop(harness, answer, EGRESS_DROP_POLICY);
+	to_pod(harness, request);
+	expect_pass(harness, answer);
+	assert_int_equal(only_flow(harness).state, EGRESS_FLOW_ANSWERED);
+	to_pod(harness, request);
+	assert_int_equal(only_flow(harness).state, EGRESS_FLOW_ESTABLISHED);
+	age_flows(harness, TIMEOUT + 1);
+	expect_drop(harness, answer, EGRESS_DROP_POLICY);
+	to_pod(harness, request);
+	assert_int_equal(only_flow(harness).state, EGRESS_FLOW_NEW);
+	expect_pass(harness, answer);
+}
+
+static void udp_is_answered(void **state)
+{
+	struct frame request = udp(PEER, 1000, "10.1.0.2", 53), answer = udp("10.1.0.2", 53, PEER, 1000);
+
+	a_datagram_opens(*state, &request, &answer);
+}
+
+static void udp_is_answered_ipv6(void **state)
+{
+	struct frame request = udp(PEER6, 1000, "fd00::2", 53), answer = udp("fd00::2", 53, PEER6, 1000);
+
+	a_datagram_opens(*state, &request, &answer);
+}
+
+static void sctp_is_answered(void **state)
+{
+	struct frame request = sctp(PEER, 1000, "10.1.0.2", 5000), answer = sctp("10.1.0.2", 5000, PEER, 1000);
+
+	a_datagram_opens(*state, &request, &answer);
+}
+
+static void echo_is_answered(void **state)
+{
+	struct frame request = icmp(PEER, "10.1.0.2", 8, 0, 77), answer = icmp("10.1.0.2", PEER, 0, 0, 77);
+	struct frame other_id = icmp("10.1.0.2", PEER, 0, 0, 78), echo = icmp("10.1.0.2", PEER, 8, 0, 77);
+
+	a_datagram_opens(*state, &request, &answer);
+	expect_drop(*state, &other_id, EGRESS_DROP_POLICY);
+	expect_drop(*state, &echo, EGRESS_DROP_POLICY);
+}
+
+static void echo_is_answered_ipv6(void **state)
+{
+	struct frame request = icmp(PEER6, "fd00::2", 128, 0, 77), answer = icmp("fd00::2", PEER6, 129, 0, 77);
+
+	a_datagram_opens(*state, &request, &answer);
+}
+
+/* An answer to the pod's own query is no request: when policy stops allowing the resolver, the pod is cut off at once.
+ */
+static void what_policy_allows_leaves_no_entry(void **state)
+{
+	struct harness *harness = *state;
+	struct frame query = udp("10.1.0.2", 4000, "192.0.2.9", 53), response = udp("192.0.2.9", 53, "10.1.0.2", 4000);
+
+	expect_pass(harness, &query);
+	to_pod(harness, &response);
+	assert_int_equal(map_size(harness->skeleton->maps.flows), 0);
+	set_word(harness, POD, EGRESS_SET_PENDING);
+	expect_drop(harness, &query, EGRESS_DROP_PENDING);
+}
+
+/* A connection to the pod outlives the policy that lets the pod open one to that peer. */
+static void answers_survive_a_policy_change(void **state)
+{
+	struct harness *harness = *state;
+	struct frame syn = tcp("192.0.2.9", 443, "10.1.0.2", 80, TCP_SYN),
+		     data = tcp("10.1.0.2", 80, "192.0.2.9", 443, TCP_ACK);
+
+	to_pod(harness, &syn);
+	assert_int_equal(only_flow(harness).flags, EGRESS_FLOW_UNSEEN);
+	control(harness)->timeout_new = 1;
+	age_flows(harness, 100);
+	set_word(harness, POD, EGRESS_SET_PENDING);
+	expect_pass(harness, &data);
+	assert_int_equal(only_flow(harness).state, EGRESS_FLOW_ESTABLISHED);
+}
+
+static void flows_are_the_endpoints_own(void **state)
+{
+	struct frame data = tcp("10.1.0.2", 80, PEER, 1000, TCP_ACK);
+
+	handshake(*state, "10.1.0.2", PEER);
+	pod_put(*state, OTHER_POD, 0); /* the interface has a new owner with the same address */
+	expect_drop_of(*state, OTHER_POD, &data, EGRESS_DROP_POLICY);
+}
+
+static void open_pods_leave_no_flows(void **state)
+{
+	struct harness *harness = *state;
+	struct frame syn = tcp(PEER, 1000, "10.1.0.2", 80, TCP_SYN);
+
+	set_word(harness, POD, EGRESS_SET_OPEN);
+	to_pod(harness, &syn);
+	assert_int_equal(map_size(harness->skeleton->maps.flows), 0);
+}
+
+/* ICMP error about a packet from peer:port to pod:port. */
+static struct frame error_about(const char *pod, const char *peer, const char *quoted_peer, uint8_t protocol,
+				uint16_t peer_port)
+{
+	_Bool six = strchr(pod, ':') != NULL;
+	struct frame frame, quoted;
+
+	frame_ip(&quoted, quoted_peer, pod, protocol);
+	frame_add16(&quoted, peer_port);
+	frame_add16(&quoted, 80);
+	frame_add_zero(&quoted, 16);
+	frame_end(&quoted);
+	frame_ip(&frame, pod, peer, six ? IPPROTO_ICMPV6 : IPPROTO_ICMP);
+	frame_icmp(&frame, six ? 1 : 3, six ? 4 : 3, 0);
+	frame_add(&frame, quoted.bytes + ETH_HLEN, quoted.length - ETH_HLEN);
+	frame_end(&frame);
+	return frame;
+}
+
+static void icmp_errors(void **state)
+{
+	struct frame answered = error_about("10.1.0.2", PEER, PEER, IPPROTO_TCP, 1000);
+	struct frame could_open = error_about("10.1.0.2", "192.0.2.9", "192.0.2.9", IPPROTO_UDP, 53);
+	struct frame denied = error_about("10.1.0.2", "192.0.2.9", "192.0.2.9", IPPROTO_UDP, 54);
+	struct frame elsewhere = error_about("10.1.0.2", PEER, "192.0.2.9", IPPROTO_UDP, 53);
+	struct frame ipv6_good = error_about("fd00::2", "2001:db8::9", "2001:db8::9", IPPROTO_UDP, 53);
+	struct frame ipv6_bad = error_about("fd00::2", PEER6, "2001:db8::9", IPPROTO_UDP, 53);
+	struct frame redirect = could_open;
+
+	expect_drop(*state, &answered, EGRESS_DROP_POLICY);
+	handshake(*state, "10.1.0.2", PEER);
+	expect_pass(*state, &answered);
+	expect_pass(*state, &could_open);
+	expect_drop(*state, &denied, EGRESS_DROP_POLICY);
+	expect_drop(*state, &elsewhere, EGRESS_DROP_POLICY);
+	expect_pass(*state, &ipv6_good);
+	expect_drop(*state, &ipv6_bad, EGRESS_DROP_POLICY);
+	redirect.bytes[FRAME_IP + 20] = 5;
+	expect_drop(*state, &redirect, EGRESS_DROP_POLICY);
+}
+
+/* Opens one connection from each of `count` ports, up to `established`. */
+static void open_many(struct harness *harness, const char *peer, uint32_t count, _Bool established)
+{
+	uint32_t port;
+
+	for (port = 1; port <= count; port++) {
+		struct frame syn = tcp(peer, port, "10.1.0.2", 80, TCP_SYN);
+		struct frame data = tcp("10.1.0.2", 80, peer, port, TCP_ACK);
+
+		to_pod(harness, &syn);
+		if (established)
+			assert_int_equal(from_pod(harness, &data), VERDICT_PASS);
+	}
+}
+
+static uint32_t answered_of(struct harness *harness, const char *peer, uint32_t count)
+{
+	uint32_t port, passed = 0;
+
+	for (port = 1; port <= count; port++) {
+		struct frame data = tcp("10.1.0.2", 80, peer, port, TCP_ACK);
+
+		passed += from_pod(harness, &data) == VERDICT_PASS;
+	}
+	return passed;
+}
+
+static void a_flood_stays_in_its_share(void **state)
+{
+	struct harness *harness = *state;
+	uint32_t opening = EGRESS_FLOW_RINGS_OPENING * EGRESS_FLOW_RING_SLOTS;
+
+	/* Connections of one pod, and established ones of the pod that is to be flooded. */
+	pod_put(harness, OTHER_POD, 0);
+	open_many(harness, PEER, 50, 0);
+	pod_put(harness, POD, 0);
+	open_many(harness, PEER, 100, 1);
+	open_many(harness, "203.0.113.66", 20000, 0);
+	/* The hundred live ones make the share grow a little beyond that. */
+	assert_in_range(map_size(harness->skeleton->maps.flows), opening, 3 * opening);
+	assert_int_equal(answered_of(harness, PEER, 100), 100);
+	pod_put(harness, OTHER_POD, 0);
+	assert_int_equal(answered_of(harness, PEER, 50), 50);
+}
+
+static void a_share_is_bounded(void **state)
+{
+	struct harness *harness = *state;
+	uint32_t most = EGRESS_FLOW_RINGS_MAX * EGRESS_FLOW_RING_SLOTS, id = POD, kept;
+	struct egress_flow_share share;
+
+	for (kept = 1; kept <= most + 1000; kept++) {
+		struct frame syn = tcp(PEER, kept, "10.1.0.2", 80, TCP_SYN),
+			     data = tcp("10.1.0.2", 80, PEER, kept, TCP_ACK);
+
+		to_pod(harness, &syn);
+		from_pod(harness, &data);
+	}
+	assert_true(map_size(harness->skeleton->maps.flows) <= most);
+	assert_int_equal(bpf_map_lookup_elem(bpf_map__fd(harness->skeleton->maps.flow_shares), &id, &share), 0);
+	assert_int_equal(share.rings, EGRESS_FLOW_RINGS_MAX);
+	assert_true(share.refused >= 1000);
+	/* Nobody was pushed out. */
+	assert_int_equal(answered_of(harness, PEER, most + 1000), most + 1000 - share.refused);
+	/* When they are over, their room is free again, without the agent. */
+	age_flows(harness, TIMEOUT + 1);
+	open_many(harness, "203.0.113.66", 1000, 1);
+	assert_int_equal(answered_of(harness, "203.0.113.66", 1000), 1000);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(tcp_is_answered),
+		TEST(tcp_is_answered_ipv6),
+		TEST(pending_pods_answer),
+		TEST(only_a_bare_syn_opens),
+		TEST(a_syn_is_no_answer),
+		TEST(fin_from_both_sides_ends),
+		TEST(rst_ends_and_activity_does_not_prolong),
+		TEST(a_syn_opens_anew_after_the_end),
+		TEST(a_syn_leaves_a_live_connection_alone),
+		TEST(expired_entries_answer_nothing),
+		TEST(udp_is_answered),
+		TEST(udp_is_answered_ipv6),
+		TEST(sctp_is_answered),
+		TEST(echo_is_answered),
+		TEST(echo_is_answered_ipv6),
+		TEST(what_policy_allows_leaves_no_entry),
+		TEST(answers_survive_a_policy_change),
+		TEST(flows_are_the_endpoints_own),
+		TEST(open_pods_leave_no_flows),
+		TEST(icmp_errors),
+		TEST(a_flood_stays_in_its_share),
+		TEST(a_share_is_bounded),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
