@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# `make help` lists the targets. One set of rules builds every variant: VARIANT=plain (gcc, into build/), clang (the same
+# with clang, into build/clang/), asan (gcc with sanitizers, into build/asan/), fuzz (clang with libFuzzer, into build/fuzz/).
+# The BPF programs and their skeletons do not depend on the variant and are always in build/.
+
+VARIANT ?= plain
+PREFIX ?= /usr/local
+DESTDIR ?=
+FUZZ_SECONDS ?= 20
+SEEDS ?= 20
+
+BPF_CLANG ?= clang
+BPFTOOL ?= bpftool
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+
+# bpftool, ip and nft live in sbin, which a user's PATH (and su's) may lack.
+export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
+
+V ?= 0
+ifeq ($(V),0)
+Q := @
+say = @echo '  $(1)'
+else
+say = @:
+endif
+
+jobs := $(shell nproc)
+
+# --- Variants -------------------------------------------------------------------------------------------------------
+
+OUT_plain := build
+OUT_clang := build/clang
+OUT_asan := build/asan
+OUT_fuzz := build/fuzz
+OUT := $(OUT_$(VARIANT))
+ifeq ($(OUT),)
+$(error VARIANT=$(VARIANT) is none of plain, clang, asan, fuzz)
+endif
+
+override CC := $(if $(filter clang fuzz,$(VARIANT)),clang,$(CC))
+HARDENING_plain := -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE
+HARDENING_LINK_plain := -pie -Wl,-z,relro,-z,now
+SANITIZE_asan := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+SANITIZE_fuzz := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+SANITIZE := $(SANITIZE_$(VARIANT))
+
+# --- Flags ----------------------------------------------------------------------------------------------------------
+
+WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wundef -Wvla -Werror
+INCLUDES := -Iinclude -Iuser -Ibuild
+CFLAGS ?= -O2 -g
+ALL_CFLAGS := -std=gnu11 $(CFLAGS) $(WARNINGS) $(HARDENING_$(VARIANT)) $(SANITIZE) $(INCLUDES)
+ALL_LDFLAGS := $(LDFLAGS) $(HARDENING_LINK_$(VARIANT)) $(SANITIZE)
+LIBRARIES := -lbpf -lelf -lz -lyaml -levent -ljansson -lmnl -lpthread
+
+COMMIT := $(shell git describe --always --dirty --abbrev=12 --exclude='*' 2>/dev/null)
+
+MULTIARCH := $(shell $(CC) -print-multiarch 2>/dev/null)
+BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -Wall -Wextra -Werror -Iinclude -Ibpf -I/usr/include/$(MULTIARCH)
+
+# --- Files ----------------------------------------------------------------------------------------------------------
+
+BPF_SOURCES := $(wildcard bpf/*.bpf.c)
+SKELETONS := $(BPF_SOURCES:bpf/%.bpf.c=build/%.skel.h)
+TEST_BPF_OBJECTS := $(patsubst %.bpf.c,build/%.bpf.o,$(wildcard tests/bpf/*.bpf.c tests/netns/*.bpf.c))
+
+library_directories := base model source policy datapath report
+library_objects := $(patsubst %.c,$(OUT)/obj/%.o,$(wildcard $(library_directories:%=user/%/*.c)))
+agent_objects := $(patsubst %.c,$(OUT)/obj/%.o,$(wildcard user/agent/*.c))
+cli_objects := $(patsubst %.c,$(OUT)/obj/%.o,$(wildcard user/cli/*.c))
+cli_library_objects := $(filter-out %/main.o,$(cli_objects))
+library := $(OUT)/libegressd.a
+programs := $(OUT)/egressd $(OUT)/egressctl
+
+# Every .c of tests/unit and tests/bpf is a test program of its own; those of the others are tools that tests call.
+unit_tests := $(patsubst %.c,$(OUT)/%,$(wildcard tests/unit/*.c))
+bpf_tests := $(patsubst %.c,$(OUT)/%,$(filter-out %.bpf.c,$(wildcard tests/bpf/*.c)))
+test_tools := $(patsubst %.c,$(OUT)/%,$(wildcard tests/lib/*.c tests/oracle/*.c))
+fuzzers := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/*.c))
+
+# --- Targets --------------------------------------------------------------------------------------------------------
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SECONDARY:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+.PHONY: help
+help: ## list the targets
+	@echo 'usage: make TARGET [V=1] [CC=...] [PREFIX=/usr/local] [DESTDIR=]'
+	@echo
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | expand -t 14 | sed 's/^/  /'
+
+.PHONY: deps
+deps: ## install the Debian packages that are missing (as root)
+	$(Q)tests/deps
+
+# What follows after `deps` is a make of its own: the compilers may not have been there when this one started.
+.PHONY: build
+build: ## build egressd and egressctl into build/
+	$(Q)mkdir -p build
+	$(Q)flock build/.lock $(MAKE) --jobs=$(jobs) programs
+
+.PHONY: demo
+demo: deps ## install what is missing, build, and show the program at work
+	$(Q)$(MAKE) build
+	$(Q)tests/demo/demo.sh
+
+.PHONY: check
+check: deps ## install what is missing, build, and run every test
+	$(Q)tests/run
+
+.PHONY: check-unit check-bpf check-netns check-asan check-oracle check-fuzz
+check-unit: deps ## run the unit tests only
+	$(Q)tests/run build unit
+check-bpf: deps ## run the tests of the BPF programs only
+	$(Q)tests/run build bpf
+check-netns: deps ## run the tests with real traffic in namespaces only
+	$(Q)tests/run build netns cli
+check-asan: deps ## run everything that is built with sanitizers
+	$(Q)tests/run asan-build asan-unit asan-bpf asan-netns asan-cli
+check-oracle: deps ## compare the compiler with the oracle over SEEDS (20) random clusters
+	$(Q)$(MAKE) --jobs=$(jobs) tests
+	$(Q)tests/oracle/run --seeds $(SEEDS)
+check-fuzz: deps ## fuzz for FUZZ_SECONDS (20) a target
+	$(Q)FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run fuzz-build fuzz
+
+.PHONY: install
+install: build ## copy the programs to $(DESTDIR)$(PREFIX)
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/share/doc/egressd/examples
+	install -m 0755 build/egressd build/egressctl $(DESTDIR)$(PREFIX)/sbin
+	install -d $(DESTDIR)$(PREFIX)/share/man/man8
+	install -m 0644 $(wildcard deploy/man/*.8) $(DESTDIR)$(PREFIX)/share/man/man8
+	install -m 0644 README.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/egressd
+	install -m 0644 deploy/examples/* $(DESTDIR)$(PREFIX)/share/doc/egressd/examples
+
+.PHONY: clean
+clean: ## remove build/
+	rm -rf build
+
+# For `build` and tests/run: what belongs to one variant.
+.PHONY: programs tests fuzzers
+programs: $(programs)
+tests: $(programs) $(unit_tests) $(bpf_tests) $(test_tools) $(TEST_BPF_OBJECTS)
+fuzzers: $(fuzzers)
+
+# --- BPF ------------------------------------------------------------------------------------------------------------
+
+build/%.bpf.o: bpf/%.bpf.c Makefile
+	$(call say,BPF      $@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(BPF_CLANG) $(BPF_CFLAGS) -MMD -MP -MF $@.d -c $< -o $@
+
+build/tests/%.bpf.o: tests/%.bpf.c Makefile
+	$(call say,BPF      $@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(BPF_CLANG) $(BPF_CFLAGS) -MMD -MP -MF $@.d -c $< -o $@
+
+build/%.skel.h: build/%.bpf.o
+	$(call say,SKELETON $@)
+	$(Q)$(BPFTOOL) gen skeleton $< name $* > $@
+
+# --- User space -----------------------------------------------------------------------------------------------------
+
+# What the programs say of themselves; they are built anew when it changes.
+build/commit: FORCE
+	$(Q)mkdir -p $(@D)
+	$(Q)echo '$(COMMIT)' | cmp -s - $@ || echo '$(COMMIT)' > $@
+.PHONY: FORCE
+
+$(agent_objects) $(cli_objects): CPPFLAGS += -DEGRESSD_COMMIT='"$(COMMIT)"'
+$(agent_objects) $(cli_objects): build/commit
+
+# The skeletons are listed because the first build has no dependency files yet that would name them.
+$(OUT)/obj/%.o: %.c Makefile | $(SKELETONS)
+	$(call say,CC       $@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(CPPFLAGS) -MMD -MP -c $< -o $@
+
+$(library): $(library_objects)
+	$(call say,AR       $@)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(OUT)/egressd: $(agent_objects) $(library)
+	$(call say,LINK     $@)
+	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBRARIES) -o $@
+
+$(OUT)/egressctl: $(cli_objects) $(library)
+	$(call say,LINK     $@)
+	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBRARIES) -o $@
+
+# Tests of the command line's own parts are linked with them.
+$(OUT)/tests/unit/cli_%: $(OUT)/obj/tests/unit/cli_%.o $(cli_library_objects) $(library)
+	$(call say,LINK     $@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBRARIES) -lcmocka -o $@
+
+$(OUT)/tests/%: $(OUT)/obj/tests/%.o $(library)
+	$(call say,LINK     $@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBRARIES) -lcmocka -o $@
+
+build/fuzz/%: $(OUT)/obj/tests/fuzz/%.o $(library)
+	$(call say,LINK     $@)
+	$(Q)clang $(ALL_LDFLAGS) -fsanitize=fuzzer $^ $(LIBRARIES) -o $@
+
+# Header dependencies, as the compilers found them.
+-include $(shell find build -name '*.d' 2>/dev/null)

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What every measured program does first, so that the difference between two of them is the programs' own: the next
+ * destination of the walk is written into the packet. BPF_PROG_TEST_RUN repeats one packet; without this every run would find
+ * its tables in the cache.
+ */
+#ifndef EGRESSD_BENCH_PREPARE_H
+#define EGRESSD_BENCH_PREPARE_H
+
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/pkt_cls.h>
+#include <linux/tcp.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+/* A power of two at least as large as the longest walk. */
+#define BENCH_DESTINATIONS (1u << 17)
+
+struct bench_destination {
+	__u32 address[4]; /* network order; IPv4 in [0] */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, BENCH_DESTINATIONS);
+	__type(key, __u32);
+	__type(value, struct bench_destination);
+} bench_destinations SEC(".maps");
+
+/* Set by user space before a run; the walk starts over at `length`. */
+struct bench_walk {
+	__u32 next;
+	__u32 length;
+	__u32 family;
+	__u32 swap; /* write the address as the packet's source: packets towards the pod */
+} bench_walk;
+
+static __always_inline int bench_prepare(struct __sk_buff *skb)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	__u32 index = bench_walk.next;
+	struct bench_destination *destination;
+
+	bench_walk.next = index + 1 < bench_walk.length ? index + 1 : 0;
+	destination = bpf_map_lookup_elem(&bench_destinations, &index);
+	if (!destination)
+		return -1;
+	if (bench_walk.family == 4) {
+		struct iphdr *ip = data + ETH_HLEN;
+
+		if ((void *)(ip + 1) > end)
+			return -1;
+		if (bench_walk.swap)
+			ip->saddr = destination->address[0];
+		else
+			ip->daddr = destination->address[0];
+	} else {
+		struct ipv6hdr *ip = data + ETH_HLEN;
+
+		if ((void *)(ip + 1) > end)
+			return -1;
+		if (bench_walk.swap)
+			__builtin_memcpy(&ip->saddr, destination->address, 16);
+		else
+			__builtin_memcpy(&ip->daddr, destination->address, 16);
+	}
+	return 0;
+}
+
+#endif

@@ -1,0 +1,127 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# The agent and its CLI inside a sandbox, with a directory of manifests, a state directory and a log of their own. After
+# harness.sh.
+: "${SANDBOX:?agent.sh needs tests/lib/sandbox}"
+
+MANIFESTS=$SANDBOX/manifests
+STATE=$SANDBOX/state
+PIN=/sys/fs/bpf/egressd
+LISTEN=127.0.0.1:9300
+AGENT_LOG=$SANDBOX/agent.log
+AGENT=
+mkdir -p "$MANIFESTS"
+: >"$AGENT_LOG"
+
+# agent_start [OPTION...]: in the background, its process id in AGENT
+agent_start()
+{
+	"$EGRESSD" run --from "dir:$MANIFESTS" --pin "$PIN" --state "$STATE" --listen "$LISTEN" "$@" \
+		</dev/null >>"$AGENT_LOG" 2>&1 &
+	AGENT=$!
+}
+
+# agent_up [OPTION...]: starts it and waits until it says that it is ready
+agent_up()
+{
+	agent_start "$@"
+	if ! eventually 20 agent_is_ready; then
+		cat "$AGENT_LOG"
+		fail "the agent did not get ready"
+	fi
+}
+
+agent_is_ready()
+{
+	kill -0 "$AGENT" || fail "the agent ended: $(cat "$AGENT_LOG")"
+	[ "$(http_status /readyz)" = 200 ]
+}
+
+# agent_stop: a clean stop; fails unless the agent ends with 0
+agent_stop()
+{
+	local status=0
+
+	kill -TERM "$AGENT"
+	wait "$AGENT" || status=$?
+	AGENT=
+	assert_equal "exit status of the agent after SIGTERM" 0 "$status"
+}
+
+# agent_kill: as a crash ends it
+agent_kill()
+{
+	kill -KILL "$AGENT"
+	wait "$AGENT" 2>/dev/null || true
+	AGENT=
+}
+
+# egressctl ARGUMENT...: on the agent's pins and state
+egressctl()
+{
+	"$EGRESSCTL" --pin "$PIN" --state "$STATE" "$@"
+}
+
+# http_get PATH: the whole answer, status line first; fails if nobody listens
+http_get()
+{
+	local connection
+
+	{ exec {connection}<>"/dev/tcp/${LISTEN%:*}/${LISTEN##*:}"; } 2>/dev/null || return 1
+	printf 'GET %s HTTP/1.0\r\nHost: test\r\nConnection: close\r\n\r\n' "$1" >&$connection
+	tr -d '\r' <&$connection
+	exec {connection}>&-
+}
+
+http_status()
+{
+	http_get "$1" 2>/dev/null | sed -n '1s/^HTTP[^ ]* \([0-9]*\).*/\1/p'
+}
+
+# metric 'NAME{LABELS}': its value; nothing if it is not there
+metric()
+{
+	local name value
+
+	while read -r name value; do
+		[ "$name" != "$1" ] || echo "$value"
+	done < <(http_get /metrics)
+}
+
+# after_change COMMAND...: runs it and waits until the agent has put its outcome in force
+after_change()
+{
+	local before
+
+	before=$(metric egressd_generation)
+	"$@"
+	eventually 10 generation_beyond "$before"
+}
+
+generation_beyond()
+{
+	[ "$(metric egressd_generation)" -gt "$1" ]
+}
+
+# manifest NAME: standard input becomes a file of the directory, in one step
+manifest()
+{
+	cat >"$SANDBOX/manifest.new"
+	mv "$SANDBOX/manifest.new" "$MANIFESTS/$1"
+}
+
+# verdict NS/POD ADDRESS:PORT/PROTOCOL: "allow" or "deny", as egressctl explains it
+verdict()
+{
+	egressctl -o json explain --from "$1" --to "$2" | sed -n 's/.*"verdict": *"\([a-z]*\)".*/\1/p'
+}
+
+# Sanitizers write to the log; a test with one of their reports in it has failed whatever else happened.
+agent_log_is_clean()
+{
+	if grep -Eq 'Sanitizer|runtime error:' "$AGENT_LOG"; then
+		cat "$AGENT_LOG"
+		fail "a sanitizer found something in the agent"
+	fi
+}

@@ -1,0 +1,157 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# The directory of manifests: what changes is followed, what is wrong is named and changes nothing.
+# shellcheck disable=SC2119 # functions with optional arguments
+# shellcheck source=tests/lib/harness.sh
+. "$(dirname "$0")/../lib/harness.sh"
+if [ -n "${SANDBOX:-}" ]; then
+	# shellcheck source=tests/lib/cluster.sh
+	. "$TESTS/lib/cluster.sh"
+fi
+
+status_problems()
+{
+	egressctl -o json status
+}
+
+source_errors_beyond()
+{
+	[ "$(metric egressd_source_errors_total)" -gt "$1" ]
+}
+
+# wrong_manifest NAME: puts standard input in place and waits until the agent has found it wrong
+wrong_manifest()
+{
+	local errors
+
+	errors=$(metric egressd_source_errors_total)
+	manifest "$1"
+	eventually 5 source_errors_beyond "${errors:-0}"
+}
+
+test_wrong_file_keeps_its_last_good_version()
+{
+	cluster_up
+	agent_up
+	wrong_manifest policy.yaml <<-EOF
+		apiVersion: networking.k8s.io/v1
+		kind: NetworkPolicy
+		metadata:
+		  name: web
+		spec:
+		  podSelector: {}
+		  policyTypes: [Egress]
+		  egress:
+		  - ports:
+		    - port: eighty thousand
+		      protocol: QUIC
+	EOF
+	expect_flows web <<-EOF
+		passed 10.1.2.2 80/TCP
+		dropped 10.1.2.2 81/TCP
+	EOF
+	assert_matches "log" 'policy\.yaml:1[01]:' "$(cat "$AGENT_LOG")"
+	assert_matches "status" 'policy\.yaml' "$(status_problems)"
+	assert_equal "/healthz" 200 "$(http_status /healthz)"
+	after_change allow_peer_80_and_81
+	passes web 10.1.2.2 81/TCP
+	assert_no_match "status" 'policy\.yaml:1[01]' "$(egressctl status)"
+}
+
+allow_peer_80_and_81()
+{
+	policy_manifest web web <<<'[{to: [{podSelector: {matchLabels: {app: peer}}}], ports: [{port: 80, endPort: 81}]}]' |
+		manifest policy.yaml
+}
+
+test_error_names_file_line_column_and_what_was_expected()
+{
+	cluster_up
+	agent_up
+	wrong_manifest broken.yaml <<-EOF
+		apiVersion: v1
+		kind: Pod
+		metadata:
+		  name: [not, a, name]
+	EOF
+	assert_matches "log" 'broken\.yaml:4:9: .*string' "$(cat "$AGENT_LOG")"
+	wrong_manifest syntax.yaml <<<'a: [1, 2'
+	assert_matches "log" 'syntax\.yaml:[12]:[0-9]*: ' "$(cat "$AGENT_LOG")"
+}
+
+test_construct_that_is_not_supported_is_refused_and_named()
+{
+	cluster_up
+	agent_up
+	wrong_manifest policy.yaml <<-EOF
+		apiVersion: networking.k8s.io/v1
+		kind: NetworkPolicy
+		metadata:
+		  name: web
+		spec:
+		  podSelector: {}
+		  policyTypes: [Egress]
+		  egress:
+		  - to: [{fqdn: example.com}]
+	EOF
+	assert_matches "log" 'policy\.yaml:9:.*fqdn' "$(cat "$AGENT_LOG")"
+	expect_flows web <<-EOF
+		passed 10.1.2.2 80/TCP
+		dropped 10.1.2.2 81/TCP
+	EOF
+}
+
+test_policy_file_comes_and_goes()
+{
+	cluster_up
+	rm "$MANIFESTS/policy.yaml"
+	agent_up
+	passes web 10.1.2.2 81/TCP
+	after_change allow_peer_80
+	fails passes web 10.1.2.2 81/TCP
+	passes web 10.1.2.2 80/TCP
+	after_change rm "$MANIFESTS/policy.yaml"
+	passes web 10.1.2.2 81/TCP
+}
+
+test_subdirectory_and_json_are_read()
+{
+	cluster_up
+	agent_up
+	mkdir "$MANIFESTS/more"
+	cat >"$SANDBOX/policy.json" <<-EOF
+		{"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "extra"},
+		 "spec": {"podSelector": {"matchLabels": {"app": "web"}}, "policyTypes": ["Egress"],
+		          "egress": [{"ports": [{"port": 81}]}]}}
+	EOF
+	after_change mv "$SANDBOX/policy.json" "$MANIFESTS/more/policy.json"
+	passes web 10.1.2.2 81/TCP
+}
+
+test_unknown_kind_is_skipped_with_one_notice()
+{
+	cluster_up
+	manifest other.yaml <<-EOF
+		apiVersion: apps/v1
+		kind: Deployment
+		metadata: {name: one}
+		---
+		apiVersion: apps/v1
+		kind: Deployment
+		metadata: {name: two}
+	EOF
+	agent_up
+	assert_equal "notices" 1 "$(grep -c Deployment "$AGENT_LOG")"
+	assert_equal "source errors" 0 "$(metric egressd_source_errors_total)"
+}
+
+test_other_files_are_not_read()
+{
+	cluster_up
+	echo "this: [is not" >"$MANIFESTS/notes.txt"
+	echo "nor: [this" >"$MANIFESTS/policy.yaml~"
+	agent_up
+	assert_no_match "log" 'notes\.txt|policy\.yaml~' "$(cat "$AGENT_LOG")"
+}
+
+run_tests "$@"

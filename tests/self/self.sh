@@ -1,0 +1,137 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# The tools that the other tests rely on.
+# shellcheck source=tests/lib/harness.sh
+. "$(dirname "$0")/../lib/harness.sh"
+# Each test here makes its sandboxes itself.
+TEST_SANDBOX=no
+
+# counts STATUS: what tests/run makes of the TAP on standard input and that exit status
+counts()
+{
+	/usr/bin/python3 -c '
+import importlib.machinery, importlib.util, sys
+loader = importlib.machinery.SourceFileLoader("run", sys.argv[1])
+loader.path = sys.argv[1]
+sys.dont_write_bytecode = True
+spec = importlib.util.spec_from_loader("run", loader)
+run = importlib.util.module_from_spec(spec)
+sys.modules["run"] = run
+loader.exec_module(run)
+result = run.parse_tap(run.Job("suite", "name", []), sys.stdin.read(), int(sys.argv[2]))
+print(result.passed, len(result.failed), len(result.skipped))' "$TESTS/run" "$1"
+}
+
+test_runner_counts_each_result()
+{
+	assert_equal "all kinds" "2 1 1" "$(printf '%s\n' 1..4 'ok 1 - a' 'not ok 2 - b' '# why' 'ok 3 - c # SKIP x' 'ok 4 - d' | counts 1)"
+	assert_equal "cmocka's skip" "1 0 1" "$(printf '%s\n' 1..2 'ok 1 - a' 'not ok 2 # SKIP b' | counts 0)"
+	assert_equal "two groups" "2 0 0" "$(printf '%s\n' 1..1 'ok 1 - a' 1..1 'ok 1 - b' | counts 0)"
+}
+
+test_runner_counts_what_did_not_run()
+{
+	assert_equal "died half-way" "1 2 0" "$(printf '%s\n' 1..3 'ok 1 - a' | counts 139)"
+	assert_equal "no plan, no test" "0 1 0" "$(echo crashed | counts 1)"
+	assert_equal "no TAP, but well" "1 0 0" "$(echo fine | counts 0)"
+	assert_equal "all well but the exit status" "1 1 0" "$(printf '%s\n' 1..1 'ok 1 - a' | counts 99)"
+}
+
+test_harness_sees_failures()
+{
+	local script output status=0
+
+	script=$(mktemp --suffix=.sh)
+	cat >"$script" <<-EOF
+		. "$TESTS/lib/harness.sh"
+		test_good() { true; }
+		test_bad() { false; echo not reached; }
+		test_slow() { sleep 30; }
+		test_left_out() { skip a reason; }
+		test_inverted() { fails true; }
+		TEST_SANDBOX=no TEST_TIMEOUT=1
+		run_tests "\$@"
+	EOF
+	output=$(bash "$script") || status=$?
+	rm "$script"
+	assert_equal "exit status" 1 $status
+	assert_equal "results" "ok 1 - test_good not ok 2 - test_bad not ok 3 - test_slow ok 4 - test_left_out # SKIP a reason not ok 5 - test_inverted" \
+		"$(grep -E '^(not )?ok' <<<"$output" | xargs)"
+	assert_no_match "output" 'not reached' "$output"
+}
+
+# some_process_has MARK: as an argument; the brackets keep grep from finding itself
+some_process_has()
+{
+	grep -qs -- "[${1:0:1}]${1:1}" /proc/[0-9]*/cmdline
+}
+
+no_process_has()
+{
+	! some_process_has "$1"
+}
+
+test_sandbox_leaves_nothing()
+{
+	local seconds=86$RANDOM$RANDOM directory status=0
+
+	directory=$(mktemp --directory)
+	TMPDIR=$directory "$TESTS/lib/sandbox" bash -c "ip link add egresstest type veth; sleep $seconds & exit 7" || status=$?
+	assert_equal "exit status" 7 $status
+	fails ip link show egresstest 2>/dev/null
+	assert_equal "temporary files" "" "$(ls "$directory")"
+	rmdir "$directory"
+	eventually 5 no_process_has "$seconds"
+}
+
+test_sandbox_that_is_killed_leaves_no_process()
+{
+	local seconds=86$RANDOM$RANDOM directory sandbox
+
+	directory=$(mktemp --directory)
+	TMPDIR=$directory "$TESTS/lib/sandbox" bash -c "sleep $seconds & sleep $seconds" &
+	sandbox=$!
+	eventually 5 some_process_has "$seconds"
+	kill -TERM $sandbox
+	wait $sandbox || true
+	eventually 5 no_process_has "$seconds"
+	assert_equal "temporary files" "" "$(ls "$directory")"
+	rmdir "$directory"
+}
+
+# A PATH on which apt and dpkg are ours: package "gcc" is missing if $1 says so.
+fake_packages()
+{
+	FAKE=$(mktemp --directory)
+	cat >"$FAKE/dpkg-query" <<-EOF
+		#!/bin/sh
+		for package; do :; done
+		[ "\$package" = "$1" ] || echo installed
+	EOF
+	cat >"$FAKE/apt-get" <<-EOF
+		#!/bin/sh
+		echo "apt-get \$*" >>"$FAKE/calls"
+	EOF
+	chmod +x "$FAKE"/*
+	: >"$FAKE/calls"
+}
+
+test_deps_ask_for_nothing_when_all_is_there()
+{
+	fake_packages nothing
+	PATH=$FAKE:$PATH "$TESTS/deps"
+	assert_equal "calls of apt" "" "$(cat "$FAKE/calls")"
+	rm -r "$FAKE"
+}
+
+test_deps_ask_for_what_is_missing_only()
+{
+	fake_packages gcc
+	PATH=$FAKE:$PATH "$TESTS/deps"
+	assert_matches "calls of apt" '^apt-get update' "$(cat "$FAKE/calls")"
+	assert_matches "calls of apt" '^apt-get install .* gcc$' "$(cat "$FAKE/calls")"
+	assert_no_match "calls of apt" 'clang' "$(cat "$FAKE/calls")"
+	rm -r "$FAKE"
+}
+
+run_tests "$@"
