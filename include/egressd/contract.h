@@ -227,11 +227,12 @@ enum egress_flow_state {
  * Each flow has a slot in a ring of its endpoint, so that an endpoint's share of "flows" is bounded without help from
  * user space. A flow that arrives takes the slot of one that is gone, expired, closing or not yet established, never
  * that of a live established one, and never that of another endpoint. A slot may name a flow that no longer exists;
- * user space may delete flows at any time and need not tidy the rings.  Map "flow_shares": ARRAY of
- * EGRESS_ENDPOINT_MAX egress_flow_share, by endpoint id. Maps "flow_rings_own" (an endpoint's first
- * EGRESS_FLOW_RINGS_OWN rings, guaranteed to every endpoint) and "flow_rings_pool" (the rest, shared): HASH from
- * egress_flow_ring_key to a ring of EGRESS_FLOW_RING_SLOTS egress_flow_key, private to the programs. When an endpoint
- * id gets a new owner: delete its flows and rings, zero its share.
+ * user space may delete flows at any time and need not tidy the rings.
+ *
+ * Map "flow_shares": ARRAY of EGRESS_ENDPOINT_MAX egress_flow_share, by endpoint id. Maps "flow_rings_own" (an
+ * endpoint's first EGRESS_FLOW_RINGS_OWN rings, guaranteed to every endpoint) and "flow_rings_pool" (the rest, shared):
+ * HASH from egress_flow_ring_key to a ring of EGRESS_FLOW_RING_SLOTS egress_flow_key, private to the programs.
+ * When an endpoint id gets a new owner: delete its flows and rings, zero its share.
  */
 #define EGRESS_FLOW_RING_SLOTS 80    /* a ring with its hash element fills 4 KB at most */
 #define EGRESS_FLOW_RINGS_OWN 2

@@ -251,8 +251,8 @@ show_explanation()
 	# Continuations of lines that are too long are indented further.
 	egressctl explain --from shop/web --to "$to" | fold --spaces --width=92 | sed '2,$s/^[^ ]/      &/; s/^/    /; s/ *$//'
 	echo
-	echo "  egressctl drops -n 3 (less its first column):"
-	egressctl drops -n 3 | cut --characters=27- | sed 's/^/    /'
+	echo "  egressctl drops -n 3 (less its first and last column):"
+	egressctl drops -n 3 | cut --characters=27- | sed -E 's/^/    /; s/ +(WHY|default deny)$//'
 }
 
 main()

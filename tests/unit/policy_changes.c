@@ -497,7 +497,7 @@ int main(void)
 	};
 	const char *seed = getenv("SEED");
 
-	random_state = seed ? strtoull(seed, NULL, 10) : (uint64_t)time(NULL) * 2654435761u + 1;
+	random_state = (seed ? strtoull(seed, NULL, 10) : (uint64_t)time(NULL) * 2654435761u) | 1; /* never 0 */
 	printf("# SEED=%llu\n", (unsigned long long)random_state);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
