@@ -67,8 +67,8 @@ static __always_inline enum egress_drop_reason policy_look_up(const struct egres
 static __always_inline _Bool policy_own_address(const struct egress_endpoint *endpoint, const struct destination *to)
 {
 	if (to->family == 4)
-		return to->address[0] == endpoint->ipv4;
-	return address_equal(to->address, endpoint->ipv6);
+		return to->address[0] == endpoint->ipv4 && endpoint->ipv4;
+	return address_equal(to->address, endpoint->ipv6) && !address_unspecified(to->address);
 }
 
 static __always_inline enum egress_drop_reason policy_judge(struct judge *judge, const struct destination *to)

@@ -143,6 +143,17 @@ static void source_check_can_be_told(void **state)
 	expect_pass(*state, &own);
 }
 
+/* No address is none, not 0.0.0.0 or ::, which the kernel takes for the nearest host. */
+static void no_address_is_not_the_unspecified_one(void **state)
+{
+	struct egress_endpoint router = {.ifindex = LOOPBACK, .id = POD, .flags = EGRESS_ENDPOINT_ROUTER};
+	struct frame to_ipv4 = tcp("10.1.0.3", 1, "0.0.0.0", 80, TCP_SYN), to_ipv6 = tcp("fd00::3", 1, "::", 80, TCP_SYN);
+
+	endpoint_put(*state, &router);
+	expect_drop(*state, &to_ipv4, EGRESS_DROP_POLICY);
+	expect_drop(*state, &to_ipv6, EGRESS_DROP_POLICY);
+}
+
 static void endpoints_that_share_a_bucket(void **state)
 {
 	struct harness *harness = *state;
@@ -212,6 +223,7 @@ int main(void)
 		TEST(super_packets_count_their_segments),
 		TEST(open_pods_are_not_touched),
 		TEST(source_check_can_be_told),
+		TEST(no_address_is_not_the_unspecified_one),
 		TEST(endpoints_that_share_a_bucket),
 		TEST(banks_are_switched_by_one_word),
 		TEST(a_flood_of_drops_is_counted_exactly),
