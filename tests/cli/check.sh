@@ -60,8 +60,8 @@ dns='- ports: [{port: 53, protocol: UDP}]'
 
 test_clean()
 {
-	expect 0 check "$TESTS/cli/shop" <<<"0 errors, 0 warnings in 3 files, 14 objects"
-	expect 0 check --strict "$TESTS/cli/shop" <<<"0 errors, 0 warnings in 3 files, 14 objects"
+	expect 0 check "$TESTS/cli/shop" <<<"0 errors, 0 warnings in 3 files, 15 objects"
+	expect 0 check --strict "$TESTS/cli/shop" <<<"0 errors, 0 warnings in 3 files, 15 objects"
 }
 
 test_errors_have_their_place()

@@ -91,6 +91,8 @@ test_both_families_of_a_pod_are_judged()
 	[ "$(explain --from shop/web-1 --to shop/db-0:5432 -o json | json answers.1.to)" = fd00:1::20 ]
 	# The resolver has IPv4 only.
 	[ "$(explain --from shop/web-1 --to kube-system/dns:53/UDP -o json | json to)" = 10.1.0.53 ]
+	[ "$(explain --from kube-system/dns --to shop/db-0:5432 -o json | json to)" = 10.1.0.20 ]
+	[ "$(explain --from kube-system/dns --to kube-system/ldap:389 -o json | json to)" = 10.1.0.39 ]
 }
 
 test_pods_that_nothing_isolates()
@@ -144,6 +146,7 @@ test_flows()
 	cat >"$WORK/flows" <<-EOF
 		{"from":"shop/web-1","to":"10.20.1.1","port":443,"protocol":"TCP"}
 		{"from":"shop/web-1","to":"10.20.9.1","port":443}
+		{"from":"shop/db-0","to":"10.20.1.1","port":443}
 		{"from":"shop/web-2","to":"svc:shop/db","port":3306,"protocol":6}
 		{"from":"shop/web-2","to":"shop/db-0","port":5432,"protocol":"tcp"}
 		{"from":"shop/web-1","to":"fd00:1::20","port":5432,"protocol":"UDP"}
@@ -154,6 +157,7 @@ test_flows()
 	expect 0 explain --flows "$WORK/flows" <<-'EOF'
 		{"verdict":"allow","policies":["shop/web"],"rule":{"policy":"shop/web","index":1},"reason":"rule 1 of shop/web allows it"}
 		{"verdict":"deny","policies":["shop/default-deny","shop/dns","shop/web"],"rule":null,"reason":"no rule of any policy that isolates the pod matches"}
+		{"verdict":"deny","policies":["shop/default-deny","shop/dns"],"rule":null,"reason":"no rule of any policy that isolates the pod matches"}
 		{"verdict":"allow","policies":["shop/web"],"rule":{"policy":"shop/web","index":0},"reason":"rule 0 of shop/web allows it"}
 		{"verdict":"allow","policies":["shop/web"],"rule":{"policy":"shop/web","index":0},"reason":"rule 0 of shop/web allows it"}
 		{"verdict":"deny","policies":["shop/default-deny","shop/dns","shop/web"],"rule":null,"reason":"no rule of any policy that isolates the pod matches"}

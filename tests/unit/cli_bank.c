@@ -33,8 +33,8 @@ enum {
 	WORDS = ROOT + 65536,
 };
 
-#define LEAF(class) EGRESS_TRIE_ENTRY(EGRESS_TRIE_LEAF, class)
-#define CLASSES 8
+#define LEAF(class)  EGRESS_TRIE_ENTRY(EGRESS_TRIE_LEAF, class)
+#define CLASSES      8
 #define PORT_CLASSES 4
 
 static uint32_t *memory;
@@ -44,7 +44,10 @@ static struct egress_bank *bank_words(void)
 	return &((struct egress_control *)memory)->bank[1];
 }
 
-/* 10.1.0.0/16 is a FULL block: .5.0/24 class 1, .6.0/24 PACKED8 with class 2 in .6.128/25, .7.0/24 PACKED24 with 3 at .7.9 */
+/*
+ * 10.1.0.0/16 is a FULL block: .5.0/24 class 1, .6.0/24 PACKED8 with class 2 in .6.128/25, .7.0/24 PACKED24 with 3 at
+ * .7.9
+ */
 static void make_ipv4(void)
 {
 	unsigned int i;

@@ -156,8 +156,10 @@ static void test_ends(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_neighbours_join), cmocka_unit_test(test_except_where_shorter),
-		cmocka_unit_test(test_limit),		cmocka_unit_test(test_prefixes_tile),
+		cmocka_unit_test(test_neighbours_join),
+		cmocka_unit_test(test_except_where_shorter),
+		cmocka_unit_test(test_limit),
+		cmocka_unit_test(test_prefixes_tile),
 		cmocka_unit_test(test_ends),
 	};
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Columns, lists of ports, groups of pods, selectors that imply each other: what the commands put together for people. */
+/*
+ * Columns, lists of ports, groups of pods, selectors that imply each other: what the commands put together for
+ * people.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -57,8 +60,11 @@ static void assert_ports(const struct port_range *list, size_t count, const char
 static void test_ports(void **state)
 {
 	static const struct port_range some[] = {
-		{EGRESS_PORT_TCP, 80, 80, 0},  {EGRESS_PORT_TCP, 8000, 8079, 0}, {EGRESS_PORT_TCP, 8080, 8080, 0},
-		{EGRESS_PORT_UDP, 0, 65535, 0}, {PORTLESS, 0, 0, 0},
+		{EGRESS_PORT_TCP, 80, 80, 0},
+		{EGRESS_PORT_TCP, 8000, 8079, 0},
+		{EGRESS_PORT_TCP, 8080, 8080, 0},
+		{EGRESS_PORT_UDP, 0, 65535, 0},
+		{PORTLESS, 0, 0, 0},
 	};
 	static const struct port_range all[] = {
 		{EGRESS_PORT_TCP, 0, 65535, 0},

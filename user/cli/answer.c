@@ -281,7 +281,8 @@ json_t *answer_encode(const struct answer *answer)
 	json_put_text(object, "protocol", answer->any_port ? NULL : protocol_format(answer->flow.protocol, protocol));
 	json_put(object, "port", ports ? json_integer(answer->flow.port) : json_null());
 	json_put_text(object, "verdict", verdict_word(answer_allows(answer)));
-	json_put(object, "rule", is_judged_by_rows(answer) ? rule_encode(answer->rules, answer->verdict.cell) : json_null());
+	json_put(object, "rule",
+		 is_judged_by_rows(answer) ? rule_encode(answer->rules, answer->verdict.cell) : json_null());
 	json_put_text(object, "reason", reason);
 	if (answer->any_port)
 		encode_summary(answer, object);

@@ -16,14 +16,14 @@
 #define ANSWER_NOTES_MAX 4
 
 struct answer {
-	const char *from;             /* "NS/POD", borrowed */
+	const char *from; /* "NS/POD", borrowed */
 	struct flow flow;
-	bool any_port;                /* no port was asked for: what is allowed is summed up; flow has a protocol without ports */
-	bool host_network;            /* the pod is not judged at all; verdict is unset */
-	struct table_verdict verdict; /* from the tables */
-	const struct bank *bank;      /* borrowed */
+	bool any_port;     /* no port was asked for: what is allowed is summed up; flow has a protocol without ports */
+	bool host_network; /* the pod is not judged at all; verdict is unset */
+	struct table_verdict verdict;  /* from the tables */
+	const struct bank *bank;       /* borrowed */
 	const struct rule_book *rules; /* borrowed */
-	bool explained;               /* explanation is there */
+	bool explained;                /* explanation is there */
 	struct explanation explanation;
 	char *notes[ANSWER_NOTES_MAX]; /* owned */
 	size_t note_count;

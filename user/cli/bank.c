@@ -93,7 +93,10 @@ int bank_port_class(const struct bank *bank, uint8_t protocol, uint16_t port, ui
 	return egress_port_class(&bank->memory, &bank->words, protocol, port, port_class) ? 0 : -EINVAL;
 }
 
-/* A walk over the whole trie of one family, in order, with the range that is not yet reported because the next may join it. */
+/*
+ * A walk over the whole trie of one family, in order, with the range that is not yet reported because the next may
+ * join it.
+ */
 struct trie_walk {
 	const struct bank *bank;
 	class_visitor visit;
@@ -110,7 +113,7 @@ static void span(const struct ip_address *address, unsigned int depth, unsigned 
 
 	out->first = out->last = *address;
 	for (bit = depth; bit < bits; bit++) {
-		out->first.bytes[bit / 8] &= (uint8_t)~(0x80 >> bit % 8);
+		out->first.bytes[bit / 8] &= (uint8_t) ~(0x80 >> bit % 8);
 		out->last.bytes[bit / 8] |= (uint8_t)(0x80 >> bit % 8);
 	}
 }
@@ -186,7 +189,10 @@ static bool known_part_fits(const struct ip_address *address, const struct egres
 	return true;
 }
 
-/* Bit by bit along the node's value: what branches off before it is `other`, what is left at the end goes on with `match`. */
+/*
+ * Bit by bit along the node's value: what branches off before it is `other`, what is left at the end goes on with
+ * `match`.
+ */
 static int walk_below_skip(struct trie_walk *walk, const struct egress_trie_skip *skip, struct ip_address *address,
 			   unsigned int depth, unsigned int length)
 {
@@ -228,7 +234,8 @@ static int walk_skip(struct trie_walk *walk, uint32_t entry, const struct ip_add
 	if (!block || walk->family != 6)
 		return -EINVAL;
 	skip = (const void *)(block + (at & (EGRESS_BLOCK_WORDS - 16)));
-	if (mask_length((const uint8_t *)skip->mask, depth, &length) || EGRESS_TRIE_KIND(skip->other) != EGRESS_TRIE_LEAF)
+	if (mask_length((const uint8_t *)skip->mask, depth, &length) ||
+	    EGRESS_TRIE_KIND(skip->other) != EGRESS_TRIE_LEAF)
 		return -EINVAL;
 	/* Two nodes at one depth could lead to each other for ever. */
 	if (length == depth && EGRESS_TRIE_KIND(skip->match) == EGRESS_TRIE_SKIP)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The tables in force, step by step: class, row, port class and cell apart, where tables_verdict() gives only the end. Reads
- * the words as the kernel does (walk.h), on the mapped map of a node as well as on the heap of an offline tool.
+ * The tables in force, step by step: class, row, port class and cell apart, where tables_verdict() gives only the
+ * end. Reads the words as the kernel does (walk.h), on the mapped map of a node as well as on the heap of an offline
+ * tool.
  */
 #ifndef EGRESSD_CLI_BANK_H
 #define EGRESSD_CLI_BANK_H
@@ -38,8 +39,8 @@ int bank_port_class(const struct bank *bank, uint8_t protocol, uint16_t port, ui
 bool set_is_address(uint32_t set);
 
 /*
- * Calls back for each range of addresses of one class, in order, IPv4 first; neighbouring ranges differ in class. A non-zero
- * return ends it and is returned. -EINVAL where the tables do not hold together.
+ * Calls back for each range of addresses of one class, in order, IPv4 first; neighbouring ranges differ in class. A
+ * non-zero return ends it and is returned. -EINVAL where the tables do not hold together.
  */
 struct class_range {
 	struct ip_address first, last; /* of one family */

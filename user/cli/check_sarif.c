@@ -79,8 +79,8 @@ static size_t rule_index(json_t *rules, const char *id)
 
 static json_t *encode_result(const struct problem *problem, json_t *rules)
 {
-	_cleanup_free_ char *text = problem->object ? format_text("%s: %s", problem->object, problem->message) :
-						      copy_text(problem->message);
+	_cleanup_free_ char *text = problem->object ? format_text("%s: %s", problem->object, problem->message)
+						    : copy_text(problem->message);
 	json_t *result = json_new_object(), *locations = json_new_array();
 
 	json_put_text(result, "ruleId", problem->rule);

@@ -8,8 +8,8 @@
 struct columns;
 
 /*
- * `titles` is borrowed. A title that begins with '>' makes a column of numbers, aligned to the right. A title list of NULL makes
- * `count` columns without a heading.
+ * `titles` is borrowed. A title that begins with '>' makes a column of numbers, aligned to the right. A title list of
+ * NULL makes `count` columns without a heading.
  */
 struct columns *columns_new(const char *const *titles, size_t count);
 void columns_free(struct columns *columns);

@@ -7,8 +7,8 @@
 #include <stddef.h>
 
 /* Exit codes; EXIT_SUCCESS is 0. */
-#define EXIT_DIFFERENT 1     /* verify: a test failed; diff: flows change; check --strict: warnings */
-#define EXIT_ERROR 2         /* usage, or something could not be done; one line on standard error says what */
+#define EXIT_DIFFERENT     1 /* verify: a test failed; diff: flows change; check --strict: warnings */
+#define EXIT_ERROR         2 /* usage, or something could not be done; one line on standard error says what */
 #define EXIT_CONTRADICTION 3 /* explain: tables and objects give different verdicts */
 
 enum output_format { OUTPUT_TABLE, OUTPUT_JSON, OUTPUT_SARIF, OUTPUT_TAP, OUTPUT_JUNIT, OUTPUT_FORMAT_COUNT };
@@ -34,7 +34,7 @@ struct command {
 	const char *name;
 	const char *arguments; /* for the usage line */
 	const char *summary;
-	unsigned int outputs;  /* 1 << enum output_format; the lowest is the default */
+	unsigned int outputs; /* 1 << enum output_format; the lowest is the default */
 	/* Returns the exit code of the program. */
 	int (*run)(struct invocation *invocation);
 };

@@ -54,7 +54,8 @@ static struct check_result sum_up(struct offline *offline)
 	size_t i;
 
 	if (offline->problems.count)
-		qsort(offline->problems.items, offline->problems.count, sizeof(*offline->problems.items), compare_problems);
+		qsort(offline->problems.items, offline->problems.count, sizeof(*offline->problems.items),
+		      compare_problems);
 	for (i = 0; i < offline->problems.count; i++) {
 		result.errors += offline->problems.items[i].severity == PROBLEM_ERROR;
 		result.warnings += offline->problems.items[i].severity == PROBLEM_WARNING;

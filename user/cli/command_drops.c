@@ -20,10 +20,10 @@
 #include "cli/saved_state.h"
 #include "report/state.h"
 
-#define DROPS_SHOWN 50           /* without -n */
-#define DROPS_READ 1024          /* records a call */
-#define FOLLOW_INTERVAL_MS 100   /* the kernel never wakes a reader */
-#define NANOSECONDS 1000000000ull
+#define DROPS_SHOWN        50   /* without -n */
+#define DROPS_READ         1024 /* records a call */
+#define FOLLOW_INTERVAL_MS 100  /* the kernel never wakes a reader */
+#define NANOSECONDS        1000000000ull
 
 static const char *const titles[] = {"TIME", "POD", "REASON", "PROTOCOL", "SOURCE", "DESTINATION", ">BYTES", "WHY"};
 
@@ -293,7 +293,8 @@ static int follow(struct drops *drops, const char *directory)
 		if (read_records(drops, &list))
 			return EXIT_ERROR;
 		if (list.lost)
-			log_warning("%llu records were overwritten before they were read", (unsigned long long)list.lost);
+			log_warning("%llu records were overwritten before they were read",
+				    (unsigned long long)list.lost);
 		print_records(drops, &list, first ? first_shown(drops->request, list.count) : 0,
 			      first && drops->output == OUTPUT_TABLE);
 		if (fflush(stdout))

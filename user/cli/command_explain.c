@@ -57,10 +57,8 @@ int command_explain(struct invocation *invocation)
 {
 	_cleanup_(options_clear) struct explain_options given = {0};
 	const struct command_option options[] = {
-		{"from", 0, OPTION_TEXT, &given.from},
-		{"to", 0, OPTION_TEXT, &given.to},
-		{"flows", 0, OPTION_TEXT, &given.flows},
-		{"node-addresses", 0, OPTION_TEXT, &given.node_addresses},
+		{"from", 0, OPTION_TEXT, &given.from},     {"to", 0, OPTION_TEXT, &given.to},
+		{"flows", 0, OPTION_TEXT, &given.flows},   {"node-addresses", 0, OPTION_TEXT, &given.node_addresses},
 		{"file", 'f', OPTION_TEXTS, &given.paths},
 	};
 	struct explain_request request;

@@ -43,7 +43,8 @@ static void read_kernel(const struct settings *settings, struct node_status *sta
 		status->kernel_problem = kernel_problem(settings, error);
 		return;
 	}
-	status->has_tables = !datapath_tables(status->datapath, &words, &count) && !bank_open(words, count, &status->bank);
+	status->has_tables =
+		!datapath_tables(status->datapath, &words, &count) && !bank_open(words, count, &status->bank);
 	if (datapath_drop_log_totals(status->datapath, &status->drops_logged, &status->drops_suppressed))
 		log_warning("the drop log cannot be read: %s", datapath_error());
 }
@@ -103,8 +104,9 @@ static void print_agent(const struct saved_state *state, struct columns *columns
 	const json_t *agent = json_object_get(state->root, "agent");
 
 	columns_add(columns, "Agent");
-	columns_format(columns, "%s (version %s, pid %d, started %s)", agent_runs(agent_pid(state)) ? "running" : "not running",
-		       member_text(agent, "version"), (int)agent_pid(state), member_text(agent, "started"));
+	columns_format(columns, "%s (version %s, pid %d, started %s)",
+		       agent_runs(agent_pid(state)) ? "running" : "not running", member_text(agent, "version"),
+		       (int)agent_pid(state), member_text(agent, "started"));
 	columns_add(columns, "Source");
 	columns_add(columns, member_text(state->root, "source"));
 	columns_add(columns, "Ready");
@@ -126,8 +128,9 @@ static void print_kernel(const struct node_status *status, struct columns *colum
 		return;
 	}
 	if (status->has_tables)
-		columns_format(columns, "generation %u, %u address classes, %u port classes", status->bank.words.generation,
-			       status->bank.words.class_count, status->bank.words.port_class_count);
+		columns_format(columns, "generation %u, %u address classes, %u port classes",
+			       status->bank.words.generation, status->bank.words.class_count,
+			       status->bank.words.port_class_count);
 	else
 		columns_add(columns, "no policy tables in force yet");
 	columns_add(columns, "Drop log");
@@ -183,8 +186,10 @@ static json_t *encode_kernel(const struct node_status *status)
 	json_t *kernel = json_new_object();
 
 	json_put(kernel, "generation", status->has_tables ? json_integer(status->bank.words.generation) : json_null());
-	json_put(kernel, "address_classes", status->has_tables ? json_integer(status->bank.words.class_count) : json_null());
-	json_put(kernel, "port_classes", status->has_tables ? json_integer(status->bank.words.port_class_count) : json_null());
+	json_put(kernel, "address_classes",
+		 status->has_tables ? json_integer(status->bank.words.class_count) : json_null());
+	json_put(kernel, "port_classes",
+		 status->has_tables ? json_integer(status->bank.words.port_class_count) : json_null());
 	json_put_number(kernel, "drops_logged", status->drops_logged);
 	json_put_number(kernel, "drops_suppressed", status->drops_suppressed);
 	return kernel;
@@ -217,9 +222,12 @@ static void print_json(const struct node_status *status)
 	json_put(object, "agent", status->has_state ? encode_agent(&status->state) : json_null());
 	for (i = 0; i < ARRAY_SIZE(members); i++)
 		json_put(object, members[i], copy_member(&status->state, members[i]));
-	json_put(object, "pods", status->has_state ? json_integer((json_int_t)status->state.endpoint_count) : json_null());
-	json_put(object, "isolated", status->has_state ? json_integer((json_int_t)count_isolated(&status->state)) : json_null());
-	json_put(object, "attached", status->has_state ? json_integer((json_int_t)count_attached(&status->state)) : json_null());
+	json_put(object, "pods",
+		 status->has_state ? json_integer((json_int_t)status->state.endpoint_count) : json_null());
+	json_put(object, "isolated",
+		 status->has_state ? json_integer((json_int_t)count_isolated(&status->state)) : json_null());
+	json_put(object, "attached",
+		 status->has_state ? json_integer((json_int_t)count_attached(&status->state)) : json_null());
 	json_put(object, "kernel", status->has_kernel ? encode_kernel(status) : json_null());
 	json_print(object);
 }

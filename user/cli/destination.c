@@ -52,62 +52,87 @@ int destination_parse_plain(const char *text, struct destination *out)
 	return 0;
 }
 
-/*
- * Cuts text in three at ":PORT" and "/PROTOCOL"; both may be NULL. The slash of NS/NAME and the colons of IPv6 and "svc:" are
- * none of these.
- */
-static int split(char *text, char **plain, char **port, char **protocol)
-{
-	struct ip_address address;
-	char *slash, *colon, *rest = text;
+/* Text in three parts; port and protocol may be NULL. */
+struct parts {
+	char *plain, *port, *protocol;
+};
 
-	*port = *protocol = NULL;
-	*plain = text;
-	if (*text == '[') {
-		rest = strchr(text, ']');
-		if (!rest)
-			return -EINVAL;
-		*rest++ = '\0';
-		*plain = text + 1;
-		if (ip_address_parse(*plain, &address) || address.family != 6 || (*rest && *rest != ':' && *rest != '/'))
-			return -EINVAL;
-	} else {
-		slash = strchr(text, '/');
-		if (slash)
-			*slash = '\0';
-		if (!ip_address_parse(text, &address)) {
-			/* "ADDRESS" or "ADDRESS/PROTOCOL". */
-			*protocol = slash ? slash + 1 : NULL;
-			return 0;
-		}
-		if (slash)
-			*slash = '/';
-		colon = strchr(text, ':');
-		if (!strncmp(text, SERVICE_PREFIX, strlen(SERVICE_PREFIX)))
-			rest = text + strlen(SERVICE_PREFIX);
-		if (slash && (!colon || slash < colon || rest != text))
-			rest = slash + 1;
-		rest += strcspn(rest, ":/");
+/* "[ADDRESS]" at the beginning: ends it in place and returns what follows, or NULL. */
+static char *cut_brackets(char *text, struct parts *parts)
+{
+	char *rest = strchr(text, ']');
+	struct ip_address address;
+
+	if (!rest)
+		return NULL;
+	*rest++ = '\0';
+	parts->plain = text + 1;
+	if (ip_address_parse(parts->plain, &address) || address.family != 6 || (*rest && *rest != ':' && *rest != '/'))
+		return NULL;
+	return rest;
+}
+
+/* True where everything before the first slash is an address, as bare IPv6, whose colons begin no port, must be. */
+static bool cut_address(char *text, struct parts *parts)
+{
+	char *slash = strchr(text, '/');
+	struct ip_address address;
+
+	if (slash)
+		*slash = '\0';
+	if (!ip_address_parse(text, &address)) {
+		parts->protocol = slash ? slash + 1 : NULL;
+		return true;
 	}
+	if (slash)
+		*slash = '/';
+	return false;
+}
+
+/* Where the name or IPv4 address ends: the slash of NS/NAME and the colon of "svc:" end nothing. */
+static char *find_suffix(char *text)
+{
+	bool service = !strncmp(text, SERVICE_PREFIX, strlen(SERVICE_PREFIX));
+	char *rest = service ? text + strlen(SERVICE_PREFIX) : text;
+	char *slash = rest + strcspn(rest, ":/");
+
+	/* What has its slash before any colon is NS/NAME. */
+	if (*slash == '/')
+		rest = slash + 1;
+	return rest + strcspn(rest, ":/");
+}
+
+/* Cuts text at ":PORT" and "/PROTOCOL". */
+static int split(char *text, struct parts *parts)
+{
+	char *rest;
+
+	*parts = (struct parts){.plain = text};
+	if (*text != '[' && cut_address(text, parts))
+		return 0;
+	rest = *text == '[' ? cut_brackets(text, parts) : find_suffix(text);
+	if (!rest)
+		return -EINVAL;
 	if (*rest == ':') {
 		*rest++ = '\0';
-		*port = rest;
+		parts->port = rest;
 		rest += strcspn(rest, "/");
 	}
 	if (*rest == '/') {
 		*rest++ = '\0';
-		*protocol = rest;
+		parts->protocol = rest;
 	}
 	return 0;
 }
 
-static int parse_parts(const char *plain, const char *port, const char *protocol, struct destination *out,
-		       const char **problem)
+static int parse_parts(const struct parts *parts, struct destination *out, const char **problem)
 {
+	const char *port = parts->port, *protocol = parts->protocol;
 	struct destination destination;
 
-	*problem = "expected ADDRESS, NS/POD or svc:NS/NAME, then [:PORT[/PROTOCOL]]; IPv6 with a port is [ADDRESS]:PORT";
-	if (destination_parse_plain(plain, &destination))
+	*problem = "expected ADDRESS, NS/POD or svc:NS/NAME, then [:PORT[/PROTOCOL]]; "
+		   "IPv6 with a port is [ADDRESS]:PORT";
+	if (destination_parse_plain(parts->plain, &destination))
 		return -EINVAL;
 	*problem = "the port is not a number from 0 to 65535";
 	if (port && port_parse(port, &destination.port))
@@ -131,14 +156,15 @@ static int parse_parts(const char *plain, const char *port, const char *protocol
 
 int destination_parse(const char *text, struct destination *out, const char **problem)
 {
-	char copy[DESTINATION_TEXT_MAX], *plain, *port, *protocol;
+	char copy[DESTINATION_TEXT_MAX];
+	struct parts parts;
 
 	*problem = "it is too long";
 	if (strlen(text) >= sizeof(copy))
 		return -EINVAL;
 	strcpy(copy, text);
 	*problem = "the address in brackets is not IPv6";
-	if (split(copy, &plain, &port, &protocol))
+	if (split(copy, &parts))
 		return -EINVAL;
-	return parse_parts(plain, port, protocol, out, problem);
+	return parse_parts(&parts, out, problem);
 }

@@ -34,8 +34,9 @@ struct destination {
 int destination_parse_plain(const char *text, struct destination *out);
 
 /*
- * All of it. IPv6 with a port: [ADDRESS]:PORT. A port without a protocol is TCP's; TCP, UDP and SCTP need a port, other protocols
- * must not have one. On -EINVAL *problem is a static text that says what is wrong, and *out is untouched.
+ * All of it. IPv6 with a port: [ADDRESS]:PORT. A port without a protocol is TCP's; TCP, UDP and SCTP need a port,
+ * other protocols must not have one. On -EINVAL *problem is a static text that says what is wrong, and *out is
+ * untouched.
  */
 int destination_parse(const char *text, struct destination *out, const char **problem);
 

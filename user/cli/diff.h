@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What changes between two sets of manifests, worked out from their tables: addresses and ports are cut where either side's classes
- * change, and each piece is judged once on both sides for every pair of policy sets.
+ * What changes between two sets of manifests, worked out from their tables: addresses and ports are cut where either
+ * side's classes change, and each piece is judged once on both sides for every pair of policy sets.
  */
 #ifndef EGRESSD_CLI_DIFF_H
 #define EGRESSD_CLI_DIFF_H
@@ -39,9 +39,9 @@ struct pod_change {
 struct diff {
 	struct offline old, new;
 	struct known_addresses old_addresses, new_addresses;
-	struct pod_names all_pods; /* of both sides */
+	struct pod_names all_pods;           /* of both sides */
 	struct pod_names only_old, only_new; /* sources on one side only */
-	size_t compared;           /* pods that are sources on both sides */
+	size_t compared;                     /* pods that are sources on both sides */
 	struct port_change *port_changes;
 	struct pod_change *pod_changes; /* in order of their first pod */
 };

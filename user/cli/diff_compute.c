@@ -84,7 +84,10 @@ static void computation_clear(struct computation *computation)
 	free(computation->pieces);
 }
 
-/* --- Pieces of addresses -------------------------------------------------------------------------------------------- */
+/*
+ * --- Pieces of addresses
+ * --------------------------------------------------------------------------------------------
+ */
 
 static int collect_range(const struct class_range *range, void *data)
 {
@@ -109,7 +112,8 @@ static void add_addresses(struct computation *computation, struct pair classes, 
 }
 
 /* Both lists cover all addresses of both families in order, so the pieces end where either side's range does. */
-static int merge_classes(struct computation *computation, const struct class_ranges *old, const struct class_ranges *new)
+static int merge_classes(struct computation *computation, const struct class_ranges *old,
+			 const struct class_ranges *new)
 {
 	struct ip_address first;
 	size_t i = 0, j = 0;
@@ -142,7 +146,10 @@ static int cut_addresses(struct computation *computation)
 	return error ? error : merge_classes(computation, &old, &new);
 }
 
-/* --- Pieces of ports ------------------------------------------------------------------------------------------------ */
+/*
+ * --- Pieces of ports
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static void merge_ports(struct computation *computation, const struct port_ranges *old, const struct port_ranges *new)
 {
@@ -166,13 +173,17 @@ static int cut_ports(struct computation *computation)
 {
 	_cleanup_(port_ranges_clear) struct port_ranges old = {0}, new = {0};
 
-	if (bank_port_classes(&computation->diff->old.bank, &old) || bank_port_classes(&computation->diff->new.bank, &new))
+	if (bank_port_classes(&computation->diff->old.bank, &old) ||
+	    bank_port_classes(&computation->diff->new.bank, &new))
 		return -EINVAL;
 	merge_ports(computation, &old, &new);
 	return 0;
 }
 
-/* --- Changes of rows ------------------------------------------------------------------------------------------------ */
+/*
+ * --- Changes of rows
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static int row_allows(const struct bank *bank, uint32_t row, uint32_t port_class, bool *allow)
 {
@@ -203,7 +214,8 @@ static int compare_rows(const struct computation *computation, struct pair rows,
 }
 
 /* The one that equals it; takes both lists. NULL where both are empty. */
-static const struct port_change *intern_ports(struct diff *diff, struct port_ranges *allowed, struct port_ranges *denied)
+static const struct port_change *intern_ports(struct diff *diff, struct port_ranges *allowed,
+					      struct port_ranges *denied)
 {
 	_cleanup_free_ char *first = port_ranges_text(allowed, ""), *second = port_ranges_text(denied, "");
 	_cleanup_free_ char *key = format_text("+%s -%s", first, second);
@@ -241,7 +253,10 @@ static int change_of_rows(struct computation *computation, struct pair rows, con
 	return 0;
 }
 
-/* --- Changes of policy sets ----------------------------------------------------------------------------------------- */
+/*
+ * --- Changes of policy sets
+ * -----------------------------------------------------------------------------------------
+ */
 
 static int row_of(const struct bank *bank, uint32_t set, uint32_t class, uint32_t *row)
 {
@@ -398,7 +413,10 @@ static int change_of_sets(struct computation *computation, struct pair sets, str
 	return 0;
 }
 
-/* --- Pods ----------------------------------------------------------------------------------------------------------- */
+/*
+ * --- Pods
+ * -----------------------------------------------------------------------------------------------------------
+ */
 
 static void list_pods(struct offline *offline, struct pod_names *names)
 {

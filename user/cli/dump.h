@@ -19,8 +19,8 @@ struct dump {
 };
 
 /*
- * Each writes its part: as text on standard output, or, with -o json, as a new reference in *out. 0, or -errno after it told what
- * is wrong.
+ * Each writes its part: as text on standard output, or, with -o json, as a new reference in *out. 0, or -errno after
+ * it told what is wrong.
  */
 int dump_maps(struct dump *dump, json_t **out);
 int dump_classes(struct dump *dump, json_t **out);

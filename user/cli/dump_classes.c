@@ -91,7 +91,7 @@ static int write_classes(const struct dump *dump, const struct class_list *list,
 	uint32_t class;
 
 	known_addresses_read(dump->store, &known);
-	for (class = 0; class < list->count; class++) {
+	for (class = 0; class < list->count; class ++) {
 		if (dump->settings->output == OUTPUT_JSON)
 			json_append(array, encode_class(class, &list->items[class], &known));
 		else

@@ -60,7 +60,8 @@ static double idle_seconds(const struct flow_dump *flows, const struct egress_fl
 	return flows->now > flow->seen ? seconds(flows, flows->now - flow->seen) : 0;
 }
 
-static const char *format_address(const struct egress_flow_key *key, const uint32_t words[4], char text[INET6_ADDRSTRLEN])
+static const char *format_address(const struct egress_flow_key *key, const uint32_t words[4],
+				  char text[INET6_ADDRSTRLEN])
 {
 	return inet_ntop(key->family == 4 ? AF_INET : AF_INET6, words, text, INET6_ADDRSTRLEN);
 }

@@ -81,7 +81,7 @@ static int read_set(struct row_dump *rows, uint32_t set)
 {
 	uint32_t class;
 
-	for (class = 0; class < rows->bank.words.class_count; class++) {
+	for (class = 0; class < rows->bank.words.class_count; class ++) {
 		struct use use = {.set = set, .class = class};
 
 		if (bank_row(&rows->bank, set, class, &use.row))

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `explain --flows`: a verdict a line for hundreds of thousands of flows a second. What depends on the source alone, and the text that
- * depends on the deciding cell alone, is made once; a flow then costs the parsing of its line, two hash lookups and the
- * same few loads as in the kernel.
+ * `explain --flows`: a verdict a line for hundreds of thousands of flows a second. What depends on the source alone,
+ * and the text that depends on the deciding cell alone, is made once; a flow then costs the parsing of its line, two
+ * hash lookups and the same few loads as in the kernel.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -25,7 +25,7 @@
 /* A pod that was named as a source. */
 struct known_source {
 	UT_hash_handle hh;
-	char *name;          /* as in the line; the key */
+	char *name; /* as in the line; the key */
 	struct source source;
 	const char *problem; /* why it cannot be one, or NULL; static */
 	json_t *policies;    /* the policies that isolate it */
@@ -169,7 +169,10 @@ static const char *parse_protocol(const json_t *protocol, bool has_port, uint8_t
 	json_int_t number = json_integer_value(protocol);
 
 	if (!protocol || json_is_null(protocol)) {
-		/* As in a manifest a port without a protocol is TCP's; with neither it is about protocols without ports. */
+		/*
+		 * As in a manifest a port without a protocol is TCP's; with neither it is about protocols without
+		 * ports.
+		 */
 		*out = has_port ? IPPROTO_TCP : IPPROTO_ICMP;
 		return NULL;
 	}

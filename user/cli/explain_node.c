@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `explain` on a node: the verdict from the pinned tables, the words from the agent's state. What the state lacks costs words, not
- * the verdict.
+ * `explain` on a node: the verdict from the pinned tables, the words from the agent's state. What the state lacks
+ * costs words, not the verdict.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -100,8 +100,8 @@ static void note_flows(struct node_view *node, uint32_t endpoint, struct answer 
 	else if (search.found)
 		answer_note(answer, format_text("%zu flow table %s: packets that answer them pass whatever policy says",
 						search.found,
-						search.found == 1 ? "entry lets the pod answer this destination" :
-								    "entries let the pod answer this destination"));
+						search.found == 1 ? "entry lets the pod answer this destination"
+								  : "entries let the pod answer this destination"));
 }
 
 static void explain_in_words(struct node_view *node, const struct saved_endpoint *endpoint, struct answer *answer)
@@ -114,8 +114,9 @@ static void explain_in_words(struct node_view *node, const struct saved_endpoint
 	}
 	error = policy_explain(node->policy, endpoint->namespace, endpoint->pod, &answer->flow, &answer->explanation);
 	if (error)
-		answer_note(answer, copy_text(error == -ENOENT ? "no explanation: the pod is not among the saved objects" :
-								 "no explanation: out of memory"));
+		answer_note(answer,
+			    copy_text(error == -ENOENT ? "no explanation: the pod is not among the saved objects"
+						       : "no explanation: out of memory"));
 	else
 		answer->explained = true;
 }
@@ -123,8 +124,10 @@ static void explain_in_words(struct node_view *node, const struct saved_endpoint
 static void add_notes(struct node_view *node, const struct saved_endpoint *endpoint, struct answer *answer)
 {
 	if (answer->verdict.generation != node->state.generation)
-		answer_note(answer, format_text("the tables are of generation %u, the saved state of %u: rule names may be wrong",
-						answer->verdict.generation, node->state.generation));
+		answer_note(
+			answer,
+			format_text("the tables are of generation %u, the saved state of %u: rule names may be wrong",
+				    answer->verdict.generation, node->state.generation));
 	if (!endpoint->attached)
 		answer_note(answer, copy_text("the pod's interface has no program attached: nothing is enforced"));
 	note_flows(node, endpoint->id, answer);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What is legal in a policy but surely a mistake. Each adds warnings to offline->problems, which the caller has compiled without errors;
- * 0 or -ENOMEM. The rules that they give to problems are listed in lint_rules.
+ * What is legal in a policy but surely a mistake. Each adds warnings to offline->problems, which the caller has
+ * compiled without errors; 0 or -ENOMEM. The rules that they give to problems are listed in lint_rules.
  */
 #ifndef EGRESSD_CLI_LINT_H
 #define EGRESSD_CLI_LINT_H
@@ -13,7 +13,7 @@
 
 #define LINT_EMPTY_SELECTOR "empty-selector"
 #define LINT_EXCEPT_OUTSIDE "except-outside"
-#define LINT_DNS_FORGOTTEN "dns-forgotten"
+#define LINT_DNS_FORGOTTEN  "dns-forgotten"
 #define LINT_REDUNDANT_RULE "redundant-rule"
 
 int lint_selectors(struct offline *offline);

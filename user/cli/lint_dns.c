@@ -20,7 +20,8 @@ static bool name_may_be_dns(struct offline *offline, const struct policy_port *p
 		for (j = 0; j < pods[i]->pod.port_count; j++) {
 			const struct container_port *named = &pods[i]->pod.ports[j];
 
-			if (named->port == DNS_PORT && named->transport == port->transport && !strcmp(named->name, port->name))
+			if (named->port == DNS_PORT && named->transport == port->transport &&
+			    !strcmp(named->name, port->name))
 				return true;
 		}
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Rules that another rule makes redundant: one that allows, by what is written alone, all that they allow, for all pods that they
- * are for. What only happens to coincide in these manifests is no mistake and not reported.
+ * Rules that another rule makes redundant: one that allows, by what is written alone, all that they allow, for all
+ * pods that they are for. What only happens to coincide in these manifests is no mistake and not reported.
  */
 #include "cli/lint.h"
 
@@ -42,7 +42,7 @@ static struct ip_prefix shorten(const struct ip_prefix *prefix, uint8_t length)
 	unsigned int bit;
 
 	for (bit = length; bit < 128; bit++)
-		shorter.address.bytes[bit / 8] &= (uint8_t)~(0x80 >> bit % 8);
+		shorter.address.bytes[bit / 8] &= (uint8_t) ~(0x80 >> bit % 8);
 	return shorter;
 }
 
@@ -132,9 +132,9 @@ static bool selectors_cover(const struct policy_peer *wide, const struct policy_
 		return false;
 	if (wide->has_namespace_selector) {
 		/* An empty selector selects every namespace, one's own too. */
-		if (narrow->has_namespace_selector ?
-			    !selector_implies(&narrow->namespace_selector, &wide->namespace_selector) :
-			    wide->namespace_selector.count != 0)
+		if (narrow->has_namespace_selector
+			    ? !selector_implies(&narrow->namespace_selector, &wide->namespace_selector)
+			    : wide->namespace_selector.count != 0)
 			return false;
 	} else if (narrow->has_namespace_selector) {
 		return false;
@@ -211,13 +211,13 @@ static bool makes_redundant(const struct rule_list *list, size_t wide, size_t na
 
 static int warn(struct offline *offline, const struct indexed_rule *narrow, const struct indexed_rule *wide)
 {
-	_cleanup_free_ char *where = wide->policy == narrow->policy ?
-					     copy_text("") :
-					     format_text(" of %s/%s", wide->policy->namespace, wide->policy->name);
+	_cleanup_free_ char *where = wide->policy == narrow->policy
+					     ? copy_text("")
+					     : format_text(" of %s/%s", wide->policy->namespace, wide->policy->name);
 
-	return problem_add(&offline->problems, PROBLEM_WARNING, LINT_REDUNDANT_RULE, &narrow->rule->place, narrow->policy,
-			   "rule %zu is redundant: rule %zu%s (line %u) allows all of it", narrow->index, wide->index,
-			   where, wide->rule->place.line);
+	return problem_add(&offline->problems, PROBLEM_WARNING, LINT_REDUNDANT_RULE, &narrow->rule->place,
+			   narrow->policy, "rule %zu is redundant: rule %zu%s (line %u) allows all of it",
+			   narrow->index, wide->index, where, wide->rule->place.line);
 }
 
 static int check_rules(struct offline *offline, const struct rule_list *list)

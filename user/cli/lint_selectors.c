@@ -37,8 +37,8 @@ static bool peer_matches_pod(const struct offline *offline, const struct object 
 {
 	if (!is_selectable(pod))
 		return false;
-	if (peer->has_namespace_selector ? !namespace_matches(offline, &peer->namespace_selector, pod->namespace) :
-					   strcmp(policy->namespace, pod->namespace) != 0)
+	if (peer->has_namespace_selector ? !namespace_matches(offline, &peer->namespace_selector, pod->namespace)
+					 : strcmp(policy->namespace, pod->namespace) != 0)
 		return false;
 	return !peer->has_pod_selector || label_selector_matches(&peer->pod_selector, &pod->labels);
 }
@@ -131,12 +131,12 @@ static int check_block(struct offline *offline, const struct object *policy, con
 		if (ip_prefix_covers(&block->except[i], &block->cidr))
 			error = problem_add(&offline->problems, PROBLEM_WARNING, LINT_EXCEPT_OUTSIDE,
 					    &block->except_places[i], policy,
-					    "except %s takes away all of its block %s, so the block allows nothing", except,
-					    cidr);
+					    "except %s takes away all of its block %s, so the block allows nothing",
+					    except, cidr);
 		else if (!ip_prefix_covers(&block->cidr, &block->except[i]))
-			error = problem_add(&offline->problems, PROBLEM_WARNING, LINT_EXCEPT_OUTSIDE,
-					    &block->except_places[i], policy,
-					    "except %s is outside its block %s, so it takes nothing away", except, cidr);
+			error = problem_add(
+				&offline->problems, PROBLEM_WARNING, LINT_EXCEPT_OUTSIDE, &block->except_places[i],
+				policy, "except %s is outside its block %s, so it takes nothing away", except, cidr);
 	}
 	return error;
 }
@@ -153,7 +153,8 @@ int lint_blocks(struct offline *offline)
 		for (rule = 0; rule < policy->rule_count; rule++)
 			for (peer = 0; !error && peer < policy->rules[rule].peer_count; peer++)
 				if (policy->rules[rule].peers[peer].has_block)
-					error = check_block(offline, policies[i], &policy->rules[rule].peers[peer].block);
+					error = check_block(offline, policies[i],
+							    &policy->rules[rule].peers[peer].block);
 	}
 	return error;
 }

@@ -9,10 +9,10 @@
 #include "model/store.h"
 
 /*
- * Decodes all of them into the store. Below a directory every .yaml, .yml and .json file counts whose path has no part that begins with a
- * dot, sorted by path; a file that is named counts whatever it is called. Of two objects with one key the first stays, the
- * other is an error. All that is wrong goes to problems; good files count though others are bad. *files counts the files read.
- * 0, also with errors in problems; -ENOMEM.
+ * Decodes all of them into the store. Below a directory every .yaml, .yml and .json file counts whose path has no
+ * part that begins with a dot, sorted by path; a file that is named counts whatever it is called. Of two objects with
+ * one key the first stays, the other is an error. All that is wrong goes to problems; good files count though others
+ * are bad. *files counts the files read. 0, also with errors in problems; -ENOMEM.
  */
 int manifests_load(const char *const *paths, size_t count, struct store *store, struct problem_list *problems,
 		   size_t *files);

@@ -11,7 +11,7 @@
 #include "cli/memory.h"
 
 #define OFFLINE_GENERATION 1
-#define TABLE_ALIGNMENT 64
+#define TABLE_ALIGNMENT    64
 
 int offline_read(const struct text_list *paths, struct offline *out)
 {
@@ -58,7 +58,8 @@ int node_addresses_parse(const char *list, struct node_addresses *out)
 static int make_tables(struct offline *offline)
 {
 	/* Whole blocks, as the map has them. */
-	size_t words = (tables_words(offline->policy) + EGRESS_BLOCK_WORDS - 1) / EGRESS_BLOCK_WORDS * EGRESS_BLOCK_WORDS;
+	size_t words =
+		(tables_words(offline->policy) + EGRESS_BLOCK_WORDS - 1) / EGRESS_BLOCK_WORDS * EGRESS_BLOCK_WORDS;
 	int error;
 
 	offline->words = aligned_alloc(TABLE_ALIGNMENT, words * sizeof(*offline->words));

@@ -51,8 +51,8 @@ int offline_read(const struct text_list *paths, struct offline *out);
 int offline_compile(struct offline *offline, const struct node_addresses *addresses);
 
 /*
- * What a pod is as a source. OPEN: no policy isolates it. HOST: a hostNetwork pod, which policy does not select. JUDGED: `set` is the
- * address of its class vector.
+ * What a pod is as a source. OPEN: no policy isolates it. HOST: a hostNetwork pod, which policy does not select.
+ * JUDGED: `set` is the address of its class vector.
  */
 enum source_kind { SOURCE_OPEN, SOURCE_HOST, SOURCE_JUDGED };
 struct source {

@@ -107,7 +107,9 @@ static void tell_bad_option(const char *where, char **argv, int value)
 		log_error("%s: option -%c %s", where, optopt, value == ':' ? "needs a value" : "is not known");
 	else
 		log_error("%s: option %s %s", where, given,
-			  value == ':' ? "needs a value" : optopt ? "takes no value" : "is not known");
+			  value == ':' ? "needs a value"
+			  : optopt     ? "takes no value"
+				       : "is not known");
 }
 
 int options_parse_leading(int argc, char **argv, struct settings *settings, bool *output_given, bool *help)

@@ -28,19 +28,19 @@ struct command_option {
 	const char *name; /* the long name, or NULL */
 	char letter;      /* the short one, or 0 */
 	enum option_kind kind;
-	void *target;     /* of the type that the kind says; keeps its value where the option is not given */
+	void *target; /* of the type that the kind says; keeps its value where the option is not given */
 };
 
 /*
- * Parses the options that stand before the command's name into settings. Returns the index in argv of the name (argc: none), or
- * -1 after it told what is wrong. *help: --help was asked for.
+ * Parses the options that stand before the command's name into settings. Returns the index in argv of the name (argc:
+ * none), or -1 after it told what is wrong. *help: --help was asked for.
  */
 int options_parse_leading(int argc, char **argv, struct settings *settings, bool *output_given, bool *help);
 
 /*
- * Parses the command's own options and the common ones; options and other arguments may stand in any order. On success
- * returns true and *first is the index in invocation->argv of the first argument that is no option. Otherwise false after
- * it told what is wrong.
+ * Parses the command's own options and the common ones; options and other arguments may stand in any order. On
+ * success returns true and *first is the index in invocation->argv of the first argument that is no option. Otherwise
+ * false after it told what is wrong.
  */
 bool options_parse(struct invocation *invocation, const struct command_option *options, size_t count, int *first);
 /* The same for a command that takes no further argument. */

@@ -18,8 +18,8 @@ void pod_names_clear(struct pod_names *names);
 void pod_names_sort(struct pod_names *names);
 
 /*
- * The text for items[first] .. [end - 1] of `some`, all of one namespace, where `all` holds every pod there is. The caller
- * frees it.
+ * The text for items[first] .. [end - 1] of `some`, all of one namespace, where `all` holds every pod there is. The
+ * caller frees it.
  */
 char *pod_names_text(const struct pod_names *some, size_t first, size_t end, const struct pod_names *all);
 /* Where the namespace of items[first] ends. */

@@ -37,7 +37,10 @@ int bank_row_cells(const struct bank *bank, const struct port_ranges *classes, u
 /* Only the ranges whose cell allows, with value 0, so that ranges of several rules are joined. */
 void port_ranges_allowed(const struct port_ranges *cells, struct port_ranges *out);
 
-/* "TCP 80, 8000-8080; UDP all", with `nothing` where there is no range and "everything" for all of them. Caller frees. */
+/*
+ * "TCP 80, 8000-8080; UDP all", with `nothing` where there is no range and "everything" for all of them. Caller
+ * frees.
+ */
 char *port_ranges_text(const struct port_ranges *ranges, const char *nothing);
 /* [{"protocol":"TCP","first":80,"last":80}, ..., {"protocol":"other"}]; new reference. */
 json_t *port_ranges_encode(const struct port_ranges *ranges);

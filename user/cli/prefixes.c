@@ -139,7 +139,7 @@ static struct ip_prefix common_prefix(const struct ip_address *first, const stru
 	       bit_is_set(first, prefix.length) == bit_is_set(last, prefix.length))
 		prefix.length++;
 	for (bit = prefix.length; bit < address_bytes(first) * 8; bit++)
-		prefix.address.bytes[bit / 8] &= (uint8_t)~(0x80 >> bit % 8);
+		prefix.address.bytes[bit / 8] &= (uint8_t) ~(0x80 >> bit % 8);
 	return prefix;
 }
 

@@ -42,8 +42,8 @@ const char *address_range_text(const struct address_range *range, char text[ADDR
 void prefixes_of_range(const struct address_range *range, struct prefix_list *out);
 
 /*
- * The shortest text of a set: "10.0.0.0/8, 192.168.1.7/32", or "0.0.0.0/0 except 10.0.0.0/8" where that has fewer prefixes. At most
- * `limit` prefixes are spelled out, then "and N more" (0: all). The caller frees it.
+ * The shortest text of a set: "10.0.0.0/8, 192.168.1.7/32", or "0.0.0.0/0 except 10.0.0.0/8" where that has fewer
+ * prefixes. At most `limit` prefixes are spelled out, then "and N more" (0: all). The caller frees it.
  */
 char *address_set_text(const struct address_set *set, size_t limit);
 

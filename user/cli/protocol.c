@@ -13,7 +13,7 @@ static const struct {
 	const char *name;
 	uint8_t number;
 } protocols[] = {
-	{"TCP", IPPROTO_TCP},   {"UDP", IPPROTO_UDP},	    {"SCTP", IPPROTO_SCTP},
+	{"TCP", IPPROTO_TCP},   {"UDP", IPPROTO_UDP},       {"SCTP", IPPROTO_SCTP},
 	{"ICMP", IPPROTO_ICMP}, {"ICMPv6", IPPROTO_ICMPV6},
 };
 

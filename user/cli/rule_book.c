@@ -38,8 +38,8 @@ void rule_book_of_policy(const struct policy *policy, struct rule_book *out)
 
 		if (rules[i].index < object->policy.rule_count)
 			place = &object->policy.rules[rules[i].index].place;
-		out->rules[i] = (struct rule_name){object->namespace, object->name, rules[i].index, place->file,
-						   place->line};
+		out->rules[i] =
+			(struct rule_name){object->namespace, object->name, rules[i].index, place->file, place->line};
 	}
 }
 

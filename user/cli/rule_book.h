@@ -38,7 +38,9 @@ char *rule_text(const struct rule_book *book, uint32_t cell);
 char *rule_short_text(const struct rule_book *book, uint32_t cell);
 /* {"policy":"NS/NAME","index","file","line"}, or null where the cell names no rule. New reference. */
 json_t *rule_encode(const struct rule_book *book, uint32_t cell);
-/* A sentence for cells that name no rule: why EGRESS_RULE_DEFAULT and the like allow or deny; NULL for rules. Static. */
+/*
+ * A sentence for cells that name no rule: why EGRESS_RULE_DEFAULT and the like allow or deny; NULL for rules. Static.
+ */
 const char *cell_reason(uint32_t cell);
 
 #endif

@@ -15,11 +15,11 @@
 
 struct saved_endpoint {
 	uint32_t id, ifindex;
-	const char *interface;   /* "" where unknown */
+	const char *interface; /* "" where unknown */
 	const char *namespace, *pod, *uid;
 	const json_t *addresses; /* array of strings */
 	bool isolated, attached;
-	const char *problem;     /* NULL: none */
+	const char *problem; /* NULL: none */
 };
 
 /* Strings and JSON are borrowed from root. */

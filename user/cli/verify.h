@@ -10,8 +10,8 @@
  *     protocol: TCP                             # optional: TCP where there is a port
  *     expect: allow                             # or deny
  *
- * Without port and protocol a test is about everything that could be sent: allow means that all of it passes, deny that none
- * does. Several documents may stand in a file. Unknown keys are errors.
+ * Without port and protocol a test is about everything that could be sent: allow means that all of it passes, deny
+ * that none does. Several documents may stand in a file. Unknown keys are errors.
  */
 #ifndef EGRESSD_CLI_VERIFY_H
 #define EGRESSD_CLI_VERIFY_H

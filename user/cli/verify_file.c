@@ -60,7 +60,7 @@ static int read_field(const struct reading *reading, const yaml_node_t *key, con
 		const char *name;
 		const yaml_node_t **target;
 	} known[] = {
-		{"name", &fields->name}, {"from", &fields->from},	  {"to", &fields->to},
+		{"name", &fields->name}, {"from", &fields->from},         {"to", &fields->to},
 		{"port", &fields->port}, {"protocol", &fields->protocol}, {"expect", &fields->expect},
 	};
 	size_t i;
@@ -88,7 +88,8 @@ static int read_port(const struct reading *reading, const struct fields *fields,
 		return wrong(reading, fields->port, "expected a port from 0 to 65535");
 	to->protocol = to->has_protocol ? to->protocol : protocol_of_index(EGRESS_PORT_TCP);
 	if (fields->protocol && protocol_parse(text_of(fields->protocol), &to->protocol))
-		return wrong(reading, fields->protocol, "expected TCP, UDP, SCTP, ICMP, ICMPv6 or a number from 0 to 255");
+		return wrong(reading, fields->protocol,
+			     "expected TCP, UDP, SCTP, ICMP, ICMPv6 or a number from 0 to 255");
 	ports = protocol_has_ports(to->protocol, NULL);
 	if (fields->protocol && ports && !fields->port)
 		return wrong(reading, fields->protocol, "TCP, UDP and SCTP need a port");
@@ -111,9 +112,10 @@ static int read_expectation(const struct reading *reading, const yaml_node_t *no
 
 static char *default_name(const struct fields *fields)
 {
-	return format_text("%s to %s%s%s%s%s: %s", text_of(fields->from), text_of(fields->to), fields->protocol ? " " : "",
-			   fields->protocol ? text_of(fields->protocol) : "", fields->port ? " port " : "",
-			   fields->port ? text_of(fields->port) : "", text_of(fields->expect));
+	return format_text("%s to %s%s%s%s%s: %s", text_of(fields->from), text_of(fields->to),
+			   fields->protocol ? " " : "", fields->protocol ? text_of(fields->protocol) : "",
+			   fields->port ? " port " : "", fields->port ? text_of(fields->port) : "",
+			   text_of(fields->expect));
 }
 
 static int parse_fields(const struct reading *reading, const yaml_node_t *node, const struct fields *fields,
