@@ -96,8 +96,8 @@ static void write_namespace(const char *path, const char *name, const char *vers
 {
 	char text[256];
 
-	snprintf(text, sizeof(text), "apiVersion: v1\nkind: Namespace\nmetadata: {name: %s, labels: {version: \"%s\"}}\n",
-		 name, version);
+	snprintf(text, sizeof(text),
+		 "apiVersion: v1\nkind: Namespace\nmetadata: {name: %s, labels: {version: \"%s\"}}\n", name, version);
 	write_text(path, text);
 }
 

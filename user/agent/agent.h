@@ -80,7 +80,9 @@ int agent_run(const struct agent_options *options);
 
 /* -------------------------------------------------------------- start.c */
 
-/* Everything that can fail, before anything is changed; then what a predecessor left. 0, or -errno after it logged why. */
+/*
+ * Everything that can fail, before anything is changed; then what a predecessor left. 0, or -errno after it logged why.
+ */
 int agent_prepare(struct agent *agent);
 
 /* -------------------------------------------------------------- reconcile.c */

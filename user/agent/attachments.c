@@ -45,8 +45,8 @@ static int find(const struct endpoint *endpoint, uint32_t *ifindex, char name[IF
 }
 
 /*
- * An interface that was renamed, or whose namespace lost its path, is still the pod's: what identifies it is its number. It is not let
- * go before it is gone or another pod's.
+ * An interface that was renamed, or whose namespace lost its path, is still the pod's: what identifies it is its
+ * number. It is not let go before it is gone or another pod's.
  */
 static void keep(struct agent *agent, struct endpoint *endpoint)
 {
@@ -139,8 +139,8 @@ static void remove_entry(struct agent *agent, uint32_t ifindex)
 }
 
 /*
- * Programs first, and the entry only when none of them can still be running: a program without an entry drops what it sees. Where
- * the programs cannot be taken off the entry stays, and so does the endpoint's id.
+ * Programs first, and the entry only when none of them can still be running: a program without an entry drops what it
+ * sees. Where the programs cannot be taken off the entry stays, and so does the endpoint's id.
  */
 static void withdraw_now(struct agent *agent, struct withdrawal *withdrawal)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The pods of this node and what the kernel knows of them: each has an endpoint id for as long as it is the same pod (namespace, name
- * and uid), also over restarts of the agent.
+ * The pods of this node and what the kernel knows of them: each has an endpoint id for as long as it is the same pod
+ * (namespace, name and uid), also over restarts of the agent.
  */
 #ifndef EGRESSD_AGENT_ENDPOINTS_H
 #define EGRESSD_AGENT_ENDPOINTS_H
@@ -56,15 +56,15 @@ void endpoints_clear(struct endpoint_table *table);
 bool endpoint_is_local(const struct object *pod);
 
 /*
- * An endpoint that a predecessor left in the kernel, with the owner that its state names, or "" for each. 0, -EEXIST (the id or the
- * owner is there already), -ENOMEM.
+ * An endpoint that a predecessor left in the kernel, with the owner that its state names, or "" for each. 0, -EEXIST
+ * (the id or the owner is there already), -ENOMEM.
  */
 int endpoints_adopt(struct endpoint_table *table, const struct egress_endpoint *entry, const char *namespace,
 		    const char *name, const char *uid);
 
 /*
- * Brings the table in line with the local pods in the store: new ones get the lowest free id; those that are gone, or were
- * replaced by another pod of their name, retire. 0 or -ENOMEM.
+ * Brings the table in line with the local pods in the store: new ones get the lowest free id; those that are gone, or
+ * were replaced by another pod of their name, retire. 0 or -ENOMEM.
  */
 int endpoints_match(struct endpoint_table *table, struct store *store);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The tables in force and the way from one generation to the next: prepare, assign every endpoint, publish, settle. Until
- * publish, packets see nothing of it.
+ * The tables in force and the way from one generation to the next: prepare, assign every endpoint, publish, settle.
+ * Until publish, packets see nothing of it.
  */
 #ifndef EGRESSD_AGENT_GENERATION_H
 #define EGRESSD_AGENT_GENERATION_H

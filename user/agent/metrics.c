@@ -31,7 +31,9 @@ static int read_pod(struct agent *agent, const struct endpoint *endpoint, struct
 				 out->dropped);
 }
 
-/* An id comes with what its last owner counted until its first entry in the kernel: a pod without one has sent nothing. */
+/*
+ * An id comes with what its last owner counted until its first entry in the kernel: a pod without one has sent nothing.
+ */
 static int read_all(struct agent *agent, struct pod_counters **out, size_t *count)
 {
 	_cleanup_free_ struct pod_counters *pods = NULL;

@@ -34,8 +34,8 @@ struct agent_options {
 };
 
 /*
- * argv[0] is what messages begin with. 0; -EINVAL after what is wrong was told on standard error; -ENOMEM. *help: --help was
- * given, and nothing else counts.
+ * argv[0] is what messages begin with. 0; -EINVAL after what is wrong was told on standard error; -ENOMEM. *help:
+ * --help was given, and nothing else counts.
  */
 int agent_options_parse(int argc, char **argv, struct agent_options *options, bool *help);
 void agent_options_clear(struct agent_options *options);

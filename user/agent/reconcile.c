@@ -111,8 +111,8 @@ static int compile(struct agent *agent, struct policy **out)
 }
 
 /*
- * A new generation. What retires is let go before it is published: to the new policy it is no pod, and would be dropped as
- * an unknown one.
+ * A new generation. What retires is let go before it is published: to the new policy it is no pod, and would be dropped
+ * as an unknown one.
  */
 static int build(struct agent *agent)
 {

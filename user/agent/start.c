@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What comes before the loop. Whatever can keep the agent from starting is found here before anything in the kernel changes, so that
- * what a predecessor left in force stays as it is.
+ * What comes before the loop. Whatever can keep the agent from starting is found here before anything in the kernel
+ * changes, so that what a predecessor left in force stays as it is.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -165,8 +165,8 @@ static const json_t *find_saved(const json_t *state, const char *namespace, cons
 }
 
 /*
- * A pod whose interface cannot be found keeps the agent from starting: a name is misspelt. Not so where a predecessor knew the pod:
- * its interface went meanwhile, and the other pods must not suffer for it.
+ * A pod whose interface cannot be found keeps the agent from starting: a name is misspelt. Not so where a predecessor
+ * knew the pod: its interface went meanwhile, and the other pods must not suffer for it.
  */
 static int check_interfaces(struct agent *agent, const json_t *state)
 {
@@ -226,8 +226,8 @@ static const char *saved_text(const json_t *saved, const char *member)
 }
 
 /*
- * The kernel knows which ids are in use, the state whose they are. Without state (or with one that is older than the entry) a
- * pod that has the same interface and the same addresses is taken for the owner.
+ * The kernel knows which ids are in use, the state whose they are. Without state (or with one that is older than the
+ * entry) a pod that has the same interface and the same addresses is taken for the owner.
  */
 static int adopt(struct agent *agent, const struct endpoint_table *found, const struct egress_endpoint *entry,
 		 const json_t *state)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Writes metrics in the Prometheus text format, version 0.0.4. A family is begun once and followed by all of its samples, as
- * the format demands.
+ * Writes metrics in the Prometheus text format, version 0.0.4. A family is begun once and followed by all of its
+ * samples, as the format demands.
  */
 #ifndef EGRESSD_REPORT_METRICS_H
 #define EGRESSD_REPORT_METRICS_H

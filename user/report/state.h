@@ -9,7 +9,8 @@
  *                              "isolated":true,"attached":true,"problem":null}, …],
  *                "rules":[{"id":16,"namespace":"a","policy":"p","rule":0,"file":"…","line":3}, …],
  *                "problems":[{"severity":"error","rule":"field","file":"…","line":1,"column":2,"object":null,"message":"…"}, …]}
- * objects.json  {"apiVersion":"v1","kind":"List","items":[…]}: every object in force, as model/encode.h writes them, for the words of
+ * objects.json  {"apiVersion":"v1","kind":"List","items":[…]}: every object in force, as model/encode.h writes them,
+ * for the words of
  *               `explain` and for a restart without the source.
  */
 #ifndef EGRESSD_REPORT_STATE_H
@@ -34,8 +35,8 @@ int state_read(const char *directory, const char *name, json_t **out);
 json_t *state_encode_objects(struct store *store);
 json_t *state_encode_problems(const struct problem_list *problems);
 /*
- * Any text as a JSON string, NULL as null; new reference or NULL when memory is short. JSON holds UTF-8 only: in a text that is not
- * (the name of a file may be any bytes) each byte beyond ASCII becomes "?".
+ * Any text as a JSON string, NULL as null; new reference or NULL when memory is short. JSON holds UTF-8 only: in a text
+ * that is not (the name of a file may be any bytes) each byte beyond ASCII becomes "?".
  */
 json_t *state_text(const char *text);
 

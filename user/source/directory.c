@@ -445,8 +445,8 @@ static bool events_wait(const struct directory_source *source)
 }
 
 /*
- * A walk sees a tree at no single moment: a file renamed behind its back is missed under both names, and a mounted ConfigMap swapped
- * half way is half of each. So it counts only when no event came in meanwhile.
+ * A walk sees a tree at no single moment: a file renamed behind its back is missed under both names, and a mounted
+ * ConfigMap swapped half way is half of each. So it counts only when no event came in meanwhile.
  */
 static int refresh_until_quiet(struct directory_source *source)
 {

@@ -4,9 +4,9 @@
  * directories whose name begins with a dot and files whose own name does (editors' leftovers; the "..data" of a mounted
  * ConfigMap, whose files stand in the directory as symbolic links). Symbolic links are followed.
  *
- * The last good version of a file stays in force while its present one is wrong, unreadable or open for writing by someone; two
- * files that hold the same object: the one whose path sorts first has it, the other is a problem. Only regular files are
- * ever opened for reading.
+ * The last good version of a file stays in force while its present one is wrong, unreadable or open for writing by
+ * someone; two files that hold the same object: the one whose path sorts first has it, the other is a problem. Only
+ * regular files are ever opened for reading.
  */
 #ifndef EGRESSD_SOURCE_DIRECTORY_H
 #define EGRESSD_SOURCE_DIRECTORY_H
@@ -21,18 +21,18 @@ int directory_source_new(const char *path, struct directory_source **out);
 void directory_source_free(struct directory_source *source);
 
 /*
- * Reads what changed since the last call and brings `store` up to date, which must hold nothing but what this source put there.
- * *changed: something in the store is different now; *bad: how many files are wrong at present. `problems` is replaced by all
- * problems at present, also those of files that did not change. 0, or -errno where the directory itself cannot be read (the
- * store is then as before); -ENOMEM (call again: the store may be half way).
+ * Reads what changed since the last call and brings `store` up to date, which must hold nothing but what this source
+ * put there. *changed: something in the store is different now; *bad: how many files are wrong at present. `problems`
+ * is replaced by all problems at present, also those of files that did not change. 0, or -errno where the directory
+ * itself cannot be read (the store is then as before); -ENOMEM (call again: the store may be half way).
  */
 int directory_source_sync(struct directory_source *source, struct store *store, struct problem_list *problems,
 			  bool *changed, size_t *bad);
 
 /*
- * inotify descriptor: readable when something may have changed. dispatch empties it; 1: call sync, 0: nothing of interest.
- * Changes that inotify does not tell (network file systems, links to links elsewhere) are found by the next sync, so call it
- * now and then anyway.
+ * inotify descriptor: readable when something may have changed. dispatch empties it; 1: call sync, 0: nothing of
+ * interest. Changes that inotify does not tell (network file systems, links to links elsewhere) are found by the next
+ * sync, so call it now and then anyway.
  */
 int directory_source_fd(const struct directory_source *source);
 int directory_source_dispatch(struct directory_source *source);

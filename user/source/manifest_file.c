@@ -60,9 +60,9 @@ static int identify_fd(int fd, struct file_identity *identity)
 }
 
 /*
- * A file that its writer has not closed may be half a file, and half a list of policies is a valid one. The kernel grants a read
- * lease only where nobody has the file open for writing; file systems without leases are taken as they are. Breaking the
- * lease sends a signal, which must be one that is ignored by default.
+ * A file that its writer has not closed may be half a file, and half a list of policies is a valid one. The kernel
+ * grants a read lease only where nobody has the file open for writing; file systems without leases are taken as they
+ * are. Breaking the lease sends a signal, which must be one that is ignored by default.
  */
 static bool being_written(int fd)
 {

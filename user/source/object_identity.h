@@ -5,8 +5,8 @@
 #include "model/object.h"
 
 /*
- * True where nobody could tell the two apart: equal in what decides about egress (object_equal), of the same uid, and each part
- * of them stands at the same place of the same file. The one that is in the store may then stay there.
+ * True where nobody could tell the two apart: equal in what decides about egress (object_equal), of the same uid, and
+ * each part of them stands at the same place of the same file. The one that is in the store may then stay there.
  */
 bool object_identical(const struct object *a, const struct object *b);
 

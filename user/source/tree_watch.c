@@ -15,11 +15,12 @@
 #include "base/cleanup.h"
 
 /*
- * Not IN_MODIFY: a file counts when its writer closes it. IN_CREATE for directories, links and symbolic links, which nobody
- * closes; IN_ATTRIB for permissions that change.
+ * Not IN_MODIFY: a file counts when its writer closes it. IN_CREATE for directories, links and symbolic links, which
+ * nobody closes; IN_ATTRIB for permissions that change.
  */
-#define WATCHED                                                                                                   \
-	(IN_CLOSE_WRITE | IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF)
+#define WATCHED                                                                                             \
+	(IN_CLOSE_WRITE | IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_ATTRIB | IN_DELETE_SELF | \
+	 IN_MOVE_SELF)
 
 struct directory_watch {
 	int descriptor;    /* of inotify; the key */

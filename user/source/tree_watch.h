@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * inotify watches on the directories that a walk came through. A walk begins with tree_watch_begin, names each directory
- * before it reads it (so that no change falls between), and ends with tree_watch_end, which drops the watches of
- * directories that the walk did not name.
+ * inotify watches on the directories that a walk came through. A walk begins with tree_watch_begin, names each
+ * directory before it reads it (so that no change falls between), and ends with tree_watch_end, which drops the watches
+ * of directories that the walk did not name.
  */
 #ifndef EGRESSD_SOURCE_TREE_WATCH_H
 #define EGRESSD_SOURCE_TREE_WATCH_H
