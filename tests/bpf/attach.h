@@ -140,11 +140,13 @@ static inline void pod_start(struct pod *pod)
 
 	inet_pton(AF_INET, "192.0.2.1", &host.sin_addr);
 	pod->process = namespace_start();
-	command("ip link add host0 address 02:00:00:00:00:01 type veth peer name eth0 address 02:00:00:00:00:02 netns %d",
+	command("ip link add host0 address 02:00:00:00:00:01 type veth "
+		"peer name eth0 address 02:00:00:00:00:02 netns %d",
 		pod->process);
 	command("ip addr add 192.0.2.1/24 dev host0 && ip link set host0 up && "
 		"ip neigh add 192.0.2.2 lladdr 02:00:00:00:00:02 nud permanent dev host0");
-	command("nsenter -t %d -n sh -c 'sysctl -qw net.ipv6.conf.all.disable_ipv6=1; ip addr add 192.0.2.2/24 dev eth0 && "
+	command("nsenter -t %d -n sh -c 'sysctl -qw net.ipv6.conf.all.disable_ipv6=1; "
+		"ip addr add 192.0.2.2/24 dev eth0 && "
 		"ip link set eth0 up && ip neigh add 192.0.2.1 lladdr 02:00:00:00:00:01 nud permanent dev eth0'",
 		pod->process);
 	pod->ifindex = if_nametoindex("host0");

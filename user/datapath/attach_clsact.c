@@ -228,8 +228,8 @@ static int clsact_attach(struct datapath *datapath, uint32_t ifindex, enum hook 
 	if (error)
 		return error;
 	if (search.found && !search.ours)
-		return fail(-EBUSY, "interface %u has another program's filter at egressd's priority %u and handle %u", ifindex,
-			    EGRESS_TC_PRIORITY, EGRESS_TC_HANDLE);
+		return fail(-EBUSY, "interface %u has another program's filter at egressd's priority %u and handle %u",
+			    ifindex, EGRESS_TC_PRIORITY, EGRESS_TC_HANDLE);
 	return set_filter(ifindex, hook, program_fd);
 }
 

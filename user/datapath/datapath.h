@@ -67,9 +67,9 @@ int datapath_endpoint_list(struct datapath *datapath, struct egress_endpoint **o
 
 /*
  * Attachment of both programs to an interface of this network namespace, pinned (TCX) or held by the filter (clsact).
- * Attaching what is attached replaces the program in place, and an attachment of the other kind gives way. -ENODEV: no
- * such interface; -EBUSY: another program's filter has our place; -EINVAL: no tables were ever committed. Detaching what
- * is not attached, or what is gone, is 0.
+ * Attaching what is attached replaces the program in place, and an attachment of the other kind gives way.
+ * -ENODEV: no such interface; -EBUSY: another program's filter has our place; -EINVAL: no tables are in force.
+ * Detaching what is not attached, or what is gone, is 0.
  */
 int datapath_attach(struct datapath *datapath, uint32_t ifindex);
 int datapath_detach(struct datapath *datapath, uint32_t ifindex);
