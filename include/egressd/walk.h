@@ -19,6 +19,15 @@
 
 #define EGRESS_INLINE static inline __attribute__((always_inline))
 
+/* How the BPF back end is to treat a loop; gcc, which builds user space, does not know clang's pragmas. */
+#ifdef __clang__
+#define EGRESS_UNROLL _Pragma("clang loop unroll(full)")
+#define EGRESS_NO_UNROLL _Pragma("clang loop unroll(disable)")
+#else
+#define EGRESS_UNROLL
+#define EGRESS_NO_UNROLL
+#endif
+
 EGRESS_INLINE _Bool egress_word(const void *tables, __u32 address, __u32 *value)
 {
 	const __u32 *block = egress_table_block(tables, address >> EGRESS_BLOCK_SHIFT);
@@ -51,7 +60,7 @@ EGRESS_INLINE _Bool egress_packed_entry(const void *tables, __u32 address, __u32
 
 	if (!block)
 		return 0;
-#pragma clang loop unroll(full)
+	EGRESS_UNROLL
 	for (i = 0; i < 4; i++) {
 		__u64 bits = block[(base + 2 * i) & (EGRESS_BLOCK_WORDS - 1)] |
 			     (__u64)block[(base + 2 * i + 1) & (EGRESS_BLOCK_WORDS - 1)] << 32;
@@ -129,7 +138,7 @@ EGRESS_INLINE _Bool egress_class6_number(const void *tables, __u32 root, __u64 h
 				  __builtin_bswap32(low >> 32), __builtin_bswap32((__u32)low)};
 	__u32 entry = root, depth = 0, step;
 
-#pragma clang loop unroll(disable)
+	EGRESS_NO_UNROLL
 	for (step = 0; step < 33; step++) {
 		__u32 kind = EGRESS_TRIE_KIND(entry);
 

@@ -14,11 +14,7 @@ static inline const __u32 *egress_table_block(const void *tables, __u32 block)
 	return view->words + ((size_t)block << EGRESS_BLOCK_SHIFT);
 }
 
-/* gcc does not know clang's loop pragmas, which are for the kernel's programs. */
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wunknown-pragmas"
 #include <egressd/walk.h>
-#pragma GCC diagnostic pop
 
 int bank_open(const uint32_t *words, size_t word_count, struct bank *out)
 {

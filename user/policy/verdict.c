@@ -7,9 +7,6 @@
 
 static inline const __u32 *egress_table_block(const void *tables, __u32 block);
 
-#ifndef __clang__
-#pragma GCC diagnostic ignored "-Wunknown-pragmas" /* walk.h unrolls loops for clang's BPF back end */
-#endif
 #include <egressd/walk.h>
 
 static inline const __u32 *egress_table_block(const void *tables, __u32 block)
