@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How long the compiler takes, and how much memory: `compile [ROUNDS]`. A line a case: the fastest and the median of the rounds of
- * compiling and of writing, the size of the tables, and the peak of the process so far (cases run in order of size).
+ * How long the compiler takes, and how much memory: `compile [ROUNDS [CASE]]`. A line a case: the fastest and the
+ * median of the rounds of compiling and of writing, the size of the tables, and the peak of the process so far (cases
+ * run in order of size).
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -24,15 +25,40 @@ struct shape {
 };
 
 static const struct shape shapes[] = {
-	{ .name = "node: 250 of 20,000 pods, 1,000 policies", .pods = 20000, .local = 250, .namespaces = 1000, .policies = 1000 },
-	{ .name = "node: same, 2,000 policies, 2,000 services", .pods = 20000, .local = 250, .namespaces = 1000, .policies = 2000,
-	  .services = 2000 },
-	{ .name = "offline: 10,000 pods, 1,000 namespaces, 2,000 policies", .pods = 10000, .namespaces = 1000, .policies = 2000,
-	  .all_pods_local = true },
-	{ .name = "offline: same with 2,000 services", .pods = 10000, .namespaces = 1000, .policies = 2000, .services = 2000,
-	  .all_pods_local = true },
-	{ .name = "100,000 CIDRs in a policy", .pods = 10, .local = 10, .namespaces = 1, .policies = 1, .blocks = 100000 },
-	{ .name = "1,000,000 CIDRs in a policy", .pods = 10, .local = 10, .namespaces = 1, .policies = 1, .blocks = 1000000 },
+	{.name = "node: 250 of 20,000 pods, 1,000 policies",
+	 .pods = 20000,
+	 .local = 250,
+	 .namespaces = 1000,
+	 .policies = 1000},
+	{.name = "node: same, 2,000 policies, 2,000 services",
+	 .pods = 20000,
+	 .local = 250,
+	 .namespaces = 1000,
+	 .policies = 2000,
+	 .services = 2000},
+	{.name = "offline: 10,000 pods, 1,000 namespaces, 2,000 policies",
+	 .pods = 10000,
+	 .namespaces = 1000,
+	 .policies = 2000,
+	 .all_pods_local = true},
+	{.name = "offline: same with 2,000 services",
+	 .pods = 10000,
+	 .namespaces = 1000,
+	 .policies = 2000,
+	 .services = 2000,
+	 .all_pods_local = true},
+	{.name = "100,000 CIDRs in a policy",
+	 .pods = 10,
+	 .local = 10,
+	 .namespaces = 1,
+	 .policies = 1,
+	 .blocks = 100000},
+	{.name = "1,000,000 CIDRs in a policy",
+	 .pods = 10,
+	 .local = 10,
+	 .namespaces = 1,
+	 .policies = 1,
+	 .blocks = 1000000},
 };
 
 static void check(int error, const char *what)
@@ -43,11 +69,12 @@ static void check(int error, const char *what)
 	}
 }
 
+/* Milliseconds of processor time: what else runs on the machine does not count. */
 static double now(void)
 {
 	struct timespec time;
 
-	clock_gettime(CLOCK_MONOTONIC, &time);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
 	return (double)time.tv_sec * 1e3 + (double)time.tv_nsec / 1e6;
 }
 
@@ -66,8 +93,8 @@ static void manifest_begin(struct manifest *manifest)
 
 static void manifest_end(struct manifest *manifest, struct store *store)
 {
-	struct object_list objects = { 0 };
-	struct problem_list problems = { 0 };
+	struct object_list objects = {0};
+	struct problem_list problems = {0};
 	size_t i;
 
 	fclose(manifest->file);
@@ -87,7 +114,8 @@ static void add_namespaces(struct store *store, const struct shape *shape)
 
 	manifest_begin(&manifest);
 	for (i = 0; i < shape->namespaces; i++)
-		fprintf(manifest.file, "{apiVersion: v1, kind: Namespace, metadata: {name: n%u, labels: {team: t%u}}}\n---\n", i,
+		fprintf(manifest.file,
+			"{apiVersion: v1, kind: Namespace, metadata: {name: n%u, labels: {team: t%u}}}\n---\n", i,
 			i % 20);
 	manifest_end(&manifest, store);
 }
@@ -103,17 +131,22 @@ static void add_pods(struct store *store, const struct shape *shape)
 		manifest_begin(&manifest);
 		for (i = begin; i < shape->pods && i < begin + 5000; i++)
 			fprintf(manifest.file,
-				"{apiVersion: v1, kind: Pod, metadata: {namespace: n%u, name: pod-%u, labels: {app: app%u, tier: t%u, "
+				"{apiVersion: v1, kind: Pod, metadata: {namespace: n%u, name: pod-%u, labels: {app: "
+				"app%u, tier: t%u, "
 				"pod-template-hash: h%u, version: v1}%s}, spec: {containers: [{name: c, ports: "
-				"[{name: http, containerPort: 8080}]}]}, status: {phase: Running, podIP: 10.%u.%u.%u}}\n---\n",
+				"[{name: http, containerPort: 8080}]}]}, status: {phase: Running, podIP: "
+				"10.%u.%u.%u}}\n---\n",
 				i % shape->namespaces, i, i / shape->namespaces % 10, i % 3, i / shape->namespaces % 10,
-				i < shape->local ? ", annotations: {egressd.io/interface: veth0}" : "", i >> 16, i >> 8 & 255,
-				i & 255);
+				i < shape->local ? ", annotations: {egressd.io/interface: veth0}" : "", i >> 16,
+				i >> 8 & 255, i & 255);
 		manifest_end(&manifest, store);
 	}
 }
 
-/* What teams write: deny by default with DNS; own namespace; another team's app; a block with an except; a port by name. */
+/*
+ * What teams write: deny by default with DNS; own namespace; another team's app; a block with an except; a port by
+ * name.
+ */
 static void add_policies(struct store *store, const struct shape *shape)
 {
 	struct manifest manifest;
@@ -122,15 +155,18 @@ static void add_policies(struct store *store, const struct shape *shape)
 	manifest_begin(&manifest);
 	for (i = 0; i < shape->policies && !shape->blocks; i++)
 		fprintf(manifest.file,
-			"{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {namespace: n%u, name: p%u}, spec: "
+			"{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {namespace: n%u, name: "
+			"p%u}, spec: "
 			"{podSelector: %s, policyTypes: [Egress], egress: ["
-			"{to: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: n0}}, podSelector: {matchLabels: "
+			"{to: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: n0}}, podSelector: "
+			"{matchLabels: "
 			"{app: app0}}}], ports: [{port: 53, protocol: UDP}, {port: 53}]}, "
 			"{to: [{podSelector: {matchLabels: {app: app%u}}}], ports: [{port: http}]}, "
-			"{to: [{namespaceSelector: {matchLabels: {team: t%u}}, podSelector: {matchLabels: {app: app%u}}}, "
+			"{to: [{namespaceSelector: {matchLabels: {team: t%u}}, podSelector: {matchLabels: {app: "
+			"app%u}}}, "
 			"{ipBlock: {cidr: %u.%u.0.0/16, except: [%u.%u.%u.0/24]}}], ports: [{port: %u}]}]}}\n---\n",
-			i % shape->namespaces, i, i < shape->namespaces ? "{}" : "{matchLabels: {tier: t1}}", i % 10, i % 20,
-			i % 7, 20 + i % 150, i % 256, 20 + i % 150, i % 256, i % 200, 443 + i % 30);
+			i % shape->namespaces, i, i < shape->namespaces ? "{}" : "{matchLabels: {tier: t1}}", i % 10,
+			i % 20, i % 7, 20 + i % 150, i % 256, 20 + i % 150, i % 256, i % 200, 443 + i % 30);
 	manifest_end(&manifest, store);
 }
 
@@ -141,8 +177,10 @@ static void add_blocks(struct store *store, const struct shape *shape)
 	unsigned int i;
 
 	manifest_begin(&manifest);
-	fprintf(manifest.file, "{\"apiVersion\":\"networking.k8s.io/v1\",\"kind\":\"NetworkPolicy\",\"metadata\":{\"namespace\":\"n0\","
-			       "\"name\":\"p\"},\"spec\":{\"podSelector\":{},\"egress\":[{\"to\":[");
+	fprintf(manifest.file,
+		"{\"apiVersion\":\"networking.k8s.io/v1\",\"kind\":\"NetworkPolicy\","
+		"\"metadata\":{\"namespace\":\"n0\","
+		"\"name\":\"p\"},\"spec\":{\"podSelector\":{},\"egress\":[{\"to\":[");
 	for (i = 0; i < shape->blocks; i++) {
 		random = random * 1664525 + 1013904223;
 		fprintf(manifest.file, "%s{\"ipBlock\":{\"cidr\":\"%u.%u.%u.%u/%u\"}}", i ? "," : "", random >> 24,
@@ -163,10 +201,14 @@ static void add_services(struct store *store, const struct shape *shape)
 		unsigned int pod = namespace + app * shape->namespaces;
 
 		fprintf(manifest.file,
-			"{apiVersion: v1, kind: Service, metadata: {namespace: n%u, name: s%u}, spec: {clusterIP: 172.16.%u.%u, "
-			"selector: {app: app%u}, ports: [{port: 80, targetPort: 8080}, {name: x, port: 443, targetPort: 8443}]}}\n---\n"
-			"{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {namespace: n%u, name: s%u-1, labels: "
-			"{kubernetes.io/service-name: s%u}}, addressType: IPv4, ports: [{port: 8080}, {name: x, port: 8443}], "
+			"{apiVersion: v1, kind: Service, metadata: {namespace: n%u, name: s%u}, spec: {clusterIP: "
+			"172.16.%u.%u, "
+			"selector: {app: app%u}, ports: [{port: 80, targetPort: 8080}, {name: x, port: 443, "
+			"targetPort: 8443}]}}\n---\n"
+			"{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {namespace: n%u, name: "
+			"s%u-1, labels: "
+			"{kubernetes.io/service-name: s%u}}, addressType: IPv4, ports: [{port: 8080}, {name: x, "
+			"port: 8443}], "
 			"endpoints: [{addresses: [10.%u.%u.%u]}]}\n---\n",
 			namespace, i, i >> 8, i & 255, app, namespace, i, i, pod >> 16, pod >> 8 & 255, pod & 255);
 	}
@@ -187,8 +229,8 @@ struct times {
 static void run_round(struct store *store, const struct shape *shape, unsigned int round, struct times *times,
 		      struct policy_statistics *statistics)
 {
-	const struct policy_options options = { .all_pods_local = shape->all_pods_local };
-	struct problem_list problems = { 0 };
+	const struct policy_options options = {.all_pods_local = shape->all_pods_local};
+	struct problem_list problems = {0};
 	struct policy *policy;
 	struct tables *tables;
 	size_t words;
@@ -234,7 +276,8 @@ static void run_shape(const struct shape *shape, unsigned int rounds)
 	qsort(times.compile, rounds, sizeof(double), compare_times);
 	qsort(times.write, rounds, sizeof(double), compare_times);
 	getrusage(RUSAGE_SELF, &usage);
-	printf(", compile %7.1f (median %7.1f) ms, write %6.1f (%6.1f) ms, %zu sets, %zu classes, %zu port classes, %zu rows, "
+	printf(", compile %7.1f (median %7.1f) ms, write %6.1f (%6.1f) ms, %zu sets, %zu classes, %zu port classes, "
+	"%zu rows, "
 	       "tables %.1f MB, peak %ld MB\n",
 	       times.compile[0], times.compile[rounds / 2], times.write[0], times.write[rounds / 2], statistics.sets,
 	       statistics.classes, statistics.port_classes, statistics.rows, (double)statistics.words * 4 / (1 << 20),
@@ -245,13 +288,15 @@ static void run_shape(const struct shape *shape, unsigned int rounds)
 int main(int argc, char **argv)
 {
 	unsigned int rounds = argc > 1 ? (unsigned int)strtoul(argv[1], NULL, 10) : 5;
-	size_t i;
+	size_t only = argc > 2 ? strtoul(argv[2], NULL, 10) : 0, i;
 
-	if (!rounds || rounds > ROUNDS_MAX) {
-		fprintf(stderr, "usage: compile [ROUNDS], 1 to %d\n", ROUNDS_MAX);
+	if (!rounds || rounds > ROUNDS_MAX || only > ARRAY_SIZE(shapes)) {
+		fprintf(stderr, "usage: compile [ROUNDS [CASE]], 1 to %d and 1 to %zu\n", ROUNDS_MAX,
+			ARRAY_SIZE(shapes));
 		return 2;
 	}
 	for (i = 0; i < ARRAY_SIZE(shapes); i++)
-		run_shape(&shapes[i], rounds);
+		if (!only || only == i + 1)
+			run_shape(&shapes[i], rounds);
 	return 0;
 }

@@ -7,11 +7,11 @@
 
 #include "policy_world.h"
 
-#define NAMESPACES 3
+#define NAMESPACES  3
 #define REMOTE_PODS 24
-#define STEPS 60
-#define PROBES 120
-#define WORLDS 25
+#define STEPS       60
+#define PROBES      120
+#define WORLDS      25
 
 static uint64_t random_state;
 
@@ -29,7 +29,7 @@ static const char *pick(const char *const *items, unsigned int count)
 	return items[random_below(count)];
 }
 
-#define PICK(...) pick((const char *const[]){ __VA_ARGS__ }, sizeof((const char *const[]){ __VA_ARGS__ }) / sizeof(char *))
+#define PICK(...) pick((const char *const[]){__VA_ARGS__}, sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *))
 
 /* Few addresses, so that pods take over from each other and blocks have boundaries among them. */
 static void random_address(char *text, size_t size)
@@ -68,7 +68,8 @@ static void random_peer(char *text, size_t size)
 		snprintf(text, size, "{ipBlock: {cidr: %s}}", block);
 		return;
 	case 1:
-		snprintf(except, sizeof(except), "10.0.%u.%u/%u", random_below(2), random_below(32), 28 + random_below(5));
+		snprintf(except, sizeof(except), "10.0.%u.%u/%u", random_below(2), random_below(32),
+			 28 + random_below(5));
 		snprintf(text, size, "{ipBlock: {cidr: 10.0.0.0/16, except: [%s]}}", except);
 		return;
 	case 2:
@@ -78,8 +79,8 @@ static void random_peer(char *text, size_t size)
 		snprintf(text, size, "{namespaceSelector: %s}", PICK("{}", "{matchLabels: {team: t1}}"));
 		return;
 	default:
-		snprintf(text, size, "{namespaceSelector: %s, podSelector: %s}", PICK("{}", "{matchLabels: {team: t0}}"),
-			 random_selector());
+		snprintf(text, size, "{namespaceSelector: %s, podSelector: %s}",
+			 PICK("{}", "{matchLabels: {team: t0}}"), random_selector());
 	}
 }
 
@@ -110,7 +111,8 @@ static void add_random_policy(struct world *world, unsigned int number)
 	snprintf(name, sizeof(name), "p%u", number);
 	add(world,
 	    "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {namespace: %s, name: %s}, "
-	    "spec: {podSelector: %s, policyTypes: [Egress], egress: [%s]}}", namespace, name, random_selector(), rules);
+	    "spec: {podSelector: %s, policyTypes: [Egress], egress: [%s]}}",
+	    namespace, name, random_selector(), rules);
 }
 
 static void add_random_pod(struct world *world, const char *namespace, const char *name, bool local)
@@ -124,7 +126,8 @@ static void add_random_pod(struct world *world, const char *namespace, const cha
 	    namespace, name, PICK("", "app: x", "app: y", "app: y, tier: a", "tier: a"),
 	    local ? ", annotations: {egressd.io/interface: veth0}" : "",
 	    !local && random_below(12) == 0 ? "true" : "false",
-	    PICK("", "{name: web, containerPort: 1}", "{name: web, containerPort: 3}, {name: web, containerPort: 2, protocol: UDP}"),
+	    PICK("", "{name: web, containerPort: 1}",
+		 "{name: web, containerPort: 3}, {name: web, containerPort: 2, protocol: UDP}"),
 	    local ? "Running" : PICK("Running", "Running", "Running", "Pending", "Failed"), ip);
 }
 
@@ -153,9 +156,11 @@ static struct world *random_world(void)
 	if (random_below(2))
 		add(world, SERVICE, "n0", "s", "clusterIP: 10.96.0.1, ports: [{port: 1}]");
 	if (random_below(2))
-		add(world, SLICE, "n0", "s", "s", "IPv4", "{port: 1}", "{addresses: [10.0.0.1]}, {addresses: [10.0.1.2]}");
+		add(world, SLICE, "n0", "s", "s", "IPv4", "{port: 1}",
+		    "{addresses: [10.0.0.1]}, {addresses: [10.0.1.2]}");
 	if (random_below(4) == 0)
-		add(world, SERVICE, "n1", "d", "clusterIP: 10.96.0.2, selector: {app: x}, ports: [{port: 1, targetPort: web}]");
+		add(world, SERVICE, "n1", "d",
+		    "clusterIP: 10.96.0.2, selector: {app: x}, ports: [{port: 1, targetPort: web}]");
 	return world;
 }
 
@@ -207,7 +212,7 @@ static bool peer_holds(const struct reading *reading, const struct policy_peer *
 static bool port_holds(const struct reading *reading, const struct policy_port *port, const struct ip_address *address,
 		       uint8_t protocol, uint16_t number)
 {
-	static const uint8_t protocols[] = { [TRANSPORT_TCP] = TCP, [TRANSPORT_UDP] = UDP, [TRANSPORT_SCTP] = SCTP };
+	static const uint8_t protocols[] = {[TRANSPORT_TCP] = TCP, [TRANSPORT_UDP] = UDP, [TRANSPORT_SCTP] = SCTP};
 	const struct object *pod = owner_of(reading, address);
 	size_t i;
 
@@ -248,7 +253,8 @@ static bool reads_allowed(const struct reading *reading, const struct object *fr
 			continue;
 		isolated = true;
 		for (j = 0; j < policy->policy.rule_count; j++)
-			allowed |= rule_holds(reading, &policy->policy.rules[j], policy->namespace, address, protocol, number);
+			allowed |= rule_holds(reading, &policy->policy.rules[j], policy->namespace, address, protocol,
+					      number);
 	}
 	return !isolated || allowed || ip_address_compare(address, &from->pod.addresses[0]) == 0;
 }
@@ -257,7 +263,7 @@ static bool reads_allowed(const struct reading *reading, const struct object *fr
 
 static void random_flow(char *from, char *to, size_t size, uint8_t *protocol, uint16_t *port)
 {
-	static const uint8_t protocols[] = { TCP, TCP, UDP, SCTP, ICMP };
+	static const uint8_t protocols[] = {TCP, TCP, UDP, SCTP, ICMP};
 
 	snprintf(from, size, "n%u/local", random_below(NAMESPACES));
 	random_address(to, size);
@@ -272,7 +278,7 @@ static void tables_equal_the_plain_reading(void **state)
 	(void)state;
 	for (round = 0; round < WORLDS; round++) {
 		struct world *world = random_world();
-		struct reading reading = { .store = world->store };
+		struct reading reading = {.store = world->store};
 
 		compile(world);
 		reading.pods = store_list(world->store, OBJECT_POD, &reading.pod_count);
@@ -288,8 +294,8 @@ static void tables_equal_the_plain_reading(void **state)
 			random_flow(from, to, sizeof(from), &protocol, &port);
 			destination = address(to);
 			split_name(from, namespace, &name);
-			expected = reads_allowed(&reading, store_get(world->store, OBJECT_POD, namespace, name), &destination,
-						 protocol, port);
+			expected = reads_allowed(&reading, store_get(world->store, OBJECT_POD, namespace, name),
+						 &destination, protocol, port);
 			if (passes(world, from, to, protocol, port) != expected)
 				fail_msg("%s to %s %u/%u: %s was expected", from, to, port, protocol,
 					 expected ? "allow" : "deny");
@@ -332,7 +338,7 @@ static void change_pod(struct world *world, struct object **old, struct object *
 
 static void compare_with_compile(struct world *changed)
 {
-	struct world fresh = { .store = changed->store, .options = changed->options };
+	struct world fresh = {.store = changed->store, .options = changed->options};
 	unsigned int i;
 
 	compile(&fresh);
@@ -349,8 +355,10 @@ static void compare_with_compile(struct world *changed)
 			snprintf(to, sizeof(to), "10.96.0.%u", 1 + random_below(2));
 		destination = address(to);
 		split_name(from, namespace, &name);
-		assert_int_equal(tables_verdict_pod(changed->tables, namespace, name, &destination, protocol, port, &before), 0);
-		assert_int_equal(tables_verdict_pod(fresh.tables, namespace, name, &destination, protocol, port, &after), 0);
+		assert_int_equal(
+			tables_verdict_pod(changed->tables, namespace, name, &destination, protocol, port, &before), 0);
+		assert_int_equal(
+			tables_verdict_pod(fresh.tables, namespace, name, &destination, protocol, port, &after), 0);
 		if (before.allow != after.allow)
 			fail_msg("%s to %s %u/%u: %d in place, %d from scratch", from, to, port, protocol, before.allow,
 				 after.allow);
@@ -399,8 +407,10 @@ static void addresses_come_and_go(void **state)
 	static const char pod[] = "{apiVersion: v1, kind: Pod, metadata: {namespace: a, name: x%u, labels: {app: x}}, "
 				  "status: {phase: Running, podIP: '%s'}}";
 	static const char *const addresses[] = {
-		"10.0.0.9", "10.0.0.10", "10.0.1.9", "10.1.0.9", "200.0.0.1", "fd00::1", "fd00::2", "fd00::1:0", "fd00:1::",
-		"fd01::", "ff00::", "::", "::1", "255.255.255.255", "0.0.0.0", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+		"10.0.0.9",    "10.0.0.10",        "10.0.1.9", "10.1.0.9",
+		"200.0.0.1",   "fd00::1",          "fd00::2",  "fd00::1:0",
+		"fd00:1::",    "fd01::",           "ff00::",   "::",
+		"::1",         "255.255.255.255",  "0.0.0.0",  "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
 		"2001:db8::1", "2001:db8:8000::1",
 	};
 	enum { COUNT = sizeof(addresses) / sizeof(*addresses) };
@@ -412,13 +422,14 @@ static void addresses_come_and_go(void **state)
 	add(world, "{apiVersion: v1, kind: Pod, metadata: {namespace: a, name: local, annotations: "
 		   "{egressd.io/interface: veth0}}, status: {phase: Running, podIP: 10.0.0.1}}");
 	add(world, pod, 1000, "10.0.0.2");
-	add(world, POLICY, "a", "p", "podSelector: {}, egress: [{to: [{podSelector: {matchLabels: {app: x}}}]}, "
-				     "{to: [{ipBlock: {cidr: '2001:db8::/33'}}, {ipBlock: {cidr: 10.1.0.0/16}}], ports: [{port: 7}]}]");
+	add(world, POLICY, "a", "p",
+	    "podSelector: {}, egress: [{to: [{podSelector: {matchLabels: {app: x}}}]}, "
+	    "{to: [{ipBlock: {cidr: '2001:db8::/33'}}, {ipBlock: {cidr: 10.1.0.0/16}}], ports: [{port: 7}]}]");
 	/* What a pod in a block is must be known. */
 	add(world, pod, 1001, "10.1.0.1");
 	compile(world);
 	for (i = 0; i < COUNT; i++) {
-		struct object_list objects = { 0 };
+		struct object_list objects = {0};
 		char text[256];
 
 		snprintf(text, sizeof(text), pod, i, addresses[i]);
@@ -432,7 +443,8 @@ static void addresses_come_and_go(void **state)
 			const struct ip_address destination = address(addresses[j]);
 			struct table_verdict result;
 
-			assert_int_equal(tables_verdict_pod(world->tables, "a", "local", &destination, TCP, 80, &result), 0);
+			assert_int_equal(
+				tables_verdict_pod(world->tables, "a", "local", &destination, TCP, 80, &result), 0);
 			assert_int_equal(result.allow, j <= i);
 		}
 	}
@@ -442,21 +454,46 @@ static void addresses_come_and_go(void **state)
 			const struct ip_address destination = address(addresses[j]);
 			struct table_verdict result;
 
-			assert_int_equal(tables_verdict_pod(world->tables, "a", "local", &destination, TCP, 80, &result), 0);
+			assert_int_equal(
+				tables_verdict_pod(world->tables, "a", "local", &destination, TCP, 80, &result), 0);
 			assert_int_equal(result.allow, j > i);
-			assert_int_equal(tables_verdict_pod(world->tables, "a", "local", &destination, TCP, 7, &result), 0);
+			assert_int_equal(tables_verdict_pod(world->tables, "a", "local", &destination, TCP, 7, &result),
+					 0);
 			assert_int_equal(result.allow, j > i || strcmp(addresses[j], "10.1.0.9") == 0 ||
-						       strcmp(addresses[j], "2001:db8::1") == 0);
+							       strcmp(addresses[j], "2001:db8::1") == 0);
 		}
 		object_unref(pods[i]);
 	}
 	world_free(world);
 }
 
+static void a_pod_behind_a_service_needs_a_compile(void **state)
+{
+	struct world *world = world_new();
+	struct object *behind, *other;
+
+	(void)state;
+	world->options.all_pods_local = false;
+	add(world, "{apiVersion: v1, kind: Pod, metadata: {namespace: a, name: local, annotations: "
+		   "{egressd.io/interface: veth0}}, status: {phase: Running, podIP: 10.0.0.1}}");
+	add(world, POD, "a", "behind", "app: x", "10.0.0.2");
+	add(world, POD, "a", "other", "app: x", "10.0.0.3");
+	add(world, SERVICE, "a", "s", "clusterIP: 10.96.0.1, ports: [{port: 80}]");
+	add(world, SLICE, "a", "s", "s", "IPv4", "{port: 80}", "{addresses: [10.0.0.2]}");
+	add(world, POLICY, "a", "p", "podSelector: {}, egress: [{to: [{podSelector: {}}]}]");
+	assert_passes(world, "a/local", "10.96.0.1", TCP, 80);
+	behind = store_get(world->store, OBJECT_POD, "a", "behind");
+	other = store_get(world->store, OBJECT_POD, "a", "other");
+	/* The service's row says what the pod behind it was. */
+	assert_int_equal(tables_pod_changed(world->tables, behind, NULL), -EAGAIN);
+	assert_int_equal(tables_pod_changed(world->tables, other, NULL), 0);
+	world_free(world);
+}
+
 static void what_needs_a_compile_says_so(void **state)
 {
 	struct world *world = world_new();
-	struct object_list objects = { 0 };
+	struct object_list objects = {0};
 	struct object *remote, *other;
 
 	(void)state;
@@ -472,15 +509,17 @@ static void what_needs_a_compile_says_so(void **state)
 		    "{apiVersion: v1, kind: Pod, metadata: {namespace: a, name: thief, labels: {app: x}}, "
 		    "status: {phase: Running, podIP: 10.0.0.2}}\n---\n"
 		    "{apiVersion: v1, kind: Pod, metadata: {namespace: b, name: far, labels: {app: x}}, "
-		    "status: {phase: Running, podIP: 10.0.0.3}}\n", &objects);
+		    "status: {phase: Running, podIP: 10.0.0.3}}\n",
+		    &objects);
 	other = objects.items[0];
-	assert_int_equal(tables_pod_changed(world->tables, NULL, other), -EAGAIN);             /* unknown labels */
-	assert_int_equal(tables_pod_changed(world->tables, NULL, objects.items[1]), -EAGAIN);  /* another's address */
-	assert_int_equal(tables_pod_changed(world->tables, NULL, objects.items[2]), -EAGAIN);  /* unknown namespace */
-	assert_int_equal(tables_pod_changed(world->tables, store_get(world->store, OBJECT_POD, "a", "local"), NULL), -EAGAIN);
+	assert_int_equal(tables_pod_changed(world->tables, NULL, other), -EAGAIN);            /* unknown labels */
+	assert_int_equal(tables_pod_changed(world->tables, NULL, objects.items[1]), -EAGAIN); /* another's address */
+	assert_int_equal(tables_pod_changed(world->tables, NULL, objects.items[2]), -EAGAIN); /* unknown namespace */
+	assert_int_equal(tables_pod_changed(world->tables, store_get(world->store, OBJECT_POD, "a", "local"), NULL),
+			 -EAGAIN);
 	assert_int_equal(tables_pod_changed(world->tables, remote, remote), 0);
 	assert_int_equal(tables_write(world->tables, world->policy, 2), 0);
-	assert_int_equal(tables_pod_changed(world->tables, remote, NULL), -EAGAIN);            /* a bank waits */
+	assert_int_equal(tables_pod_changed(world->tables, remote, NULL), -EAGAIN); /* a bank waits */
 	tables_publish(world->tables);
 	assert_int_equal(tables_pod_changed(world->tables, remote, NULL), 0);
 	object_list_clear(&objects);
@@ -492,6 +531,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(tables_equal_the_plain_reading),
 		cmocka_unit_test(addresses_come_and_go),
+		cmocka_unit_test(a_pod_behind_a_service_needs_a_compile),
 		cmocka_unit_test(what_needs_a_compile_says_so),
 		cmocka_unit_test(incremental_equals_full),
 	};

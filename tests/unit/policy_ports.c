@@ -9,7 +9,8 @@ static struct world *world_with_rules(const char *egress)
 	add(world, POD, "a", "client", "app: client", "10.0.0.1");
 	add(world,
 	    "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {namespace: a, name: p}, "
-	    "spec: {podSelector: {matchLabels: {app: client}}, egress: [%s]}}", egress);
+	    "spec: {podSelector: {matchLabels: {app: client}}, egress: [%s]}}",
+	    egress);
 	return world;
 }
 
@@ -21,7 +22,7 @@ static bool outside_passes(struct world *world, uint8_t protocol, uint16_t port)
 static void ports_absent_is_every_protocol(void **state)
 {
 	struct world *world = world_with_rules("{to: [{ipBlock: {cidr: 192.0.2.0/24}}]}");
-	static const uint8_t protocols[] = { TCP, UDP, SCTP, ICMP, IPPROTO_GRE, IPPROTO_ESP, 255 };
+	static const uint8_t protocols[] = {TCP, UDP, SCTP, ICMP, IPPROTO_GRE, IPPROTO_ESP, 255};
 	size_t i;
 
 	(void)state;
@@ -136,7 +137,8 @@ static struct world *world_with_names(const char *egress)
 	add(world, POD_WITH_PORTS, "a", "two", "app: web",
 	    "{name: http, containerPort: 9090}, {name: http, containerPort: 5353, protocol: UDP}", "10.0.0.3");
 	add(world, POD_WITH_PORTS, "a", "none", "app: web", "{name: metrics, containerPort: 8080}", "10.0.0.4");
-	add(world, POD_WITH_PORTS, "a", "udp", "app: web", "{name: http, containerPort: 8080, protocol: UDP}", "10.0.0.5");
+	add(world, POD_WITH_PORTS, "a", "udp", "app: web", "{name: http, containerPort: 8080, protocol: UDP}",
+	    "10.0.0.5");
 	return world;
 }
 
@@ -198,9 +200,11 @@ static void first_container_port_of_a_name_counts(void **state)
 	struct world *world = world_with_rules("{ports: [{port: http}]}");
 
 	(void)state;
-	add(world, "{apiVersion: v1, kind: Pod, metadata: {namespace: a, name: web}, spec: {containers: "
-		   "[{name: x, ports: [{name: http, containerPort: 1}]}, {name: y, ports: [{name: http, containerPort: 2}]}]}, "
-		   "status: {phase: Running, podIP: 10.0.0.2}}");
+	add(world,
+	    "{apiVersion: v1, kind: Pod, metadata: {namespace: a, name: web}, spec: {containers: "
+	    "[{name: x, ports: [{name: http, containerPort: 1}]}, "
+	    "{name: y, ports: [{name: http, containerPort: 2}]}]}, "
+	    "status: {phase: Running, podIP: 10.0.0.2}}");
 	assert_passes(world, "a/client", "10.0.0.2", TCP, 1);
 	assert_denied(world, "a/client", "10.0.0.2", TCP, 2);
 	world_free(world);
@@ -238,19 +242,25 @@ static void assert_block(const char *block, const char *const *inside, const cha
 	world_free(world);
 }
 
-#define ADDRESSES(...) ((const char *const[]){ __VA_ARGS__, NULL })
-#define NO_ADDRESSES ((const char *const[]){ NULL })
+#define ADDRESSES(...) ((const char *const[]){__VA_ARGS__, NULL})
+#define NO_ADDRESSES   ((const char *const[]){NULL})
 
 static void blocks_ipv4(void **state)
 {
 	(void)state;
-	assert_block("cidr: 192.0.2.0/24", ADDRESSES("192.0.2.0", "192.0.2.255"), ADDRESSES("192.0.1.255", "192.0.3.0", "::"));
-	assert_block("cidr: 192.0.2.77/24", ADDRESSES("192.0.2.0", "192.0.2.255"), ADDRESSES("192.0.1.255", "192.0.3.0"));
+	assert_block("cidr: 192.0.2.0/24", ADDRESSES("192.0.2.0", "192.0.2.255"),
+		     ADDRESSES("192.0.1.255", "192.0.3.0", "::"));
+	assert_block("cidr: 192.0.2.77/24", ADDRESSES("192.0.2.0", "192.0.2.255"),
+		     ADDRESSES("192.0.1.255", "192.0.3.0"));
 	assert_block("cidr: 192.0.2.7/32", ADDRESSES("192.0.2.7"), ADDRESSES("192.0.2.6", "192.0.2.8"));
-	assert_block("cidr: 0.0.0.0/0", ADDRESSES("0.0.0.0", "255.255.255.255", "127.0.0.1"), ADDRESSES("::", "::ffff:1.2.3.4"));
-	assert_block("cidr: 128.0.0.0/1", ADDRESSES("128.0.0.0", "255.255.255.255"), ADDRESSES("127.255.255.255", "0.0.0.0"));
-	assert_block("cidr: 10.32.0.0/11", ADDRESSES("10.32.0.0", "10.63.255.255"), ADDRESSES("10.31.255.255", "10.64.0.0"));
-	assert_block("cidr: 10.0.16.0/20", ADDRESSES("10.0.16.0", "10.0.31.255"), ADDRESSES("10.0.15.255", "10.0.32.0"));
+	assert_block("cidr: 0.0.0.0/0", ADDRESSES("0.0.0.0", "255.255.255.255", "127.0.0.1"),
+		     ADDRESSES("::", "::ffff:1.2.3.4"));
+	assert_block("cidr: 128.0.0.0/1", ADDRESSES("128.0.0.0", "255.255.255.255"),
+		     ADDRESSES("127.255.255.255", "0.0.0.0"));
+	assert_block("cidr: 10.32.0.0/11", ADDRESSES("10.32.0.0", "10.63.255.255"),
+		     ADDRESSES("10.31.255.255", "10.64.0.0"));
+	assert_block("cidr: 10.0.16.0/20", ADDRESSES("10.0.16.0", "10.0.31.255"),
+		     ADDRESSES("10.0.15.255", "10.0.32.0"));
 }
 
 static void blocks_ipv6(void **state)
@@ -261,8 +271,10 @@ static void blocks_ipv6(void **state)
 	assert_block("cidr: '::/0'", ADDRESSES("::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "::ffff:1.2.3.4"),
 		     ADDRESSES("0.0.0.0", "1.2.3.4"));
 	assert_block("cidr: '2001:db8::1/128'", ADDRESSES("2001:db8::1"), ADDRESSES("2001:db8::", "2001:db8::2"));
-	assert_block("cidr: '2001:db8:8000::/33'", ADDRESSES("2001:db8:8000::", "2001:db8:ffff::"), ADDRESSES("2001:db8:7fff::"));
-	assert_block("cidr: '2001:db8::8/125'", ADDRESSES("2001:db8::8", "2001:db8::f"), ADDRESSES("2001:db8::7", "2001:db8::10"));
+	assert_block("cidr: '2001:db8:8000::/33'", ADDRESSES("2001:db8:8000::", "2001:db8:ffff::"),
+		     ADDRESSES("2001:db8:7fff::"));
+	assert_block("cidr: '2001:db8::8/125'", ADDRESSES("2001:db8::8", "2001:db8::f"),
+		     ADDRESSES("2001:db8::7", "2001:db8::10"));
 	assert_block("cidr: '8000::/1'", ADDRESSES("8000::", "ffff::"), ADDRESSES("7fff::", "::"));
 }
 
@@ -270,10 +282,12 @@ static void excepts(void **state)
 {
 	(void)state;
 	assert_block("cidr: 192.0.2.0/24, except: [192.0.2.64/26, 192.0.2.255/32]",
-		     ADDRESSES("192.0.2.63", "192.0.2.128", "192.0.2.254"), ADDRESSES("192.0.2.64", "192.0.2.127", "192.0.2.255"));
+		     ADDRESSES("192.0.2.63", "192.0.2.128", "192.0.2.254"),
+		     ADDRESSES("192.0.2.64", "192.0.2.127", "192.0.2.255"));
 	assert_block("cidr: 10.0.0.0/8, except: [10.1.0.0/16, 10.1.2.0/24, 10.0.0.0/16]", ADDRESSES("10.2.0.0"),
 		     ADDRESSES("10.0.0.0", "10.1.2.3", "10.1.255.255"));
-	assert_block("cidr: '2001:db8::/32', except: ['2001:db8::/33']", ADDRESSES("2001:db8:8000::"), ADDRESSES("2001:db8::"));
+	assert_block("cidr: '2001:db8::/32', except: ['2001:db8::/33']", ADDRESSES("2001:db8:8000::"),
+		     ADDRESSES("2001:db8::"));
 }
 
 static void except_equal_to_the_block(void **state)
@@ -281,6 +295,8 @@ static void except_equal_to_the_block(void **state)
 	(void)state;
 	assert_block("cidr: 192.0.2.0/24, except: [192.0.2.0/24]", NO_ADDRESSES, ADDRESSES("192.0.2.0", "192.0.2.255"));
 	assert_block("cidr: 0.0.0.0/0, except: [0.0.0.0/0]", NO_ADDRESSES, ADDRESSES("0.0.0.0", "255.255.255.255"));
+	assert_block("cidr: '::/0', except: ['::/0']", NO_ADDRESSES, ADDRESSES("::", "2001:db8::", "ffff::"));
+	assert_block("cidr: '::/0', except: ['8000::/1']", ADDRESSES("::", "7fff::"), ADDRESSES("8000::", "ffff::"));
 }
 
 static void except_takes_only_from_its_own_block(void **state)

@@ -16,14 +16,15 @@ static struct world *world_with_egress(const char *egress)
 	add(world, POD, "b", "bare", "", "10.0.1.3");
 	add(world,
 	    "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {namespace: a, name: p}, "
-	    "spec: {podSelector: {matchLabels: {app: client}}, policyTypes: [Egress], egress: %s}}", egress);
+	    "spec: {podSelector: {matchLabels: {app: client}}, policyTypes: [Egress], egress: %s}}",
+	    egress);
 	return world;
 }
 
 /* Which of a/web, a/db, b/web, b/bare and an address outside may be reached, as a string of digits. */
 static void assert_reached(const char *egress, const char *expected)
 {
-	static const char *const addresses[] = { "10.0.0.2", "10.0.0.3", "10.0.1.2", "10.0.1.3", "192.0.2.1" };
+	static const char *const addresses[] = {"10.0.0.2", "10.0.0.3", "10.0.1.2", "10.0.1.3", "192.0.2.1"};
 	struct world *world = world_with_egress(egress);
 	char reached[6] = "";
 	size_t i;
@@ -50,12 +51,14 @@ static void pod_selector_match_labels(void **state)
 static void pod_selector_expressions(void **state)
 {
 	(void)state;
-	assert_reached("[{to: [{podSelector: {matchExpressions: [{key: app, operator: In, values: [db, x]}]}}]}]", "01000");
+	assert_reached("[{to: [{podSelector: {matchExpressions: [{key: app, operator: In, values: [db, x]}]}}]}]",
+		       "01000");
 	assert_reached("[{to: [{podSelector: {matchExpressions: [{key: tier, operator: NotIn, values: [front]}]}}]}]",
 		       "01000");
 	assert_reached("[{to: [{podSelector: {matchExpressions: [{key: tier, operator: Exists}]}}]}]", "10000");
 	assert_reached("[{to: [{namespaceSelector: {}, podSelector: {matchExpressions: "
-		       "[{key: app, operator: DoesNotExist}]}}]}]", "00010");
+		       "[{key: app, operator: DoesNotExist}]}}]}]",
+		       "00010");
 }
 
 static void namespace_selector_alone(void **state)
@@ -68,8 +71,9 @@ static void namespace_selector_alone(void **state)
 static void namespace_selector_expressions(void **state)
 {
 	(void)state;
-	assert_reached("[{to: [{namespaceSelector: {matchExpressions: [{key: team, operator: NotIn, values: [two]}]}}]}]",
-		       "11000");
+	assert_reached(
+		"[{to: [{namespaceSelector: {matchExpressions: [{key: team, operator: NotIn, values: [two]}]}}]}]",
+		"11000");
 	assert_reached("[{to: [{namespaceSelector: {matchExpressions: [{key: nope, operator: Exists}]}}]}]", "00000");
 }
 
@@ -94,15 +98,18 @@ static void namespace_without_object_has_its_name_too(void **state)
 static void both_selectors_are_and(void **state)
 {
 	(void)state;
-	assert_reached("[{to: [{namespaceSelector: {matchLabels: {team: two}}, podSelector: {matchLabels: {app: web}}}]}]",
-		       "00100");
+	assert_reached(
+		"[{to: [{namespaceSelector: {matchLabels: {team: two}}, podSelector: {matchLabels: {app: web}}}]}]",
+		"00100");
 }
 
 static void several_peers_are_or(void **state)
 {
 	(void)state;
-	assert_reached("[{to: [{namespaceSelector: {matchLabels: {team: two}}}, {podSelector: {matchLabels: {app: db}}}, "
-		       "{ipBlock: {cidr: 192.0.2.0/24}}]}]", "01111");
+	assert_reached(
+		"[{to: [{namespaceSelector: {matchLabels: {team: two}}}, {podSelector: {matchLabels: {app: db}}}, "
+		"{ipBlock: {cidr: 192.0.2.0/24}}]}]",
+		"01111");
 }
 
 static void several_rules_are_or(void **state)
@@ -150,7 +157,8 @@ static void several_policies_are_a_union(void **state)
 
 static void lowest_rule_decides(void **state)
 {
-	struct world *world = world_with_egress("[{to: [{ipBlock: {cidr: 192.0.2.0/24}}]}, {to: [{ipBlock: {cidr: 192.0.0.0/16}}]}]");
+	struct world *world =
+		world_with_egress("[{to: [{ipBlock: {cidr: 192.0.2.0/24}}]}, {to: [{ipBlock: {cidr: 192.0.0.0/16}}]}]");
 
 	(void)state;
 	assert_int_equal(deciding_rule(world, "a/client", "192.0.2.1", TCP, 80), EGRESS_RULE_FIRST);
@@ -188,7 +196,8 @@ static void ingress_only_never_isolates(void **state)
 
 	(void)state;
 	add(world, POD, "a", "client", "", "10.0.0.1");
-	add(world, POLICY, "a", "p", "podSelector: {}, policyTypes: [Ingress], egress: [{to: [{ipBlock: {cidr: 192.0.2.0/24}}]}]");
+	add(world, POLICY, "a", "p",
+	    "podSelector: {}, policyTypes: [Ingress], egress: [{to: [{ipBlock: {cidr: 192.0.2.0/24}}]}]");
 	assert_passes(world, "a/client", "192.0.3.1", TCP, 80);
 	world_free(world);
 }
@@ -226,15 +235,17 @@ static void host_network_pod_is_no_peer(void **state)
 
 static void finished_pods_give_up_their_address(void **state)
 {
-	static const char *const phases[] = { "Succeeded", "Failed" };
+	static const char *const phases[] = {"Succeeded", "Failed"};
 	size_t i;
 
 	(void)state;
 	for (i = 0; i < 2; i++) {
 		struct world *world = world_with_egress("[{to: [{podSelector: {matchLabels: {app: job}}}]}]");
 
-		add(world, "{apiVersion: v1, kind: Pod, metadata: {namespace: a, name: job, labels: {app: job}}, "
-			   "status: {phase: %s, podIP: 10.0.0.9}}", phases[i]);
+		add(world,
+		    "{apiVersion: v1, kind: Pod, metadata: {namespace: a, name: job, labels: {app: job}}, "
+		    "status: {phase: %s, podIP: 10.0.0.9}}",
+		    phases[i]);
 		assert_denied(world, "a/client", "10.0.0.9", TCP, 80);
 		/* Another pod may have the address now; nobody is reported. */
 		add(world, POD, "a", "next", "app: job", "10.0.0.9");
@@ -279,7 +290,7 @@ static void order_of_objects_does_not_matter(void **state)
 		"podSelector: {}, egress: [{to: [{ipBlock: {cidr: 192.0.2.192/26}}], ports: [{port: 80}]}]",
 		"podSelector: {}, egress: [{ports: [{port: 53, protocol: UDP}]}]",
 	};
-	static const char *const names[] = { "x", "y", "z" };
+	static const char *const names[] = {"x", "y", "z"};
 	size_t order;
 
 	(void)state;

@@ -3,7 +3,7 @@
 #include "policy_world.h"
 
 #define WEB_PORTS "ports: [{port: 80, targetPort: 8080}]"
-#define IP "IPv4"
+#define IP        "IPv4"
 
 /* Pod a/client is isolated: it may send to pods app=good of its namespace. */
 static struct world *world_with_client(void)
@@ -56,7 +56,8 @@ static void own_node_turned_off(void **state)
 	struct world *world = world_with_client();
 
 	(void)state;
-	add(world, "{apiVersion: v1, kind: Node, metadata: {name: n}, status: {addresses: [{type: InternalIP, address: 10.9.0.1}]}}");
+	add(world,
+	    NODE, "10.9.0.1");
 	assert_denied(world, "a/client", "10.9.0.1", TCP, 22);
 	world_free(world);
 }
@@ -156,12 +157,13 @@ static void services_share_an_external_address(void **state)
 static void node_port_is_a_service(void **state)
 {
 	struct world *world = world_with_client();
-	static const char *const nodes[] = { "10.9.0.1", "10.9.0.2" };
+	static const char *const nodes[] = {"10.9.0.1", "10.9.0.2"};
 	size_t i;
 
 	(void)state;
 	add_node_address(world, "10.9.0.1");
-	add(world, "{apiVersion: v1, kind: Node, metadata: {name: n}, status: {addresses: [{type: InternalIP, address: 10.9.0.2}]}}");
+	add(world,
+	    NODE, "10.9.0.2");
 	add(world, SERVICE, "a", "good", "type: NodePort, clusterIP: 10.96.0.1, ports: [{port: 80, nodePort: 30080}]");
 	add(world, SERVICE, "a", "bad", "type: NodePort, clusterIP: 10.96.0.2, ports: [{port: 80, nodePort: 30081}]");
 	add_slice(world, "good", "{port: 8080}", "{addresses: [10.0.0.2]}");
@@ -187,7 +189,8 @@ static void dual_stack(void **state)
 	add(world, SERVICE, "a", "only4", "clusterIPs: [10.96.0.2, 'fd00:96::2'], " WEB_PORTS);
 	add_slice(world, "web", "{port: 8080}", "{addresses: [10.0.0.2]}");
 	add_slice(world, "only4", "{port: 8080}", "{addresses: [10.0.0.2]}");
-	add(world, SLICE, "a", "web6", "web", "IPv6", "{port: 8080}", "{addresses: ['fd00::2']}, {addresses: ['fd00::4']}");
+	add(world, SLICE, "a", "web6", "web", "IPv6", "{port: 8080}",
+	    "{addresses: ['fd00::2']}, {addresses: ['fd00::4']}");
 	assert_passes(world, "a/client", "10.96.0.1", TCP, 80);
 	assert_denied(world, "a/client", "fd00:96::1", TCP, 80);
 	assert_int_equal(deciding_rule(world, "a/client", "fd00:96::1", TCP, 80), EGRESS_RULE_MIXED);
@@ -203,10 +206,12 @@ static void several_ports_by_number_and_name(void **state)
 	add(world, POD, "a", "client", "app: client", "10.0.0.1");
 	add(world, POD_WITH_PORTS, "a", "one", "app: web", "{name: web, containerPort: 8080}", "10.0.0.2");
 	add(world, POD_WITH_PORTS, "a", "two", "app: web", "{name: web, containerPort: 9090}", "10.0.0.3");
-	add(world, SERVICE, "a", "web", "clusterIP: 10.96.0.1, selector: {app: web}, ports: [{name: n, port: 80, targetPort: 8080}, "
-					"{name: w, port: 81, targetPort: web}, {name: s, port: 82}, {name: l, port: 83, targetPort: lacking}]");
-	add(world, POLICY, "a", "p", "podSelector: {matchLabels: {app: client}}, egress: [{to: [{podSelector: {}}], "
-				     "ports: [{port: web}, {port: 82}]}]");
+	add(world, SERVICE, "a", "web",
+	    "clusterIP: 10.96.0.1, selector: {app: web}, ports: [{name: n, port: 80, targetPort: 8080}, "
+	    "{name: w, port: 81, targetPort: web}, {name: s, port: 82}, {name: l, port: 83, targetPort: lacking}]");
+	add(world, POLICY, "a", "p",
+	    "podSelector: {matchLabels: {app: client}}, egress: [{to: [{podSelector: {}}], "
+	    "ports: [{port: web}, {port: 82}]}]");
 	/* 8080 is the name's number on one of the pods only. */
 	assert_int_equal(deciding_rule(world, "a/client", "10.96.0.1", TCP, 80), EGRESS_RULE_MIXED);
 	assert_passes(world, "a/client", "10.96.0.1", TCP, 81);
@@ -232,7 +237,8 @@ static void backends_without_selector(void **state)
 	struct world *world = world_with_client();
 
 	(void)state;
-	add(world, POLICY, "a", "q", "podSelector: {}, egress: [{to: [{ipBlock: {cidr: 203.0.113.0/24}}], ports: [{port: 5432}]}]");
+	add(world, POLICY, "a", "q",
+	    "podSelector: {}, egress: [{to: [{ipBlock: {cidr: 203.0.113.0/24}}], ports: [{port: 5432}]}]");
 	add(world, SERVICE, "a", "db", "clusterIP: 10.96.0.1, ports: [{port: 1}]");
 	add(world, SERVICE, "a", "db2", "clusterIP: 10.96.0.2, ports: [{port: 1}]");
 	add_slice(world, "db", "{port: 5432}", "{addresses: [203.0.113.5]}");
@@ -254,7 +260,7 @@ static void slices_of_another_namespace(void **state)
 }
 
 #define NOT_READY "conditions: {ready: false, serving: false}"
-#define DRAINING "conditions: {ready: false, serving: true, terminating: true}"
+#define DRAINING  "conditions: {ready: false, serving: true, terminating: true}"
 
 static void not_ready_backends_do_not_count(void **state)
 {
@@ -278,10 +284,12 @@ static void terminating_backends_serve_when_none_is_ready(void **state)
 	add(world, SERVICE, "a", "web", "clusterIP: 10.96.0.1, " WEB_PORTS);
 	add_slice(world, "web", "{port: 8080}", "{addresses: [10.0.0.2]}, {addresses: [10.0.0.4], " DRAINING "}");
 	assert_passes(world, "a/client", "10.96.0.1", TCP, 80);
-	add_slice(world, "web", "{port: 8080}", "{addresses: [10.0.0.2], " DRAINING "}, {addresses: [10.0.0.4], " NOT_READY "}");
+	add_slice(world, "web", "{port: 8080}",
+		  "{addresses: [10.0.0.2], " DRAINING "}, {addresses: [10.0.0.4], " NOT_READY "}");
 	compile(world);
 	assert_passes(world, "a/client", "10.96.0.1", TCP, 80);
-	add_slice(world, "web", "{port: 8080}", "{addresses: [10.0.0.2], " DRAINING "}, {addresses: [10.0.0.4], " DRAINING "}");
+	add_slice(world, "web", "{port: 8080}",
+		  "{addresses: [10.0.0.2], " DRAINING "}, {addresses: [10.0.0.4], " DRAINING "}");
 	compile(world);
 	assert_int_equal(deciding_rule(world, "a/client", "10.96.0.1", TCP, 80), EGRESS_RULE_MIXED);
 	world_free(world);
@@ -289,15 +297,17 @@ static void terminating_backends_serve_when_none_is_ready(void **state)
 
 static void pods_behind_a_service_without_slices(void **state)
 {
-	static const char pod[] = "{apiVersion: v1, kind: Pod, metadata: {namespace: a, name: x, labels: {app: good}%s}, "
-				  "status: {phase: Running, podIP: 10.0.0.9, conditions: [{type: Ready, status: '%s'}]}}";
+	static const char pod[] =
+		"{apiVersion: v1, kind: Pod, metadata: {namespace: a, name: x, labels: {app: good}%s}, "
+		"status: {phase: Running, podIP: 10.0.0.9, conditions: [{type: Ready, status: '%s'}]}}";
 	struct world *world = world_with_client();
 
 	(void)state;
 	store_remove(world->store, OBJECT_POD, "a", "good1");
 	store_remove(world->store, OBJECT_POD, "a", "good2");
 	add(world, SERVICE, "a", "web", "clusterIP: 10.96.0.1, selector: {app: good}, " WEB_PORTS);
-	add(world, SERVICE, "a", "eager", "clusterIP: 10.96.0.2, selector: {app: good}, publishNotReadyAddresses: true, " WEB_PORTS);
+	add(world, SERVICE, "a", "eager",
+	    "clusterIP: 10.96.0.2, selector: {app: good}, publishNotReadyAddresses: true, " WEB_PORTS);
 	add(world, pod, "", "True");
 	assert_passes(world, "a/client", "10.96.0.1", TCP, 80);
 	add(world, pod, "", "False");

@@ -10,13 +10,14 @@ static struct world *small_world(const char *cidr)
 	add(world, POD, "b", "open", "", "10.0.0.2");
 	add(world,
 	    "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {namespace: a, name: p}, "
-	    "spec: {podSelector: {}, egress: [{to: [{ipBlock: {cidr: %s}}]}]}}", cidr);
+	    "spec: {podSelector: {}, egress: [{to: [{ipBlock: {cidr: %s}}]}]}}",
+	    cidr);
 	return world;
 }
 
 static bool endpoint_passes(const struct world *world, uint32_t id, const char *to)
 {
-	const struct table_view view = { .words = world->words, .word_count = world->word_count };
+	const struct table_view view = {.words = world->words, .word_count = world->word_count};
 	const struct ip_address destination = address(to);
 	struct table_verdict result;
 
@@ -38,6 +39,8 @@ static void endpoints_are_pending_until_assigned(void **state)
 	assert_false(endpoint_passes(world, 1, "192.0.3.1"));
 	assert_true(endpoint_passes(world, 2, "192.0.3.1"));
 	assert_false(endpoint_passes(world, 3, "192.0.2.1"));
+	tables_assign(world->tables, 2, NULL, NULL);
+	assert_false(endpoint_passes(world, 2, "192.0.2.1"));
 	tables_unassign(world->tables, 1);
 	assert_false(endpoint_passes(world, 1, "192.0.2.1"));
 	world_free(world);
@@ -95,7 +98,7 @@ static void generations_follow_each_other(void **state)
 
 static void memory_too_small(void **state)
 {
-	uint32_t words[16] = { 0 };
+	uint32_t words[16] = {0};
 	struct tables *tables = NULL;
 
 	(void)state;
@@ -136,7 +139,7 @@ static void damaged_tables_are_an_error(void **state)
 	(void)state;
 	compile(world);
 	tables_assign(world->tables, 1, "a", "client");
-	view = (struct table_view){ .words = world->words, .word_count = 256 };
+	view = (struct table_view){.words = world->words, .word_count = 256};
 	assert_int_equal(tables_verdict(&view, 1, &destination, TCP, 80, &result), -EINVAL);
 	view.word_count = world->word_count;
 	assert_int_equal(tables_verdict(&view, EGRESS_ENDPOINT_MAX, &destination, TCP, 80, &result), -EINVAL);
@@ -163,7 +166,8 @@ static void too_many_port_classes(void **state)
 	add(world, POD, "a", "client", "", "10.0.0.1");
 	add(world,
 	    "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {namespace: a, name: huge}, "
-	    "spec: {podSelector: {}, egress: [%s]}}", text);
+	    "spec: {podSelector: {}, egress: [%s]}}",
+	    text);
 	assert_int_equal(try_compile(world), -E2BIG);
 	assert_int_equal(problems->errors, 1);
 	assert_string_equal(problems->items[0].rule, "limit");
@@ -192,7 +196,8 @@ static void packed_blocks_read_the_same(void **state)
 	add(world, POD, "a", "client", "", "10.0.0.1");
 	add(world,
 	    "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {namespace: a, name: p}, "
-	    "spec: {podSelector: {}, egress: [{to: [%s {ipBlock: {cidr: '2001:db8::/44', except: ['2001:db8:1::/48']}}]}]}}",
+	    "spec: {podSelector: {}, egress: [{to: [%s {ipBlock: {cidr: "
+	    "'2001:db8::/44', except: ['2001:db8:1::/48']}}]}]}}",
 	    text);
 	free(text);
 	compile(world);
@@ -205,7 +210,8 @@ static void packed_blocks_read_the_same(void **state)
 		for (offset = 0; offset < 4; offset++) {
 			char ip[32];
 
-			snprintf(ip, sizeof(ip), "%u.%u.%u.%u", 20 + i % 100, i / 100 % 200, i * 7 % 256, first + offset);
+			snprintf(ip, sizeof(ip), "%u.%u.%u.%u", 20 + i % 100, i / 100 % 200, i * 7 % 256,
+				 first + offset);
 			/* i and the blocks of the same /24 agree modulo 20,000: there is no other. */
 			assert_int_equal(passes(world, "a/client", ip, TCP, 1), offset < size);
 		}
@@ -230,7 +236,8 @@ static void class_texts(void **state)
 	for (class = 0; class < statistics.classes; class++)
 		found |= strstr(policy_class_text(world->policy, class, text, sizeof(text)), "192.0.2.0") != NULL;
 	assert_true(found);
-	assert_string_equal(policy_class_text(world->policy, (uint32_t)statistics.classes, text, sizeof(text)), "unknown");
+	assert_string_equal(policy_class_text(world->policy, (uint32_t)statistics.classes, text, sizeof(text)),
+			    "unknown");
 	world_free(world);
 }
 

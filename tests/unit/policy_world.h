@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A cluster for the tests of the compiler: objects from YAML text, compiled, written to table memory on the heap, and asked for
- * verdicts through the written words.
+ * A cluster for the tests of the compiler: objects from YAML text, compiled, written to table memory on the heap, and
+ * asked for verdicts through the written words.
  */
 #ifndef EGRESSD_TESTS_POLICY_WORLD_H
 #define EGRESSD_TESTS_POLICY_WORLD_H
@@ -19,21 +19,28 @@
 #include "policy/explain.h"
 #include "policy/tables.h"
 
-#define TCP IPPROTO_TCP
-#define UDP IPPROTO_UDP
+#define TCP  IPPROTO_TCP
+#define UDP  IPPROTO_UDP
 #define SCTP IPPROTO_SCTP
 #define ICMP IPPROTO_ICMP
 
 /* One line of YAML for each kind of object, to be ended by what the test is about. */
 #define NAMESPACE "{apiVersion: v1, kind: Namespace, metadata: {name: %s, labels: {%s}}}"
-#define POD "{apiVersion: v1, kind: Pod, metadata: {namespace: %s, name: %s, labels: {%s}}, " \
-	    "status: {phase: Running, podIPs: [{ip: '%s'}]}}"
-#define POD_WITH_PORTS "{apiVersion: v1, kind: Pod, metadata: {namespace: %s, name: %s, labels: {%s}}, " \
-		       "spec: {containers: [{name: main, ports: [%s]}]}, status: {phase: Running, podIPs: [{ip: '%s'}]}}"
-#define POLICY "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {namespace: %s, name: %s}, spec: {%s}}"
+#define POD                                                                               \
+	"{apiVersion: v1, kind: Pod, metadata: {namespace: %s, name: %s, labels: {%s}}, " \
+	"status: {phase: Running, podIPs: [{ip: '%s'}]}}"
+#define POD_WITH_PORTS                                                                    \
+	"{apiVersion: v1, kind: Pod, metadata: {namespace: %s, name: %s, labels: {%s}}, " \
+	"spec: {containers: [{name: main, ports: [%s]}]}, status: {phase: Running, podIPs: [{ip: '%s'}]}}"
+#define NODE                                                  \
+	"{apiVersion: v1, kind: Node, metadata: {name: n}, " \
+	"status: {addresses: [{type: InternalIP, address: '%s'}]}}"
+#define POLICY \
+	"{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {namespace: %s, name: %s}, spec: {%s}}"
 #define SERVICE "{apiVersion: v1, kind: Service, metadata: {namespace: %s, name: %s}, spec: {%s}}"
-#define SLICE "{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {namespace: %s, name: %s, " \
-	      "labels: {kubernetes.io/service-name: %s}}, addressType: %s, ports: [%s], endpoints: [%s]}"
+#define SLICE                                                                                         \
+	"{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {namespace: %s, name: %s, " \
+	"labels: {kubernetes.io/service-name: %s}}, addressType: %s, ports: [%s], endpoints: [%s]}"
 
 struct world {
 	struct store *store;
@@ -78,7 +85,7 @@ static inline void world_free(struct world *world)
 /* Decodes one or more documents; the objects are the caller's to clear. */
 static inline void decode_text(const char *text, struct object_list *objects)
 {
-	struct problem_list problems = { 0 };
+	struct problem_list problems = {0};
 	int error = decode_buffer("test.yaml", text, strlen(text), objects, &problems);
 
 	if (error)
@@ -89,7 +96,7 @@ static inline void decode_text(const char *text, struct object_list *objects)
 /* Adds the documents of a printf format to the store. */
 static inline void __attribute__((format(printf, 2, 3))) add(struct world *world, const char *format, ...)
 {
-	struct object_list objects = { 0 };
+	struct object_list objects = {0};
 	va_list arguments;
 	char *text;
 	size_t i;
@@ -161,7 +168,7 @@ static inline void split_name(const char *pod, char namespace[64], const char **
 static inline struct table_verdict verdict(struct world *world, const char *from, const char *to, uint8_t protocol,
 					   uint16_t port)
 {
-	const struct flow flow = { .destination = address(to), .protocol = protocol, .port = port };
+	const struct flow flow = {.destination = address(to), .protocol = protocol, .port = port};
 	struct table_verdict result;
 	struct explanation explanation;
 	char namespace[64];

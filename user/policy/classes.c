@@ -85,7 +85,7 @@ static int put_targets(struct policy *policy, struct key *key, uint32_t *id)
 
 static int find_targets(struct policy *policy)
 {
-	_cleanup_(key_clear) struct key key = { 0 };
+	_cleanup_(key_clear) struct key key = {0};
 	size_t i, j;
 	int error = key_add_number(&key, 0); /* so that an empty list has an address */
 
@@ -113,7 +113,7 @@ static int find_targets(struct policy *policy)
 /* Services that share an address and a port: all that stands behind any of them. */
 static int join_targets(struct policy *policy, uint32_t a, uint32_t b, uint32_t *joined)
 {
-	_cleanup_(key_clear) struct key key = { 0 };
+	_cleanup_(key_clear) struct key key = {0};
 	size_t a_length, b_length;
 	const void *a_targets = intern_key(&policy->target_lists, a, &a_length);
 	const void *b_targets = intern_key(&policy->target_lists, b, &b_length);
@@ -130,10 +130,11 @@ static int join_targets(struct policy *policy, uint32_t a, uint32_t b, uint32_t 
 /* Appends what a listener serves to the map; one that was there at the same position is joined with it. */
 static int add_served(struct policy *policy, struct key *map, const struct service_listener *listener)
 {
-	struct served_port port = {
+	const struct served_port port = {
 		.position = listener->position,
 		.targets = policy->fronts[listener->front].targets,
-	}, *last;
+	};
+	struct served_port *last;
 
 	if (map->length) {
 		last = (struct served_port *)(void *)(map->bytes + map->length) - 1;
@@ -215,7 +216,7 @@ static int classify_nodes(struct policy *policy, struct key *map)
 
 static int classify_services(struct policy *policy)
 {
-	_cleanup_(key_clear) struct key map = { 0 };
+	_cleanup_(key_clear) struct key map = {0};
 	uint32_t none;
 	int error;
 
@@ -281,9 +282,9 @@ static int place_classes(struct policy *policy, enum family family, const struct
 	size_t i, point = 0;
 
 	for (i = 0; i < blocks->count; i++) {
-		const struct class_key key = { .destinations = blocks->value[i] };
-		address_number last = i + 1 < blocks->count ? blocks->start[i + 1] - 1 :
-							      highest_number(family_bits(family));
+		const struct class_key key = {.destinations = blocks->value[i]};
+		address_number last =
+			i + 1 < blocks->count ? blocks->start[i + 1] - 1 : highest_number(family_bits(family));
 		size_t end = point;
 		uint32_t class;
 		int error = class_put(policy, &key, &class);
@@ -332,7 +333,8 @@ static int list_classes(struct policy *policy)
 	for (i = 0; i < policy->destination_keys.count; i++) {
 		struct destination_set *destination = &policy->destinations[i];
 
-		destination->classes = arena_array(policy->arena, destination->class_count, sizeof(*destination->classes));
+		destination->classes =
+			arena_array(policy->arena, destination->class_count, sizeof(*destination->classes));
 		if (!destination->classes)
 			return -ENOMEM;
 		destination->class_count = 0;

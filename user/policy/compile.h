@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The inside of a compiled policy, and the steps that make it, in their order. Every step returns 0 or a negative errno and, for
+ * The inside of a compiled policy, and the steps that make it, in their order. Every step returns 0 or a negative errno
+ * and, for
  * -EINVAL and -E2BIG, has added its error to compile.problems. Numbers ("id") index the array that their comment names.
  */
 #ifndef EGRESSD_POLICY_COMPILE_H
@@ -17,7 +18,8 @@
 #define NONE UINT32_MAX
 
 /*
- * Every protocol and port is a position on one axis: 0 for protocols without ports, then the ports of each transport in turn.
+ * Every protocol and port is a position on one axis: 0 for protocols without ports, then the ports of each transport in
+ * turn.
  */
 #define POSITION_PORTLESS 0u
 #define POSITION_COUNT (1u + TRANSPORT_COUNT * 65536u)
@@ -264,7 +266,7 @@ int compile_port_classes(struct compile *compile);
 /* size.c: words that the tables take. */
 int compile_size(struct compile *compile);
 
-/* ------------------------------------------------------------------ shared by the steps, and by pod changes and explanations */
+/* ------------------------------------------------------------------ shared by the steps and others */
 
 /* Keeps a reference for as long as the policy lives. */
 int policy_keep(struct policy *policy, struct object *object);

@@ -52,7 +52,8 @@ static int find_policies(struct compile *compile)
 		policy->policies[policy->policy_count++].object = objects[i];
 		error = policy_keep(policy, objects[i]);
 	}
-	return error == -E2BIG ? compile_limit(compile, NULL, "members of policy sets", NUMBER_SETS_MEMBERS_MAX) : error;
+	return error == -E2BIG ? compile_limit(compile, NULL, "members of policy sets", NUMBER_SETS_MEMBERS_MAX)
+			       : error;
 }
 
 /* The objects of a set of policies; one array for all endpoints that have the set. */
@@ -87,7 +88,7 @@ static int add_endpoint(struct policy *policy, struct object *pod, struct object
 	endpoint->policies = objects_of_set[set];
 	number_sets_items(&policy->policy_sets, set, &endpoint->policy_count);
 	/* Until compile_rows knows the set of rows, the number of the set of policies stands here. */
-	*compiled = (struct compiled_endpoint){ .set = endpoint->isolated ? set : NONE, .own = { NONE, NONE } };
+	*compiled = (struct compiled_endpoint){.set = endpoint->isolated ? set : NONE, .own = {NONE, NONE}};
 	policy->endpoint_count++;
 	policy->isolated_count += endpoint->isolated;
 	return 0;

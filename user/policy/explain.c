@@ -36,18 +36,18 @@ static struct judgement judge_address(const struct policy *policy, const struct 
 	size_t i, j;
 
 	if (is_own_address(endpoint->pod, &flow->destination))
-		return (struct judgement){ .ground = GROUND_SELF };
+		return (struct judgement){.ground = GROUND_SELF};
 	if (point && point->own_node)
-		return (struct judgement){ .ground = GROUND_NODE };
+		return (struct judgement){.ground = GROUND_NODE};
 	for (i = 0; i < endpoint->policy_count; i++) {
 		const struct object *object = endpoint->policies[i];
 
 		for (j = 0; j < object->policy.rule_count; j++)
 			if (rule_peer_matches(policy, object, j, &flow->destination) &&
 			    rule_port_matches(policy, object, j, flow))
-				return (struct judgement){ .ground = GROUND_RULE, .policy = object, .rule = j };
+				return (struct judgement){.ground = GROUND_RULE, .policy = object, .rule = j};
 	}
-	return (struct judgement){ .ground = GROUND_DEFAULT };
+	return (struct judgement){.ground = GROUND_DEFAULT};
 }
 
 static void add_judgement(struct text_buffer *buffer, const struct judgement *judgement)
@@ -109,7 +109,8 @@ static int find_fronts(const struct policy *policy, const struct flow *flow, str
 		collect_fronts(policy->listeners, policy->listener_count, (uint32_t)(point - policy->points), position,
 			       out);
 	if (point->any_node)
-		collect_fronts(policy->node_listeners[family], policy->node_listener_count[family], NONE, position, out);
+		collect_fronts(policy->node_listeners[family], policy->node_listener_count[family], NONE, position,
+			       out);
 	return 0;
 }
 
@@ -171,8 +172,8 @@ static void explain_service_rule(const struct policy *policy, struct object *obj
 		const struct service_front *front = &policy->fronts[fronts->ids[i]];
 
 		for (j = 0; j < front->backend_count; j++) {
-			const struct flow flow = backend_flow(policy, &policy->backends[front->first_backend + j],
-							      protocol);
+			const struct flow flow =
+				backend_flow(policy, &policy->backends[front->first_backend + j], protocol);
 			bool peer = rule_peer_matches(policy, object, rule, &flow.destination);
 			bool port = rule_port_matches(policy, object, rule, &flow);
 
@@ -186,8 +187,9 @@ static void explain_service_rule(const struct policy *policy, struct object *obj
 	out->place = object->policy.rules[rule].place;
 	out->peer_matches = count && peers == count;
 	out->port_matches = count && ports == count;
-	text_add(&buffer, "allows %zu of %zu serving backends (its peers match %zu, its ports at their target ports %zu)",
-		 both, count, peers, ports);
+	text_add(&buffer,
+		 "allows %zu of %zu serving backends (its peers match %zu, its ports at their target ports %zu)", both,
+		 count, peers, ports);
 }
 
 static int explain_fronts(const struct policy *policy, const struct policy_endpoint *endpoint, const struct flow *flow,
@@ -203,8 +205,8 @@ static int explain_fronts(const struct policy *policy, const struct policy_endpo
 		const struct service_front *front = &policy->fronts[fronts->ids[i]];
 
 		for (j = 0; j < front->backend_count; j++) {
-			const struct flow to_backend = backend_flow(policy, &policy->backends[front->first_backend + j],
-								    flow->protocol);
+			const struct flow to_backend =
+				backend_flow(policy, &policy->backends[front->first_backend + j], flow->protocol);
 			bool passes;
 			int error = explain_backend(policy, endpoint, &to_backend, out, &passes);
 
@@ -219,10 +221,11 @@ static int explain_fronts(const struct policy *policy, const struct policy_endpo
 	else if (out->allow)
 		text_add(&buffer, "allowed: the pod may reach all %zu serving backends of the service's port", count);
 	else if (allowed)
-		text_add(&buffer, "denied: the pod may reach only %zu of %zu serving backends of the service's port", allowed,
-			 count);
+		text_add(&buffer, "denied: the pod may reach only %zu of %zu serving backends of the service's port",
+			 allowed, count);
 	else
-		text_add(&buffer, "denied: the pod may reach none of %zu serving backends of the service's port", count);
+		text_add(&buffer, "denied: the pod may reach none of %zu serving backends of the service's port",
+			 count);
 	return 0;
 }
 
@@ -314,8 +317,8 @@ static int explain(const struct policy *policy, const struct policy_endpoint *en
 	describe_destination(policy, flow, fronts, out);
 	if (!endpoint->isolated) {
 		out->allow = true;
-		text_add(&buffer, "allowed: no NetworkPolicy isolates the egress of pod %s/%s", endpoint->pod->namespace,
-			 endpoint->pod->name);
+		text_add(&buffer, "allowed: no NetworkPolicy isolates the egress of pod %s/%s",
+			 endpoint->pod->namespace, endpoint->pod->name);
 		return 0;
 	}
 	error = explain_rules(policy, endpoint, flow, fronts, out);
@@ -333,8 +336,8 @@ int policy_explain(const struct policy *policy, const char *namespace, const cha
 		   struct explanation *out)
 {
 	const struct policy_endpoint *endpoint = policy_endpoint(policy, namespace, name);
-	_cleanup_(fronts_clear) struct fronts fronts = { 0 };
-	struct explanation explanation = { 0 };
+	_cleanup_(fronts_clear) struct fronts fronts = {0};
+	struct explanation explanation = {0};
 	int error;
 
 	if (!endpoint)

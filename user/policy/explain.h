@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Why a flow gets its verdict, in words, from the objects: which policies isolate the pod, and for each why none of its rules
- * matches, or which does. The verdict itself comes from the tables (policy/tables.h); a caller compares the two.
+ * Why a flow gets its verdict, in words, from the objects: which policies isolate the pod, and for each why none of its
+ * rules matches, or which does. The verdict itself comes from the tables (policy/tables.h); a caller compares the two.
  */
 #ifndef EGRESSD_POLICY_EXPLAIN_H
 #define EGRESSD_POLICY_EXPLAIN_H
@@ -25,7 +25,8 @@ struct rule_explanation {
 struct explanation {
 	bool isolated;
 	bool allow;
-	char destination[256];  /* what the address is: "pod shop/web-1", "service shop/web (10.96.0.7)", "node address", "outside" */
+	/* What the address is: "pod shop/web-1 (10.0.0.9)", "service shop/web (10.96.0.7)", ... */
+	char destination[256];
 	char reason[256];       /* one line that sums up the verdict */
 	struct rule_explanation *rules; /* every rule of every isolating policy, in order */
 	size_t rule_count;

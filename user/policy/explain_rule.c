@@ -95,7 +95,8 @@ static void describe_peer(struct text_buffer *buffer, const struct policy_peer *
 		text_add(buffer, "namespace %s", object->namespace);
 }
 
-static void explain_block(struct text_buffer *buffer, const struct ip_block *block, const struct ip_address *destination)
+static void explain_block(struct text_buffer *buffer, const struct ip_block *block,
+			  const struct ip_address *destination)
 {
 	const struct ip_prefix *except = find_except(block, destination);
 	char address[IP_TEXT_SIZE], cidr[IP_PREFIX_TEXT_SIZE], hole[IP_PREFIX_TEXT_SIZE];
@@ -109,7 +110,8 @@ static void explain_block(struct text_buffer *buffer, const struct ip_block *blo
 }
 
 /* The pod's own values for what the selector asks. */
-static void add_labels(struct text_buffer *buffer, const struct label_selector *selector, const struct label_list *labels)
+static void add_labels(struct text_buffer *buffer, const struct label_selector *selector,
+		       const struct label_list *labels)
 {
 	size_t i;
 
@@ -141,8 +143,8 @@ static void explain_selectors(struct text_buffer *buffer, const struct policy *p
 		add_labels(buffer, &peer->pod_selector, &pod->labels);
 		return;
 	}
-	text_add(buffer, peer->has_namespace_selector ? "whose namespace's labels do not match" :
-							"in another namespace");
+	text_add(buffer,
+		 peer->has_namespace_selector ? "whose namespace's labels do not match" : "in another namespace");
 }
 
 static void explain_peers(struct text_buffer *buffer, const struct policy *policy, const struct object *object,

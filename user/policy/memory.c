@@ -26,7 +26,7 @@ int memory_init(struct memory *memory, uint32_t *words, size_t word_count)
 		word_count = UINT32_MAX;
 	memory->words = words;
 	memory->word_count = word_count;
-	return append(&memory->free, (struct extent){ .start = EGRESS_BLOCK_WORDS, .end = (uint32_t)word_count });
+	return append(&memory->free, (struct extent){.start = EGRESS_BLOCK_WORDS, .end = (uint32_t)word_count});
 }
 
 void memory_clear(struct memory *memory)
@@ -40,8 +40,8 @@ void memory_clear(struct memory *memory)
 }
 
 /*
- * From the front of the first extent that has the room. What alignment leaves before it belongs to the bank too, and comes
- * back with it.
+ * From the front of the first extent that has the room. What alignment leaves before it belongs to the bank too, and
+ * comes back with it.
  */
 int memory_take(struct memory *memory, unsigned int bank, size_t count, uint32_t alignment, uint32_t *address)
 {
@@ -53,8 +53,8 @@ int memory_take(struct memory *memory, unsigned int bank, size_t count, uint32_t
 
 		if (start + count > extent->end)
 			continue;
-		if (append(&memory->bank[bank], (struct extent){ .start = extent->start,
-								 .end = (uint32_t)(start + count) }) < 0)
+		if (append(&memory->bank[bank],
+			   (struct extent){.start = extent->start, .end = (uint32_t)(start + count)}) < 0)
 			return -ENOMEM;
 		extent->start = (uint32_t)(start + count);
 		*address = (uint32_t)start;

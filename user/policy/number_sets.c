@@ -107,7 +107,7 @@ static int take_step(struct number_sets *sets, const struct step *step, size_t *
 
 static int step(struct number_sets *sets, enum step_kind kind, uint32_t set, uint32_t operand, uint32_t *result)
 {
-	const struct step key = { .kind = kind, .set = set, .operand = operand };
+	const struct step key = {.kind = kind, .set = set, .operand = operand};
 	uint32_t number, known;
 	size_t length;
 	int error;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A remote pod that comes, goes or changes, in the bank in force: its addresses get the class that a new compile would give them, if
- * the compile in force has that class. Whatever else could change with the pod is left to a new compile.
+ * A remote pod that comes, goes or changes, in the bank in force: its addresses get the class that a new compile would
+ * give them, if the compile in force has that class. Whatever else could change with the pod is left to a new compile.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -91,7 +91,7 @@ static bool has_address(const struct object *pod, const struct ip_address *addre
 static int find_class(const struct policy *policy, const struct ip_address *address, const struct object *owner,
 		      uint32_t *class)
 {
-	struct class_key key = { .destinations = blocks_at(policy, address) };
+	struct class_key key = {.destinations = blocks_at(policy, address)};
 
 	if (owner) {
 		uint32_t group = pod_find_group(policy, owner);
@@ -111,8 +111,8 @@ static bool is_entangled(const struct policy *policy, const struct ip_address *a
 {
 	const struct point *point = point_find(policy, address);
 
-	return point && (point->own_node || point->any_node || point->service || point->backend ||
-			 point->isolated_local);
+	return point &&
+	       (point->own_node || point->any_node || point->service || point->backend || point->isolated_local);
 }
 
 static int plan_move(const struct bank_state *bank, struct moves *moves, const struct ip_address *address,
@@ -130,7 +130,7 @@ static int plan_move(const struct bank_state *bank, struct moves *moves, const s
 	if (is_entangled(bank->policy, address) || moves->count == MOVES_MAX)
 		return -EAGAIN;
 	move = &moves->items[moves->count];
-	*move = (struct move){ .address = *address, .owner = owner };
+	*move = (struct move){.address = *address, .owner = owner};
 	error = find_class(bank->policy, address, owner, &move->class);
 	if (!error)
 		moves->count++;
@@ -145,7 +145,7 @@ static int plan_moves(const struct bank_state *bank, struct moves *moves, struct
 	for (i = 0; old && pod_is_peer(old) && i < old->pod.address_count && !error; i++)
 		if (!has_address(new, &old->pod.addresses[i]))
 			error = plan_move(bank, moves, &old->pod.addresses[i], old, NULL);
-	for (i = 0; new && pod_is_peer(new) && i < new->pod.address_count && !error; i++)
+	for (i = 0; new &&pod_is_peer(new) && i < new->pod.address_count && !error; i++)
 		error = plan_move(bank, moves, &new->pod.addresses[i], old, new);
 	return error;
 }
@@ -233,15 +233,15 @@ int tables_pod_changed(struct tables *tables, struct object *old, struct object 
 {
 	unsigned int active = tables->control->active;
 	struct bank_state *bank = &tables->banks[active];
-	struct moves moves = { .count = 0 };
+	struct moves moves = {.count = 0};
 	int error;
 
 	/* A bank that waits to be published would not see the change. */
 	if (!bank->policy || tables->written)
 		return -EAGAIN;
-	if (old && new && object_equal(old, new))
+	if (old && new &&object_equal(old, new))
 		return 0;
-	if ((old && pod_is_local(bank->policy, old)) || (new && pod_is_local(bank->policy, new)))
+	if ((old && pod_is_local(bank->policy, old)) || (new &&pod_is_local(bank->policy, new)))
 		return -EAGAIN;
 	if (is_selected_by_service(bank->policy, old) || is_selected_by_service(bank->policy, new))
 		return -EAGAIN;

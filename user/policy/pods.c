@@ -34,8 +34,8 @@ static const struct label_list *implied_labels(struct policy *policy, const char
 
 	if (!labels || !label)
 		return NULL;
-	*label = (struct label){ .key = NAMESPACE_NAME_LABEL, .value = name };
-	*labels = (struct label_list){ .items = label, .count = 1 };
+	*label = (struct label){.key = NAMESPACE_NAME_LABEL, .value = name};
+	*labels = (struct label_list){.items = label, .count = 1};
 	return labels;
 }
 
@@ -101,7 +101,7 @@ static int build_group_key(struct key *key, uint32_t namespace_id, const struct 
 
 uint32_t pod_find_group(const struct policy *policy, const struct object *pod)
 {
-	_cleanup_(key_clear) struct key key = { 0 };
+	_cleanup_(key_clear) struct key key = {0};
 	uint32_t namespace_id, group;
 
 	if (!namespace_find(policy, pod->namespace, &namespace_id) || build_group_key(&key, namespace_id, pod) < 0 ||
@@ -118,7 +118,9 @@ static int group_new(struct policy *policy, uint32_t group, uint32_t namespace_i
 	    array_reserve(&entry->groups, &entry->group_capacity, entry->group_count + 1, sizeof(*entry->groups)) < 0)
 		return -ENOMEM;
 	policy->groups[group] = (struct pod_group){
-		.namespace_id = namespace_id, .pod = pod, .policy_set = NUMBER_SET_EMPTY,
+		.namespace_id = namespace_id,
+		.pod = pod,
+		.policy_set = NUMBER_SET_EMPTY,
 	};
 	entry->groups[entry->group_count++] = group;
 	return 0;
@@ -152,7 +154,10 @@ int point_put(struct policy *policy, const struct ip_address *address, uint32_t 
 	if (array_reserve(&policy->points, &policy->point_capacity, (size_t)*id + 1, sizeof(*policy->points)) < 0)
 		return -ENOMEM;
 	policy->points[*id] = (struct point){
-		.address = *address, .group = NONE, .plain_class = NONE, .class = NONE,
+		.address = *address,
+		.group = NONE,
+		.plain_class = NONE,
+		.class = NONE,
 	};
 	return 0;
 }
@@ -228,7 +233,7 @@ static int add_pod(struct compile *compile, struct object *pod, struct key *key)
 
 int compile_pods(struct compile *compile)
 {
-	_cleanup_(key_clear) struct key key = { 0 };
+	_cleanup_(key_clear) struct key key = {0};
 	size_t count, i;
 	struct object *const *pods = store_list(compile->store, OBJECT_POD, &count);
 	int error = 0;

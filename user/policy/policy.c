@@ -43,8 +43,7 @@ const struct object *largest_policy(const struct policy *policy)
 int compile_limit(struct compile *compile, const struct object *object, const char *what, size_t limit)
 {
 	int error = problem_add(compile->problems, PROBLEM_ERROR, "limit", object ? &object->place : NULL, object,
-				"more than %zu %s%s", limit, what,
-				object ? "; this policy contributes most" : "");
+				"more than %zu %s%s", limit, what, object ? "; this policy contributes most" : "");
 
 	return error < 0 ? error : -E2BIG;
 }
@@ -132,9 +131,9 @@ void policy_free(struct policy *policy)
 
 static int run_steps(struct compile *compile)
 {
-	static int (*const steps[])(struct compile *compile) = {
-		compile_namespaces, compile_pods, compile_endpoints, compile_rules, compile_services, compile_classes,
-		compile_rows, compile_port_classes, compile_size,
+	static int (*const steps[])(struct compile * compile) = {
+		compile_namespaces, compile_pods, compile_endpoints,    compile_rules, compile_services,
+		compile_classes,    compile_rows, compile_port_classes, compile_size,
 	};
 	size_t i;
 	int error;
@@ -153,7 +152,10 @@ int policy_compile(struct store *store, const struct policy_options *options, st
 		   struct problem_list *problems)
 {
 	struct compile compile = {
-		.policy = policy_new(options), .store = store, .options = options, .problems = problems,
+		.policy = policy_new(options),
+		.store = store,
+		.options = options,
+		.problems = problems,
 	};
 	int error;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The compiler: the objects in a store become address classes, port classes, rows and cells. Pure: no file, socket, clock or
- * BPF call here.
+ * The compiler: the objects in a store become address classes, port classes, rows and cells. Pure: no file, socket,
+ * clock or BPF call here.
  *
  * A struct policy is one compile of one state of the store. It holds references to the objects that it needs, so it
  * outlives changes of the store.
@@ -20,8 +20,10 @@
 struct policy;
 
 struct policy_options {
-	/* Addresses of this node, to which its pods may always send (Kubernetes: "traffic to and from the node where a Pod is
-	 * running is always allowed"); borrowed for the call. count 0 turns the allowance off. */
+	/*
+	 * Addresses of this node, to which its pods may always send (Kubernetes: "traffic to and from the node where
+	 * a Pod is running is always allowed"); borrowed for the call. count 0 turns the allowance off.
+	 */
 	const struct ip_address *node_addresses;
 	size_t node_address_count;
 	/* Compile for every pod with an address as a source (offline tools), not only for those with an interface. */
@@ -45,9 +47,9 @@ struct policy_endpoint {
 };
 
 /*
- * Compiles. Returns 0 and a new policy in *out; -EINVAL where the objects hold something that cannot be enforced exactly, -E2BIG where
- * a limit of the tables is exceeded, each with at least one error in `problems` that names the object; -ENOMEM.
- * Warnings (two pods that claim one address, a service that is mixed) may be added on success too.
+ * Compiles. Returns 0 and a new policy in *out; -EINVAL where the objects hold something that cannot be enforced
+ * exactly, -E2BIG where a limit of the tables is exceeded, each with at least one error in `problems` that names the
+ * object; -ENOMEM. Warnings (two pods that claim one address, a service that is mixed) may be added on success too.
  */
 int policy_compile(struct store *store, const struct policy_options *options, struct policy **out,
 		   struct problem_list *problems);

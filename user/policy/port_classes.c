@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Port classes: positions at which every row has the same cell. A position's column is known by a sum over the rows of 128-bit
- * hashes of (row, cell), which changes only where some row's span begins or ends; so all columns take one pass, however
- * many rows there are. Two different columns have the same sum with a probability of about 2^-90 for the largest tables.
+ * Port classes: positions at which every row has the same cell. A position's column is known by a sum over the rows of
+ * 128-bit hashes of (row, cell), which changes only where some row's span begins or ends; so all columns take one pass,
+ * however many rows there are. Two different columns have the same sum with a probability of about 2^-90 for the
+ * largest tables.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -30,7 +31,7 @@ static struct column hash_cell(uint32_t row, uint32_t cell)
 {
 	uint64_t value = (uint64_t)row << 32 | cell;
 
-	return (struct column){ .low = mix(value + 0x9e3779b97f4a7c15u), .high = mix(mix(value) ^ 0xd1b54a32d192ed03u) };
+	return (struct column){.low = mix(value + 0x9e3779b97f4a7c15u), .high = mix(mix(value) ^ 0xd1b54a32d192ed03u)};
 }
 
 /* changes[p]: by how much the column at p differs from the one before. */
@@ -66,7 +67,7 @@ static int class_of_column(struct policy *policy, struct port_classes *classes, 
 		return 0;
 	if (*class >= PORT_CLASSES_MAX)
 		return -E2BIG;
-	if (array_reserve(&policy->port_class_first, &classes->first_capacity, (size_t)*class + 1,
+	if (array_reserve(&policy->port_class_first, &classes->first_capacity, (size_t) * class + 1,
 			  sizeof(*policy->port_class_first)) < 0)
 		return -ENOMEM;
 	policy->port_class_first[*class] = position;
@@ -76,7 +77,7 @@ static int class_of_column(struct policy *policy, struct port_classes *classes, 
 
 static int classify_positions(struct policy *policy, struct port_classes *classes, const struct column *changes)
 {
-	struct column column = { 0 };
+	struct column column = {0};
 	uint32_t position, class = 0;
 
 	for (position = 1; position < POSITION_COUNT; position++) {
@@ -90,7 +91,7 @@ static int classify_positions(struct policy *policy, struct port_classes *classe
 			if (error < 0)
 				return error;
 		}
-		policy->port_class[position] = (uint16_t)class;
+		policy->port_class[position] = (uint16_t) class;
 	}
 	return 0;
 }
@@ -102,7 +103,8 @@ static int find_classes(struct policy *policy, struct port_classes *classes)
 
 	policy->port_class = calloc(POSITION_COUNT, sizeof(*policy->port_class));
 	if (!changes || !policy->port_class ||
-	    array_reserve(&policy->port_class_first, &classes->first_capacity, 1, sizeof(*policy->port_class_first)) < 0)
+	    array_reserve(&policy->port_class_first, &classes->first_capacity, 1, sizeof(*policy->port_class_first)) <
+		    0)
 		return -ENOMEM;
 	policy->port_class_first[0] = POSITION_PORTLESS;
 	policy->port_class_count = 1;
@@ -116,7 +118,7 @@ static int find_classes(struct policy *policy, struct port_classes *classes)
 
 int compile_port_classes(struct compile *compile)
 {
-	struct port_classes classes = { 0 };
+	struct port_classes classes = {0};
 	int error = find_classes(compile->policy, &classes);
 
 	intern_clear(&classes.columns);

@@ -78,7 +78,7 @@ static struct span prefix_span(const struct ip_prefix *prefix)
 	unsigned int bits = family_bits(address_family(&prefix->address));
 	address_number host = highest_number(bits - prefix->length), address = address_to_number(&prefix->address);
 
-	return (struct span){ .first = address & ~host, .last = address | host };
+	return (struct span){.first = address & ~host, .last = address | host};
 }
 
 static int add_span(struct block_collector *collector, enum family family, const struct span *span, uint32_t owner)
@@ -89,10 +89,10 @@ static int add_span(struct block_collector *collector, enum family family, const
 	if (array_reserve(&collector->edges[family], &collector->capacity[family], count + 2, sizeof(*edges)) < 0)
 		return -ENOMEM;
 	edges = collector->edges[family];
-	edges[count++] = (struct block_edge){ .at = span->first, .owner = owner, .opens = 1 };
+	edges[count++] = (struct block_edge){.at = span->first, .owner = owner, .opens = 1};
 	/* What reaches the end of the family never ends. */
 	if (span->last != highest_number(family_bits(family)))
-		edges[count++] = (struct block_edge){ .at = span->last + 1, .owner = owner };
+		edges[count++] = (struct block_edge){.at = span->last + 1, .owner = owner};
 	collector->count[family] = count;
 	return 0;
 }
@@ -116,7 +116,7 @@ static int add_between(struct block_collector *collector, enum family family, st
 		if (holes[i].last < block.first || holes[i].first > block.last)
 			continue;
 		if (holes[i].first > block.first) {
-			const struct span part = { .first = block.first, .last = holes[i].first - 1 };
+			const struct span part = {.first = block.first, .last = holes[i].first - 1};
 			int error = add_span(collector, family, &part, owner);
 
 			if (error < 0)
@@ -154,7 +154,7 @@ int block_collector_add(struct block_collector *collector, const struct ip_block
 /* A stable pass by one byte of the position; false where that byte is the same in all, and nothing had to be done. */
 static bool sort_by_byte(const struct block_edge *from, struct block_edge *to, size_t count, unsigned int byte)
 {
-	size_t place[256] = { 0 }, sum = 0, i;
+	size_t place[256] = {0}, sum = 0, i;
 	unsigned int shift = byte * 8;
 
 	for (i = 0; i < count; i++)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The addresses of a family, cut into ranges that each have a value. IPv4 and IPv6 alike: an address is a number, the first
- * byte on the wire the most significant.
+ * The addresses of a family, cut into ranges that each have a value. IPv4 and IPv6 alike: an address is a number, the
+ * first byte on the wire the most significant.
  */
 #ifndef EGRESSD_POLICY_RANGES_H
 #define EGRESSD_POLICY_RANGES_H

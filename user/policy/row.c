@@ -23,7 +23,7 @@ int row_add(struct row_builder *row, uint32_t first, uint32_t last, uint32_t cel
 	}
 	if (array_reserve(&row->spans, &row->capacity, row->count + 1, sizeof(*row->spans)) < 0)
 		return -ENOMEM;
-	row->spans[row->count++] = (struct row_span){ .first = first, .last = last, .cell = cell };
+	row->spans[row->count++] = (struct row_span){.first = first, .last = last, .cell = cell};
 	return 0;
 }
 

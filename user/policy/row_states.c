@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From the rules that hold at a class to its row. The rules of a set come in order, so the list of those that hold is a path in a
- * tree, and a list that many classes share is walked once.
+ * From the rules that hold at a class to its row. The rules of a set come in order, so the list of those that hold is a
+ * path in a tree, and a list that many classes share is walked once.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -34,19 +34,19 @@ struct allowances {
 
 int row_states_init(struct policy *policy)
 {
-	static const struct state_key nothing = { .before = NONE, .rule = NONE };
+	static const struct state_key nothing = {.before = NONE, .rule = NONE};
 	uint32_t state;
 
 	if (intern_put(&policy->row_states, &nothing, sizeof(nothing), &state) < 0 ||
 	    array_reserve(&policy->states, &policy->state_capacity, (size_t)state + 1, sizeof(*policy->states)) < 0)
 		return -ENOMEM;
-	policy->states[state] = (struct row_state){ 0 };
+	policy->states[state] = (struct row_state){0};
 	return 0;
 }
 
 int row_state_next(struct policy *policy, uint32_t state, uint32_t rule, uint32_t *next)
 {
-	const struct state_key key = { .before = state, .rule = rule };
+	const struct state_key key = {.before = state, .rule = rule};
 	const struct compiled_rule *compiled = &policy->rules[rule];
 	int added;
 
@@ -72,7 +72,7 @@ static int allow(struct allowances *allowances, uint32_t first, uint32_t last, u
 	if (array_reserve(&allowances->items, &allowances->capacity, allowances->count + 1,
 			  sizeof(*allowances->items)) < 0)
 		return -ENOMEM;
-	allowances->items[allowances->count++] = (struct allowance){ .first = first, .last = last, .rule = rule };
+	allowances->items[allowances->count++] = (struct allowance){.first = first, .last = last, .rule = rule};
 	return 0;
 }
 
@@ -176,7 +176,7 @@ static int paint(const struct allowances *allowances, struct row_builder *row)
 
 static int build_row(struct policy *policy, struct row_builder *row, uint32_t state, uint32_t names)
 {
-	struct allowances allowances = { 0 };
+	struct allowances allowances = {0};
 	const struct state_key *key = intern_key(&policy->row_states, state, NULL);
 	int error = 0;
 
@@ -194,7 +194,7 @@ static int build_row(struct policy *policy, struct row_builder *row, uint32_t st
 
 int row_of_state(struct policy *policy, struct row_builder *scratch, uint32_t state, uint32_t names, uint32_t *row)
 {
-	const struct row_key key = { .state = state, .names = policy->states[state].names ? names : 0 };
+	const struct row_key key = {.state = state, .names = policy->states[state].names ? names : 0};
 	uint32_t number;
 	int added = intern_put(&policy->row_keys, &key, sizeof(key), &number);
 

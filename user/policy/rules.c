@@ -41,10 +41,9 @@ static int port_name_key(struct key *key, const char *name, enum transport trans
 
 bool port_name_find(const struct policy *policy, const char *name, enum transport transport, uint32_t *id)
 {
-	_cleanup_(key_clear) struct key key = { 0 };
+	_cleanup_(key_clear) struct key key = {0};
 
-	return port_name_key(&key, name, transport) == 0 &&
-	       intern_find(&policy->port_names, key.bytes, key.length, id);
+	return port_name_key(&key, name, transport) == 0 && intern_find(&policy->port_names, key.bytes, key.length, id);
 }
 
 static int compare_spans(const void *left, const void *right)
@@ -116,8 +115,8 @@ static int put_selectors(struct rule_compiler *compiler, const struct egress_rul
 {
 	size_t length = 0, kept = 0, i;
 
-	if (array_reserve(&compiler->peers, &compiler->peer_capacity, rule->peer_count + 1,
-			  sizeof(*compiler->peers)) < 0)
+	if (array_reserve(&compiler->peers, &compiler->peer_capacity, rule->peer_count + 1, sizeof(*compiler->peers)) <
+	    0)
 		return -ENOMEM;
 	for (i = 0; i < rule->peer_count; i++) {
 		if (rule->peers[i].has_block)
@@ -238,7 +237,7 @@ static int compile_rule(struct rule_compiler *compiler, struct object *object, s
 
 	if (!namespace_find(policy, object->namespace, &namespace_id))
 		return -ENOMEM; /* a policy in force has pods in its namespace */
-	rule->rule = (struct policy_rule){ .policy = object, .index = index };
+	rule->rule = (struct policy_rule){.policy = object, .index = index};
 	policy->rule_list[rule - policy->rules] = rule->rule;
 	for (i = 0; i < source->peer_count; i++)
 		if (source->peers[i].has_block)
@@ -299,7 +298,7 @@ static int compare_names(const void *left, const void *right)
 
 static int compile_names(struct policy *policy)
 {
-	_cleanup_(key_clear) struct key key = { 0 };
+	_cleanup_(key_clear) struct key key = {0};
 	uint32_t none, i;
 
 	/* Resolution 0: no name means anything. */
@@ -308,7 +307,8 @@ static int compile_names(struct policy *policy)
 	for (i = 0; i < policy->group_keys.count && policy->port_names.count; i++) {
 		if (resolve_names(policy, &policy->groups[i], &key) < 0)
 			return -ENOMEM;
-		qsort(key.bytes, key.length / sizeof(struct resolved_name), sizeof(struct resolved_name), compare_names);
+		qsort(key.bytes, key.length / sizeof(struct resolved_name), sizeof(struct resolved_name),
+		      compare_names);
 		if (intern_put(&policy->name_resolutions, key.bytes, key.length, &policy->groups[i].names) < 0)
 			return -ENOMEM;
 	}
@@ -348,14 +348,14 @@ static int compile_blocks(struct rule_compiler *compiler)
 		error = block_collector_ranges(&compiler->blocks, family, policy->destination_keys.count, &policy->sets,
 					       &policy->blocks[family]);
 	if (error == -E2BIG)
-		return compile_limit(compiler->compile, largest_policy(policy), "members of sets of blocks that overlap",
-				     NUMBER_SETS_MEMBERS_MAX);
+		return compile_limit(compiler->compile, largest_policy(policy),
+				     "members of sets of blocks that overlap", NUMBER_SETS_MEMBERS_MAX);
 	return error;
 }
 
 int compile_rules(struct compile *compile)
 {
-	_cleanup_(rule_compiler_clear) struct rule_compiler compiler = { .compile = compile, .policy = compile->policy };
+	_cleanup_(rule_compiler_clear) struct rule_compiler compiler = {.compile = compile, .policy = compile->policy};
 	struct policy *policy = compile->policy;
 	size_t count = 0;
 	int error = count_rules(compile, &count);

@@ -88,8 +88,8 @@ static int holders_in(const struct label_index *index, struct key *key, const st
 	for (i = 0; i < requirement->value_count; i++) {
 		const struct label_holders *holders = holders_of(index, key, requirement->key, requirement->values[i]);
 
-		if (!holders || array_reserve(&out->ids, &out->capacity, out->count + holders->count + 1,
-					      sizeof(*out->ids)) < 0)
+		if (!holders ||
+		    array_reserve(&out->ids, &out->capacity, out->count + holders->count + 1, sizeof(*out->ids)) < 0)
 			return -ENOMEM;
 		if (holders->count)
 			memcpy(out->ids + out->count, holders->ids, holders->count * sizeof(*out->ids));
@@ -169,7 +169,8 @@ static int select_namespaces(struct selectors *selectors, const struct label_sel
 	selectors->key.length = 0;
 	added = key_add_selector(&selectors->key, selector);
 	if (!added)
-		added = intern_put(&selectors->namespace_selectors, selectors->key.bytes, selectors->key.length, number);
+		added = intern_put(&selectors->namespace_selectors, selectors->key.bytes, selectors->key.length,
+				   number);
 	if (added <= 0)
 		return added;
 	if (array_reserve(&selectors->namespaces, &selectors->namespaces_capacity, (size_t)*number + 1,
@@ -317,8 +318,8 @@ void selectors_clear(struct selectors *selectors)
 	size_t namespaces = selectors->namespace_selectors.count, groups = selectors->peers.count;
 
 	/* The last one may have come without room for its result. */
-	clear_selected(selectors->namespaces, namespaces < selectors->namespaces_capacity ?
-						      namespaces : selectors->namespaces_capacity);
+	clear_selected(selectors->namespaces,
+		       namespaces < selectors->namespaces_capacity ? namespaces : selectors->namespaces_capacity);
 	clear_selected(selectors->groups, groups < selectors->groups_capacity ? groups : selectors->groups_capacity);
 	index_clear(&selectors->namespace_index);
 	index_clear(&selectors->group_index);

@@ -33,7 +33,10 @@ struct selectors {
 /* 0 or -ENOMEM. */
 int selectors_init(struct selectors *selectors, const struct policy *policy);
 void selectors_clear(struct selectors *selectors);
-/* The number of a peer with selectors, of a policy in this namespace; its groups are then selectors->groups[*peer_id]. */
-int selectors_put(struct selectors *selectors, const struct policy_peer *peer, uint32_t namespace_id, uint32_t *peer_id);
+/*
+ * The number of a peer with selectors, of a policy in this namespace; its groups are then selectors->groups[*peer_id].
+ */
+int selectors_put(struct selectors *selectors, const struct policy_peer *peer, uint32_t namespace_id,
+		  uint32_t *peer_id);
 
 #endif

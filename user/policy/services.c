@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Nodes and services: at which addresses something is served, and by whom. At the veth a packet still carries the service's
- * address, before kube-proxy rewrites it; so a service's port is judged by the backends that kube-proxy would choose from.
+ * Nodes and services: at which addresses something is served, and by whom. At the veth a packet still carries the
+ * service's address, before kube-proxy rewrites it; so a service's port is judged by the backends that kube-proxy would
+ * choose from.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -95,8 +96,8 @@ static size_t slices_of(const struct slices *slices, const struct object *servic
 }
 
 /*
- * As kube-proxy reads them: the first address of an endpoint only, no slice ports without a number; publishNotReadyAddresses has had
- * its say when the slice was made, as an endpoint that is ready.
+ * As kube-proxy reads them: the first address of an endpoint only, no slice ports without a number;
+ * publishNotReadyAddresses has had its say when the slice was made, as an endpoint that is ready.
  */
 static int add_slice_endpoints(struct candidates *candidates, const struct service_front *front,
 			       const struct endpoint_slice *slice, uint16_t port)
@@ -238,7 +239,7 @@ static int keep_serving(struct policy *policy, struct service_front *front, cons
 
 static int find_backends(struct compile *compile, const struct slices *slices, struct service_front *front)
 {
-	_cleanup_(candidates_clear) struct candidates candidates = { 0 };
+	_cleanup_(candidates_clear) struct candidates candidates = {0};
 	const struct object *service = front->service;
 	size_t first, count = slices_of(slices, service, &first), i;
 	int error = 0;
@@ -255,7 +256,7 @@ static int add_listener(struct service_listener **listeners, size_t *count, size
 {
 	if (array_reserve(listeners, capacity, *count + 1, sizeof(**listeners)) < 0)
 		return -ENOMEM;
-	(*listeners)[(*count)++] = (struct service_listener){ .point = point, .position = position, .front = front };
+	(*listeners)[(*count)++] = (struct service_listener){.point = point, .position = position, .front = front};
 	return 0;
 }
 
@@ -287,10 +288,11 @@ static int add_front(struct compile *compile, const struct slices *slices, struc
 	struct service_front *front;
 	int error;
 
-	if (array_reserve(&policy->fronts, &policy->front_capacity, policy->front_count + 1, sizeof(*policy->fronts)) < 0)
+	if (array_reserve(&policy->fronts, &policy->front_capacity, policy->front_count + 1, sizeof(*policy->fronts)) <
+	    0)
 		return -ENOMEM;
 	front = &policy->fronts[policy->front_count++];
-	*front = (struct service_front){ .service = service, .port = port, .family = family };
+	*front = (struct service_front){.service = service, .port = port, .family = family};
 	error = find_backends(compile, slices, front);
 	if (!error)
 		error = listen_at(policy, id, service->service.cluster_ips, service->service.cluster_ip_count);
@@ -397,7 +399,7 @@ static void slices_clear(struct slices *slices)
 
 int compile_services(struct compile *compile)
 {
-	_cleanup_(slices_clear) struct slices slices = { 0 };
+	_cleanup_(slices_clear) struct slices slices = {0};
 	struct policy *policy = compile->policy;
 	struct object *const *services;
 	enum family family;

@@ -18,8 +18,8 @@ struct outcome {
 struct set_compiler {
 	struct compile *compile;
 	struct policy *policy;
-	struct row_builder row;   /* scratch */
-	uint32_t *state;          /* by class */
+	struct row_builder row; /* scratch */
+	uint32_t *state;        /* by class */
 	uint32_t *service_classes, *named_classes, *node_classes;
 	size_t service_class_count, named_class_count, node_class_count;
 	uint32_t node_row;
@@ -155,8 +155,7 @@ static int judge_addresses(struct set_compiler *compiler, struct compiled_set *s
 		return -ENOMEM;
 	for (i = 0; i < classes; i++)
 		compiler->state[i] = base;
-	if (apply_rules(compiler, policies, count) < 0 ||
-	    row_of_state(policy, &compiler->row, base, 0, &base_row) < 0)
+	if (apply_rules(compiler, policies, count) < 0 || row_of_state(policy, &compiler->row, base, 0, &base_row) < 0)
 		return -ENOMEM;
 	for (i = 0; i < classes; i++) {
 		set->rows[i] = base_row;
@@ -219,10 +218,10 @@ static struct outcome judge_targets(const struct policy *policy, const struct co
 		denied++;
 	}
 	if (!count)
-		return (struct outcome){ .cell = EGRESS_RULE_EMPTY, .sole_denied = NONE };
+		return (struct outcome){.cell = EGRESS_RULE_EMPTY, .sole_denied = NONE};
 	if (!denied)
-		return (struct outcome){ .cell = allowed_by, .sole_denied = NONE };
-	return (struct outcome){ .cell = denied < count ? EGRESS_RULE_MIXED : EGRESS_RULE_DEFAULT, .sole_denied = sole };
+		return (struct outcome){.cell = allowed_by, .sole_denied = NONE};
+	return (struct outcome){.cell = denied < count ? EGRESS_RULE_MIXED : EGRESS_RULE_DEFAULT, .sole_denied = sole};
 }
 
 /* The row of the class's address, with the ports that are served there judged by their backends. */
@@ -259,7 +258,8 @@ static int overlay_services(struct set_compiler *compiler, uint32_t base, const 
 static const struct served_port *served_ports(const struct policy *policy, uint32_t class, size_t *count)
 {
 	size_t length;
-	const struct served_port *ports = intern_key(&policy->service_maps, class_key(policy, class)->services, &length);
+	const struct served_port *ports =
+		intern_key(&policy->service_maps, class_key(policy, class)->services, &length);
 
 	*count = length / sizeof(*ports);
 	return ports;
@@ -308,7 +308,9 @@ static bool is_own(const struct compiled_endpoint *endpoint, uint32_t point)
 	return point != NONE && (point == endpoint->own[FAMILY_IPV4] || point == endpoint->own[FAMILY_IPV6]);
 }
 
-/* Is there a port whose backends are all allowed to the endpoint, because the only ones denied to its set are itself? */
+/*
+ * Is there a port whose backends are all allowed to the endpoint, because the only ones denied to its set are itself?
+ */
 static bool needs_variant(const struct set_compiler *compiler, const struct compiled_endpoint *endpoint)
 {
 	uint32_t list;
@@ -328,12 +330,13 @@ static int new_set(struct set_compiler *compiler, uint32_t policies, uint32_t *i
 	struct compiled_set *set;
 
 	if ((policy->set_count + 1) * classes > BANK_WORDS_MAX)
-		return compile_limit(compiler->compile, largest_policy(policy), "words of class vectors", BANK_WORDS_MAX);
+		return compile_limit(compiler->compile, largest_policy(policy), "words of class vectors",
+				     BANK_WORDS_MAX);
 	if (array_reserve(&policy->sets_of_rows, &policy->set_capacity, policy->set_count + 1,
 			  sizeof(*policy->sets_of_rows)) < 0)
 		return -ENOMEM;
 	set = &policy->sets_of_rows[policy->set_count];
-	*set = (struct compiled_set){ .policies = policies, .self = { NONE, NONE } };
+	*set = (struct compiled_set){.policies = policies, .self = {NONE, NONE}};
 	set->rows = arena_array(policy->arena, classes, sizeof(*set->rows));
 	if (!set->rows)
 		return -ENOMEM;
@@ -391,10 +394,12 @@ static int report_mixed(struct set_compiler *compiler)
 		if (set == NONE)
 			continue;
 		object = policy->policies[*number_sets_items(&policy->policy_sets, policy->sets_of_rows[set].policies,
-							     &count)].object;
-		error = problem_add(compiler->compile->problems, PROBLEM_WARNING, "mixed-service", &front->service->place,
-				    front->service,
-				    "port %u/%s (IPv%d) is denied to pods that NetworkPolicy %s/%s isolates: they may reach some of its backends, but not all",
+							     &count)]
+				 .object;
+		error = problem_add(compiler->compile->problems, PROBLEM_WARNING, "mixed-service",
+				    &front->service->place, front->service,
+				    "port %u/%s (IPv%d) is denied to pods that NetworkPolicy %s/%s isolates: "
+				    "they may reach some of its backends, but not all",
 				    front->port->port, transport_name(front->port->transport),
 				    front->family == FAMILY_IPV4 ? 4 : 6, object->namespace, object->name);
 	}
@@ -458,7 +463,7 @@ static int compile_sets(struct set_compiler *compiler)
 
 int compile_rows(struct compile *compile)
 {
-	_cleanup_(set_compiler_clear) struct set_compiler compiler = { .compile = compile, .policy = compile->policy };
+	_cleanup_(set_compiler_clear) struct set_compiler compiler = {.compile = compile, .policy = compile->policy};
 	int error = set_compiler_init(&compiler);
 
 	if (!error)

@@ -10,20 +10,20 @@
 /* Packed blocks cost a few nanoseconds a packet while everything is in the cache, and save far more once it is not. */
 #define PACK_ABOVE_WORDS ((10u << 20) / 4)
 
-static int trie_words(const struct policy *policy, bool packed, size_t *words)
+/* *words is above `limit`, no matter how far, where the tries take more than that. */
+static int trie_words(const struct policy *policy, bool packed, size_t limit, size_t *words)
 {
-	_cleanup_(memory_clear) struct memory memory = { 0 };
-	struct trie trie = { .memory = &memory, .packed = packed };
+	_cleanup_(memory_clear) struct memory memory = {0};
+	struct trie trie = {.memory = &memory, .packed = packed};
 	uint32_t root;
-	int error = memory_init(&memory, NULL, SIZE_MAX);
+	int error = memory_init(&memory, NULL, limit);
 
 	if (!error)
 		error = trie_write_ipv4(&trie, &policy->classes[FAMILY_IPV4], &root);
 	if (!error)
 		error = trie_write_ipv6(&trie, &policy->classes[FAMILY_IPV6], &root);
-	/* More than all the memory that words can address. */
 	if (error == -ENOSPC) {
-		*words = SIZE_MAX / 2;
+		*words = limit + 1;
 		return 0;
 	}
 	*words = memory_used(&memory, 0);
@@ -36,11 +36,11 @@ int compile_size(struct compile *compile)
 	size_t fixed = EGRESS_ENDPOINT_MAX + EGRESS_PORT_PROTOCOLS * (65536 / 2) + EGRESS_BLOCK_WORDS;
 	size_t vectors = policy->set_count * (policy->class_keys.count + 16);
 	size_t rows = (size_t)policy->rows.count * policy->port_class_count, tries;
-	int error = trie_words(policy, false, &tries);
+	int error = trie_words(policy, false, PACK_ABOVE_WORDS, &tries);
 
 	if (!error && fixed + vectors + rows + tries > PACK_ABOVE_WORDS) {
 		policy->packed = true;
-		error = trie_words(policy, true, &tries);
+		error = trie_words(policy, true, BANK_WORDS_MAX, &tries);
 	}
 	if (error)
 		return error;

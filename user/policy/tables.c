@@ -47,7 +47,7 @@ static void bank_forget(struct bank_state *bank)
 {
 	forget_changes(bank);
 	free(bank->vectors);
-	*bank = (struct bank_state){ 0 };
+	*bank = (struct bank_state){0};
 }
 
 void tables_free(struct tables *tables)
@@ -65,7 +65,9 @@ void tables_free(struct tables *tables)
 struct trie bank_trie(struct tables *tables, unsigned int bank)
 {
 	return (struct trie){
-		.memory = &tables->memory, .bank = bank, .packed = tables->banks[bank].policy->packed,
+		.memory = &tables->memory,
+		.bank = bank,
+		.packed = tables->banks[bank].policy->packed,
 	};
 }
 
@@ -95,12 +97,12 @@ static void write_row(const struct policy *policy, uint32_t row, uint32_t *cells
 
 	for (i = 0; i < count; i++) {
 		while (class < classes && position[class] < spans[i].first)
-			cells[class++] = EGRESS_RULE_DEFAULT;
+			cells[class ++] = EGRESS_RULE_DEFAULT;
 		while (class < classes && position[class] <= spans[i].last)
-			cells[class++] = spans[i].cell;
+			cells[class ++] = spans[i].cell;
 	}
 	while (class < classes)
-		cells[class++] = EGRESS_RULE_DEFAULT;
+		cells[class ++] = EGRESS_RULE_DEFAULT;
 }
 
 static int write_rows(struct writer *writer)
@@ -170,7 +172,9 @@ static int write_tries(struct writer *writer)
 {
 	const struct policy *policy = writer->policy;
 	const struct trie trie = {
-		.memory = &writer->tables->memory, .bank = writer->bank, .packed = policy->packed,
+		.memory = &writer->tables->memory,
+		.bank = writer->bank,
+		.packed = policy->packed,
 	};
 	int error = trie_write_ipv4(&trie, &policy->classes[FAMILY_IPV4], &writer->header.ipv4_root);
 
@@ -205,7 +209,10 @@ int tables_write(struct tables *tables, const struct policy *policy, uint32_t ge
 {
 	unsigned int bank = 1 - tables->control->active;
 	struct writer writer = {
-		.tables = tables, .policy = policy, .bank = bank, .header = { .generation = generation },
+		.tables = tables,
+		.policy = policy,
+		.bank = bank,
+		.header = {.generation = generation},
 	};
 	int error;
 
@@ -246,7 +253,7 @@ static void store_set(struct tables *tables, unsigned int bank, uint32_t id, uin
 
 static uint32_t set_of_pod(const struct bank_state *bank, const char *namespace, const char *name)
 {
-	const struct policy_endpoint *endpoint = policy_endpoint(bank->policy, namespace, name);
+	const struct policy_endpoint *endpoint = name ? policy_endpoint(bank->policy, namespace, name) : NULL;
 
 	if (!endpoint)
 		return EGRESS_SET_PENDING;

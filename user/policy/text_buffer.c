@@ -8,7 +8,7 @@
 struct text_buffer text_buffer_over(char *text, size_t size)
 {
 	text[0] = '\0';
-	return (struct text_buffer){ .text = text, .size = size };
+	return (struct text_buffer){.text = text, .size = size};
 }
 
 void text_add(struct text_buffer *buffer, const char *format, ...)

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The trie of address classes in table memory (layout: <egressd/tables.h>): written whole, or changed at one address. */
+/*
+ * The trie of address classes in table memory (layout: <egressd/tables.h>): written whole, or changed at one address.
+ */
 #ifndef EGRESSD_POLICY_TRIE_H
 #define EGRESSD_POLICY_TRIE_H
 
@@ -21,8 +23,8 @@ int trie_write_ipv4(const struct trie *trie, const struct ranges *classes, uint3
 int trie_write_ipv6(const struct trie *trie, const struct ranges *classes, uint32_t *root);
 
 /*
- * Gives one address another class while packets read the trie: what is new is written first, then one word makes it visible.
- * root: the address of the root words; or the word that holds the root entry.
+ * Gives one address another class while packets read the trie: what is new is written first, then one word makes it
+ * visible. root: the address of the root words; or the word that holds the root entry.
  */
 int trie_set_ipv4(const struct trie *trie, uint32_t root, address_number address, uint32_t class);
 int trie_set_ipv6(const struct trie *trie, uint32_t *root, address_number address, uint32_t class);

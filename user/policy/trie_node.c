@@ -5,15 +5,15 @@
 
 #include "base/cleanup.h"
 
-#define UNIT_WORDS (1u << EGRESS_TRIE_UNIT_SHIFT)
+#define UNIT_WORDS   (1u << EGRESS_TRIE_UNIT_SHIFT)
 #define BITMAP_WORDS 8u
 
 static const struct {
 	enum egress_trie_kind kind;
 	size_t entries;
 } packed_kinds[] = {
-	{ EGRESS_TRIE_PACKED8, 8 },
-	{ EGRESS_TRIE_PACKED24, 24 },
+	{EGRESS_TRIE_PACKED8, 8},
+	{EGRESS_TRIE_PACKED24, 24},
 };
 
 static size_t count_changes(const uint32_t entries[TRIE_FAN_OUT])
@@ -91,8 +91,8 @@ void trie_read_block(const struct memory *memory, uint32_t entry, uint32_t entri
 int trie_new_skip(const struct trie *trie, address_number address, unsigned int from, unsigned int to, uint32_t match,
 		  uint32_t other, uint32_t *entry)
 {
-	struct egress_trie_skip skip = { .match = match, .other = other, .depth = to };
-	uint8_t mask[16] = { 0 }, value[16] = { 0 };
+	struct egress_trie_skip skip = {.match = match, .other = other, .depth = to};
+	uint8_t mask[16] = {0}, value[16] = {0};
 	uint32_t place;
 	unsigned int i;
 	int error = memory_take(trie->memory, trie->bank, UNIT_WORDS, UNIT_WORDS, &place);

@@ -10,7 +10,10 @@
 /* A block with these entries, packed if the trie is and it is sparse; *entry points to it. */
 int trie_new_block(const struct trie *trie, const uint32_t entries[TRIE_FAN_OUT], uint32_t *entry);
 
-/* All addresses that agree with `address` in bytes from .. to - 1 go on with `match` at byte `to`, all others are `other`. */
+/*
+ * All addresses that agree with `address` in bytes from .. to - 1 go on with `match` at byte `to`, all others are
+ * `other`.
+ */
 int trie_new_skip(const struct trie *trie, address_number address, unsigned int from, unsigned int to, uint32_t match,
 		  uint32_t other, uint32_t *entry);
 

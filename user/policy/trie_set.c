@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One address of the trie in force gets another class. Every function gives the entry that is to stand in its parent in place of
- * `entry`; where that is the same one, the word was changed further down. At most one word that packets can read is written,
- * and it is right before and after.
+ * One address of the trie in force gets another class. Every function gives the entry that is to stand in its parent in
+ * place of `entry`; where that is the same one, the word was changed further down. At most one word that packets can
+ * read is written, and it is right before and after.
  */
 #include <string.h>
 
@@ -121,8 +121,8 @@ static unsigned int skip_end(const struct egress_trie_skip *skip, address_number
 }
 
 /*
- * The address leaves the skip node's path at byte `at`: a block there, with the rest of the path and the address below it, and
- * a skip node before it for the bytes that both have.
+ * The address leaves the skip node's path at byte `at`: a block there, with the rest of the path and the address below
+ * it, and a skip node before it for the bytes that both have.
  */
 static int split_skip(const struct trie *trie, const struct egress_trie_skip *skip, unsigned int depth, unsigned int at,
 		      address_number address, uint32_t class, uint32_t *result)
@@ -152,8 +152,8 @@ static int split_skip(const struct trie *trie, const struct egress_trie_skip *sk
 	return trie_new_skip(trie, address, depth, at, block, skip->other, result);
 }
 
-static int set6_skip(const struct trie *trie, uint32_t entry, unsigned int depth, address_number address, uint32_t class,
-		     uint32_t *result)
+static int set6_skip(const struct trie *trie, uint32_t entry, unsigned int depth, address_number address,
+		     uint32_t class, uint32_t *result)
 {
 	struct egress_trie_skip *skip = (void *)(trie->memory->words + EGRESS_TRIE_CHILD(entry));
 	address_number value;
@@ -163,8 +163,8 @@ static int set6_skip(const struct trie *trie, uint32_t entry, unsigned int depth
 
 	for (at = depth; at < end; at++)
 		if (ipv6_byte(address, at) != ipv6_byte(value, at))
-			return skip->other == leaf(class) ?
-				       0 : split_skip(trie, skip, depth, at, address, class, result);
+			return skip->other == leaf(class) ? 0
+							  : split_skip(trie, skip, depth, at, address, class, result);
 	error = set6(trie, skip->match, end, address, class, &match);
 	if (!error && match != skip->match)
 		publish(&skip->match, match);

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <string.h>
+
+#include "base/cleanup.h"
 #include "policy/trie_node.h"
 
 /* The ranges first .. last (indices) that meet the part of the addresses in hand. */
@@ -30,23 +34,47 @@ static uint32_t leaf(uint32_t class)
 static int write_entry(const struct trie *trie, const struct part *part, address_number base, unsigned int bits,
 		       bool skips, uint32_t *entry);
 
+/*
+ * The entries of `count` children of 2^width addresses each, from `base` on. Whole runs of them are of one range
+ * mostly, so the ranges lead and not the children.
+ */
+static int write_children(const struct trie *trie, const struct part *part, address_number base, unsigned int width,
+			  size_t count, bool skips, uint32_t *entries)
+{
+	const address_number *start = part->ranges->start;
+	size_t range = part->first, i = 0;
+
+	while (i < count) {
+		address_number child = base + ((address_number)i << width), whole = count - i;
+		struct part inner = *part;
+		int error;
+
+		while (range < part->last && start[range + 1] <= child)
+			range++;
+		if (range < part->last && (start[range + 1] - child) >> width < whole)
+			whole = (start[range + 1] - child) >> width;
+		for (; whole; whole--)
+			entries[i++] = leaf(part->ranges->value[range]);
+		if (i == count)
+			break;
+		inner.first = range;
+		inner = narrow(&inner, base + ((address_number)i << width), width);
+		error = write_entry(trie, &inner, base + ((address_number)i << width), width, skips, &entries[i]);
+		if (error < 0)
+			return error;
+		i++;
+		range = inner.last;
+	}
+	return 0;
+}
+
 static int write_block(const struct trie *trie, const struct part *part, address_number base, unsigned int bits,
 		       bool skips, uint32_t *entry)
 {
 	uint32_t entries[TRIE_FAN_OUT];
-	struct part rest = *part;
-	unsigned int i;
+	int error = write_children(trie, part, base, bits - 8, TRIE_FAN_OUT, skips, entries);
 
-	for (i = 0; i < TRIE_FAN_OUT; i++) {
-		address_number child = base + ((address_number)i << (bits - 8));
-		const struct part inner = narrow(&rest, child, bits - 8);
-		int error = write_entry(trie, &inner, child, bits - 8, skips, &entries[i]);
-
-		if (error < 0)
-			return error;
-		rest.first = inner.last;
-	}
-	return trie_new_block(trie, entries, entry);
+	return error < 0 ? error : trie_new_block(trie, entries, entry);
 }
 
 /* Leading bytes in which two addresses agree. */
@@ -60,7 +88,8 @@ static unsigned int common_bytes(address_number a, address_number b)
 }
 
 /*
- * Where all that is not of the class around it lies below one longer prefix, a skip node leads there. False: there is no such prefix.
+ * Where all that is not of the class around it lies below one longer prefix, a skip node leads there. False: there is
+ * no such prefix.
  */
 static bool find_skip(const struct part *part, unsigned int bits, address_number *base, unsigned int *to)
 {
@@ -105,31 +134,27 @@ static int write_entry(const struct trie *trie, const struct part *part, address
 
 int trie_write_ipv4(const struct trie *trie, const struct ranges *classes, uint32_t *root)
 {
-	struct part rest = { .ranges = classes, .first = 0, .last = classes->count - 1 };
-	uint32_t address, i;
-	int error = memory_take(trie->memory, trie->bank, TRIE_IPV4_ROOT_WORDS, EGRESS_BLOCK_WORDS, &address);
+	const struct part all = {.ranges = classes, .first = 0, .last = classes->count - 1};
+	_cleanup_free_ uint32_t *entries = calloc(TRIE_IPV4_ROOT_WORDS, sizeof(*entries));
+	uint32_t address;
+	int error;
 
+	if (!entries)
+		return -ENOMEM;
+	error = memory_take(trie->memory, trie->bank, TRIE_IPV4_ROOT_WORDS, EGRESS_BLOCK_WORDS, &address);
+	if (!error)
+		error = write_children(trie, &all, 0, 16, TRIE_IPV4_ROOT_WORDS, false, entries);
 	if (error < 0)
 		return error;
-	for (i = 0; i < TRIE_IPV4_ROOT_WORDS; i++) {
-		address_number base = (address_number)i << 16;
-		const struct part inner = narrow(&rest, base, 16);
-		uint32_t entry;
-
-		error = write_entry(trie, &inner, base, 16, false, &entry);
-		if (error < 0)
-			return error;
-		if (trie->memory->words)
-			trie->memory->words[address + i] = entry;
-		rest.first = inner.last;
-	}
+	if (trie->memory->words)
+		memcpy(trie->memory->words + address, entries, TRIE_IPV4_ROOT_WORDS * sizeof(*entries));
 	*root = address;
 	return 0;
 }
 
 int trie_write_ipv6(const struct trie *trie, const struct ranges *classes, uint32_t *root)
 {
-	const struct part all = { .ranges = classes, .first = 0, .last = classes->count - 1 };
+	const struct part all = {.ranges = classes, .first = 0, .last = classes->count - 1};
 
 	return write_entry(trie, &all, 0, 128, true, root);
 }

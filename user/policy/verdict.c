@@ -31,7 +31,7 @@ static bool find_class(const struct table_view *view, const struct egress_bank *
 static int judge(const struct table_view *view, const struct egress_bank *bank, uint32_t set,
 		 const struct ip_address *destination, uint8_t protocol, uint16_t port, struct table_verdict *out)
 {
-	struct table_verdict verdict = { .generation = bank->generation, .set = set };
+	struct table_verdict verdict = {.generation = bank->generation, .set = set};
 
 	if (set == EGRESS_SET_OPEN)
 		verdict.allow = true;
@@ -82,10 +82,9 @@ static bool is_own_address(const struct object *pod, const struct ip_address *ad
 }
 
 int tables_verdict_pod(const struct tables *tables, const char *namespace, const char *name,
-		       const struct ip_address *destination, uint8_t protocol, uint16_t port,
-		       struct table_verdict *out)
+		       const struct ip_address *destination, uint8_t protocol, uint16_t port, struct table_verdict *out)
 {
-	const struct table_view view = { .words = tables->memory.words, .word_count = tables->memory.word_count };
+	const struct table_view view = {.words = tables->memory.words, .word_count = tables->memory.word_count};
 	const struct egress_bank *bank = bank_in_force(&view);
 	const struct bank_state *state;
 	const struct policy_endpoint *endpoint;
@@ -99,10 +98,15 @@ int tables_verdict_pod(const struct tables *tables, const char *namespace, const
 		return judge(&view, bank, EGRESS_SET_PENDING, destination, protocol, port, out);
 	if (endpoint->isolated)
 		set = state->vectors[state->policy->compiled_endpoints[endpoint - state->policy->endpoints].set];
-	/* The program compares the pod's own addresses, which are in its endpoint entry, before it looks into the tables. */
+	/*
+	 * The program compares the pod's own addresses, which are in its endpoint entry, before it looks into the
+	 * tables.
+	 */
 	if (endpoint->isolated && is_own_address(endpoint->pod, destination)) {
 		*out = (struct table_verdict){
-			.allow = true, .generation = bank->generation, .set = set,
+			.allow = true,
+			.generation = bank->generation,
+			.set = set,
 			.cell = EGRESS_CELL_ALLOW | EGRESS_RULE_SELF,
 		};
 		return 0;
