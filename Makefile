@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# `make help` lists the targets. One set of rules builds every variant: VARIANT=plain (gcc, into build/), clang (the same
-# with clang, into build/clang/), asan (gcc with sanitizers, into build/asan/), fuzz (clang with libFuzzer, into build/fuzz/).
-# The BPF programs and their skeletons do not depend on the variant and are always in build/.
+# `make help` lists the targets. One set of rules builds every variant: VARIANT=plain (gcc, into build/), clang (the
+# same with clang, into build/clang/), asan (gcc with sanitizers, into build/asan/), fuzz (clang with libFuzzer, into
+# build/fuzz/). The BPF programs and their skeletons do not depend on the variant and are always in build/.
 
 VARIANT ?= plain
 PREFIX ?= /usr/local

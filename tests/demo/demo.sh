@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# egressd at work: a node that routes between pods and an outside host, policies as a user would write them, real servers
-# and clients. Every flow is tried and compared with what policy says. Runs in namespaces of its own and leaves nothing
-# behind; the exit status is not 0 if any flow does not behave as policy says.
+# egressd at work: a node that routes between pods and an outside host, policies as a user would write them, real
+# servers and clients. Every flow is tried and compared with what policy says. Runs in namespaces of its own and
+# leaves nothing behind; the exit status is not 0 if any flow does not behave as policy says.
 set -eEuo pipefail
 
 HERE=$(cd "$(dirname "$0")" && pwd)
@@ -109,7 +109,8 @@ destination()
 	if [ "$2" = 4 ]; then echo "${IPV4[$1]}:$3"; else echo "[${IPV6[$1]}]:$3"; fi
 }
 
-# try_flows: tries all of FLOWS at once; "passed" or "dropped" for flow I and family F in HAPPENED[I.F]
+# try_flows: tries all of FLOWS at once; what happened to flow I in family F is then in HAPPENED[I.F]: "passed",
+# "dropped" (nothing came back), or "failed" (something came back that says no)
 declare -A HAPPENED=()
 try_flows()
 {
@@ -132,7 +133,11 @@ try_flows()
 	wait $names
 	for from in "${sources[@]}"; do
 		while read -r i <&3 && read -r result <&4; do
-			if [[ $result == *'"passed": true'* ]]; then HAPPENED[$i]=passed; else HAPPENED[$i]=dropped; fi
+			case $result in
+			*'"passed": true'*) HAPPENED[$i]=passed ;;
+			*'"error": "timeout"'*) HAPPENED[$i]=dropped ;;
+			*) HAPPENED[$i]=failed ;;
+			esac
 		done 3<"$SANDBOX/$from.names" 4<"$SANDBOX/$from.results"
 	done
 	rm -f "$SANDBOX"/*.flows "$SANDBOX"/*.names "$SANDBOX"/*.results
@@ -177,7 +182,8 @@ check_flows()
 				"${HAPPENED[$i.4]}" "${HAPPENED[$i.6]}" "$mark"
 	done
 	FLOWS_WRONG=$((FLOWS_WRONG + wrong))
-	[ "$1" = show ] || echo "  all ${#FLOWS[@]} flows again, IPv4 and IPv6: $((2 * ${#FLOWS[@]} - wrong)) as policy says, $wrong not"
+	[ "$1" = show ] ||
+		echo "  all ${#FLOWS[@]} flows again, IPv4 and IPv6: $((2 * ${#FLOWS[@]} - wrong)) as policy says, $wrong not"
 }
 
 # exchanges: how many there were on the open connection
@@ -308,7 +314,7 @@ main()
 
 	agent_stop
 	title "$FLOWS_TRIED flows tried, $FLOWS_WRONG not as policy says"
-	[ "$FLOWS_WRONG" -eq 0 ]
+	[ "$FLOWS_WRONG" -eq 0 ] || exit 1
 }
 
 main

@@ -1,9 +1,9 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# The small cluster that most tests with real traffic start from: pods default/web (isolated, for the tests to write policy
-# for) and default/peer (no policy selects it), and the outside host. After harness.sh; brings network.sh and agent.sh along.
-# shellcheck source=tests/lib/network.sh
+# The small cluster that most tests with real traffic start from: pods default/web (isolated, for the tests to write
+# policy for) and default/peer (no policy selects it), and the outside host. After harness.sh; brings network.sh and
+# agent.sh along. shellcheck source=tests/lib/network.sh
 . "$TESTS/lib/network.sh"
 # shellcheck source=tests/lib/agent.sh
 . "$TESTS/lib/agent.sh"

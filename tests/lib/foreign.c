@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * foreign INTERFACE [PRIORITY]: attaches a program of somebody else's to an interface, where it sees what comes in and hands it
- * on: at TCX behind whatever is there, or with a priority as a filter of a clsact qdisc (made if it is missing; the filter stays).
- * Prints "ready"; on every line that it then reads it prints how many packets the program has seen. It ends with its input.
- * Exit status 77: this kernel has no TCX.
+ * foreign INTERFACE [PRIORITY]: attaches a program of somebody else's to an interface, where it sees what comes in
+ * and hands it on: at TCX behind whatever is there, or with a priority as a filter of a clsact qdisc (made if it is
+ * missing; the filter stays). Prints "ready"; on every line that it then reads it prints how many packets the program
+ * has seen. It ends with its input. Exit status 77: this kernel has no TCX.
  */
 #include <errno.h>
 #include <linux/bpf.h>

@@ -1,10 +1,10 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# A shell test is a bash script that sources this file, defines functions named test_*, and ends with `run_tests "$@"`. Each
-# function is one test; it fails when any command in it fails. `skip REASON` ends it as skipped. Each test runs in a
-# process and a sandbox (tests/lib/sandbox) of its own with a time limit, so tests neither see each other nor leave anything
-# behind. Output is TAP, in the order of the file.
+# A shell test is a bash script that sources this file, defines functions named test_*, and ends with `run_tests
+# "$@"`. Each function is one test; it fails when any command in it fails. `skip REASON` ends it as skipped. Each test
+# runs in a process and a sandbox (tests/lib/sandbox) of its own with a time limit, so tests neither see each other
+# nor leave anything behind. Output is TAP, in the order of the file.
 #
 # Set before `run_tests`: TEST_TIMEOUT (seconds, 60), TEST_SANDBOX=no for tests that need no namespaces and no root.
 set -eEuo pipefail

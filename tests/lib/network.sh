@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# A node and what hangs on it, inside a sandbox (tests/lib/sandbox): the sandbox's own network namespace is the node, which
-# routes between pods and an outside host, each in a namespace of its own.
+# A node and what hangs on it, inside a sandbox (tests/lib/sandbox): the sandbox's own network namespace is the node,
+# which routes between pods and an outside host, each in a namespace of its own.
 #
 #   pod web    10.1.1.2     fd00:1:1::2      host-side interface "web0"
 #   pod db     10.1.2.2     fd00:1:2::2      ... the number is counted up in the order of add_pod
@@ -148,7 +148,7 @@ passes()
 # expect_flows NAME: lines "passed|dropped ADDRESS PORT/PROTOCOL" on standard input, all tried at once
 expect_flows()
 {
-	local line expected address port flows= wrong=0 result lines=()
+	local line expected address port flows='' wrong=0 result lines=()
 
 	while read -r line; do
 		[ -n "$line" ] || continue

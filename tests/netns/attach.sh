@@ -27,17 +27,18 @@ attach_kind()
 
 declare -A FOREIGN_ASK=() FOREIGN_ANSWER=()
 
-# start_foreign NAME INTERFACE [PRIORITY]: a program of somebody else's (tests/lib/foreign.c); foreign_count NAME asks it
+# start_foreign NAME INTERFACE [PRIORITY]: a program of somebody else's (tests/lib/foreign.c); foreign_count NAME asks
+# it
 start_foreign()
 {
-	local name=$1 process ask answer line status=0
+	local name=$1 process ask answer _ status=0
 
 	shift
 	mkfifo "$SANDBOX/$name.ask" "$SANDBOX/$name.answer"
 	"$BUILD/tests/lib/foreign" "$@" <"$SANDBOX/$name.ask" >"$SANDBOX/$name.answer" &
 	process=$!
 	exec {ask}>"$SANDBOX/$name.ask" {answer}<"$SANDBOX/$name.answer"
-	if ! read -r line <&$answer; then
+	if ! read -r _ <&$answer; then
 		wait $process || status=$?
 		[ $status -ne 77 ] || skip "this kernel has no TCX"
 		fail "the foreign program did not start"

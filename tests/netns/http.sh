@@ -25,8 +25,9 @@ test_metrics()
 		assert_equal "HELP lines of egressd_$name" 1 "$(grep -c "^# HELP egressd_$name ." <<<"$metrics")"
 		assert_equal "TYPE lines of egressd_$name" 1 "$(grep -c "^# TYPE egressd_$name " <<<"$metrics")"
 	done
-	assert_matches "drops" '^egressd_dropped_packets_total\{namespace="default",pod="web",reason="policy"\} [1-9]' "$metrics"
-	assert_matches "drops" '^egressd_dropped_bytes_total\{namespace="default",pod="web",reason="policy"\} [1-9]' "$metrics"
+	for name in dropped_packets_total dropped_bytes_total; do
+		assert_matches "drops" "^egressd_$name\{namespace=\"default\",pod=\"web\",reason=\"policy\"\} [1-9]" "$metrics"
+	done
 	assert_matches "allowed" '^egressd_allowed_packets_total\{namespace="default",pod="web"\} [1-9]' "$metrics"
 	assert_matches "build" '^egressd_build_info\{.*version="[0-9.]+.*"\} 1' "$metrics"
 	assert_equal egressd_policies 1 "$(metric egressd_policies)"
@@ -53,6 +54,19 @@ test_health()
 	assert_equal /healthz 200 "$(http_status /healthz)"
 	assert_equal /readyz 200 "$(http_status /readyz)"
 	assert_equal "a path that is not there" 404 "$(http_status /nothing)"
+}
+
+test_other_methods()
+{
+	local connection answer
+
+	cluster_up
+	agent_up
+	exec {connection}<>"/dev/tcp/${LISTEN%:*}/${LISTEN##*:}"
+	printf 'POST /metrics HTTP/1.0\r\nContent-Length: 0\r\n\r\n' >&$connection
+	answer=$(cat <&$connection)
+	assert_matches "status line" '^HTTP/1\.[01] 405' "$answer"
+	assert_matches "allowed methods" '^Allow: GET' "$answer"
 }
 
 test_log_as_json()

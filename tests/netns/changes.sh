@@ -1,0 +1,220 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# The world changes under a running agent: what it must notice, repair, and never mix up.
+# shellcheck disable=SC2119 # functions with optional arguments
+# shellcheck source=tests/lib/harness.sh
+. "$(dirname "$0")/../lib/harness.sh"
+if [ -n "${SANDBOX:-}" ]; then
+	# shellcheck source=tests/lib/cluster.sh
+	. "$TESTS/lib/cluster.sh"
+fi
+
+enforced()
+{
+	expect_flows web <<-EOF
+		passed 10.1.2.2 80/TCP
+		dropped 10.1.2.2 81/TCP
+	EOF
+}
+
+# endpoint_ids: "POD=ID/IFINDEX ..." of all local pods
+endpoint_ids()
+{
+	egressctl -o json pods | /usr/bin/python3 -c '
+import json, sys
+print(*("{pod}={id}/{ifindex}".format(**pod) for pod in json.load(sys.stdin)))'
+}
+
+endpoint_ids_differ_from()
+{
+	[ "$(endpoint_ids)" != "$1" ]
+}
+
+repairs_reach()
+{
+	[ "$(metric egressd_repairs_total)" -ge "$1" ]
+}
+
+# pods_with_web COMMAND...: the pods, that of "web" passed through the command
+pods_with_web()
+{
+	{
+		pod_manifest web 1 web | "$@"
+		pod_manifest peer 2 peer
+	} | manifest pods.yaml
+}
+
+# replace_web_interface IFINDEX: another interface with the name and the number of the old one
+replace_web_interface()
+{
+	ip link delete web0
+	ip link add web0 index "$1" type veth peer name eth0 netns "${HOLDER[web]}"
+	ip address add 10.1.1.1/24 dev web0
+	ip link set web0 up
+	on web ip address add 10.1.1.2/24 dev eth0
+	on web ip link set eth0 up
+	on web ip route add default via 10.1.1.1
+	eventually 10 all_pass node '{"to": "10.1.1.2", "protocol": "ICMP"}'
+}
+
+test_link_that_is_removed_is_restored()
+{
+	cluster_up
+	agent_up
+	if [ "$(egressctl -o json status | json attach)" != tcx ]; then
+		skip "this kernel has no TCX"
+	fi
+	rm "$PIN"/v1/links/*
+	eventually 5 repairs_reach 1
+	enforced
+}
+
+test_qdisc_that_is_removed_is_restored()
+{
+	cluster_up
+	agent_up --attach clsact
+	tc qdisc delete dev web0 clsact
+	eventually 5 repairs_reach 1
+	enforced
+}
+
+test_attach_kind_changes_with_the_agent()
+{
+	cluster_up
+	agent_up --attach clsact
+	enforced
+	agent_stop
+	agent_up
+	enforced
+	if [ "$(egressctl -o json status | json attach)" = tcx ]; then
+		assert_equal "filters left of clsact" "" "$(tc filter show dev web0 ingress)"
+	fi
+}
+
+test_state_that_is_lost_or_damaged()
+{
+	local ids dropped
+
+	cluster_up
+	agent_up
+	enforced
+	dropped=$(dropped_packets policy)
+	ids=$(endpoint_ids)
+	agent_kill
+	rm -r "$STATE"
+	agent_up
+	assert_equal "endpoints without the old state" "$ids" "$(endpoint_ids)"
+	[ "$(dropped_packets policy)" -ge "$dropped" ]
+	agent_kill
+	echo '{"version' >"$STATE/state.json"
+	agent_up
+	assert_equal "endpoints with damaged state" "$ids" "$(endpoint_ids)"
+	enforced
+}
+
+test_pod_created_anew_under_its_name_has_counters_of_its_own()
+{
+	local ids
+
+	cluster_up
+	pods_with_web sed 's/^  name: web/&\n  uid: first/'
+	agent_up
+	enforced
+	[ "$(dropped_packets policy)" -gt 0 ]
+	ids=$(endpoint_ids)
+	pods_with_web sed 's/^  name: web/&\n  uid: second/'
+	eventually 5 endpoint_ids_differ_from "$ids"
+	assert_equal "drops of the new pod" 0 "$(dropped_packets policy)"
+	enforced
+	agent_kill
+	pods_with_web sed 's/^  name: web/&\n  uid: third/'
+	agent_up
+	assert_equal "drops of the one that came while no agent ran" 0 "$(dropped_packets policy)"
+}
+
+test_interface_that_another_pod_takes_over()
+{
+	local name
+
+	cluster_up
+	agent_up
+	for name in web-1 web-2; do
+		after_change pods_with_web sed "s/^  name: web/  name: $name/"
+		enforced
+		assert_matches "pods" "$name" "$(egressctl pods)"
+		assert_no_match "metrics" "pod=\"$name\",reason=\"pending\"\\} [1-9]" "$(http_get /metrics)"
+	done
+}
+
+test_interface_number_that_is_used_again()
+{
+	local ifindex
+
+	cluster_up
+	agent_up
+	ifindex=$(cat /sys/class/net/web0/ifindex 2>/dev/null || ip -oneline link show web0 | cut -d: -f1)
+	replace_web_interface "$ifindex"
+	eventually 5 agent_is_ready
+	enforced
+	agent_kill
+	replace_web_interface "$ifindex"
+	agent_up
+	enforced
+}
+
+test_directory_that_is_taken_away_and_replaced()
+{
+	cluster_up
+	agent_up
+	mv "$MANIFESTS" "$SANDBOX/away"
+	eventually 5 grep -q 'stays in force' "$AGENT_LOG"
+	enforced
+	mkdir "$SANDBOX/new"
+	cp "$SANDBOX"/away/* "$SANDBOX/new"
+	sed -i 's/port: 80}/port: 81}/' "$SANDBOX/new/policy.yaml"
+	mv "$SANDBOX/new" "$MANIFESTS"
+	eventually 5 passes web 10.1.2.2 81/TCP
+	fails passes web 10.1.2.2 80/TCP
+}
+
+open_descriptors()
+{
+	find "/proc/$AGENT/fd" -type l | wc -l
+}
+
+pinned_links()
+{
+	find "$PIN" -path '*/links/*' | wc -l
+}
+
+descriptors_and_links_are()
+{
+	[ "$(open_descriptors)" -eq "$1" ] && [ "$(pinned_links)" -eq "$2" ]
+}
+
+test_churn_leaks_nothing()
+{
+	local descriptors links i
+
+	cluster_up
+	agent_up
+	descriptors=$(open_descriptors)
+	links=$(pinned_links)
+	for i in {1..40}; do
+		{
+			pod_manifest web 1 web
+			pod_manifest peer 2 peer
+			pod_manifest "remote$i" 9 peer "note: remote"
+		} | manifest pods.yaml
+		ip link add "churn$i" type veth peer name "other$i"
+		pod_manifest churn 7 web "egressd.io/interface: churn$i" | manifest churn.yaml
+		sleep 0.05
+		ip link delete "churn$i"
+		rm "$MANIFESTS/churn.yaml"
+	done
+	eventually 10 agent_is_ready
+	eventually 5 descriptors_and_links_are "$descriptors" "$links"
+	enforced
+}
+
+run_tests "$@"
