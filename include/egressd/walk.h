@@ -201,7 +201,8 @@ EGRESS_INLINE _Bool egress_port_class(const void *tables, const struct egress_ba
 	block = egress_table_block(tables, address >> EGRESS_BLOCK_SHIFT);
 	if (!block)
 		return 0;
-	*class = ((const __u16 *)block)[(address & (EGRESS_BLOCK_WORDS - 1)) * 2 + (port & 1)];
+	/* The word first, then its half: the verifier of 5.10 loses the bounds of an index put together of both. */
+	*class = ((const __u16 *)(block + (address & (EGRESS_BLOCK_WORDS - 1))))[port & 1];
 	return 1;
 }
 
