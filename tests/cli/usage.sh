@@ -53,6 +53,8 @@ test_mistakes()
 	refused "explain: --flows names its own sources and destinations; --from and --to do not go with it" \
 		explain -f . --flows - --from a/b
 	refused "--node-addresses: 'x' is not an address" explain -f . --node-addresses 10.0.0.1,x --from a/b --to 10.0.0.1
+	refused "uninstall: 'web0' was not expected" uninstall web0
+	refused "uninstall: option --force is not known" uninstall --force
 	refused "check: a PATH is missing" check
 	refused "verify needs manifests (-f PATH) and a file of tests" verify tests.yaml
 	refused "diff needs two paths: OLD NEW" diff one

@@ -8,6 +8,8 @@
 MANIFESTS=$SANDBOX/manifests
 STATE=$SANDBOX/state
 PIN=/sys/fs/bpf/egressd
+# shellcheck disable=SC2034 # for the tests
+CONTRACT=$("$EGRESSCTL" version | sed 's/.* contract //')
 LISTEN=127.0.0.1:9300
 AGENT_LOG=$SANDBOX/agent.log
 AGENT=

@@ -120,6 +120,72 @@ test_second_agent_refuses()
 	enforced
 }
 
+# second_agent OPTION...: with directories and port of the first; its process id in SECOND
+second_agent()
+{
+	"$EGRESSD" run --from "dir:$MANIFESTS" --pin "$PIN" --state "$STATE" --listen "$LISTEN" "$@" \
+		</dev/null >"$SANDBOX/second.log" 2>&1 &
+	SECOND=$!
+}
+
+second_says()
+{
+	grep -q "$1" "$SANDBOX/second.log"
+}
+
+test_second_agent_waits_and_takes_over()
+{
+	cluster_up
+	agent_up
+	second_agent --lock=wait
+	eventually 5 second_says "waiting until it ends"
+	enforced
+	deny_everything
+	eventually 5 fails passes web 10.1.2.2 80/TCP
+	agent_kill
+	eventually 10 second_says "ready: every local pod"
+	eventually 5 agent_of_second
+	fails passes web 10.1.2.2 80/TCP
+	after_change allow_peer_80
+	enforced
+	kill -TERM $SECOND
+	wait $SECOND
+}
+
+agent_of_second()
+{
+	[ "$(egressctl -o json status | json agent.pid)" = "$SECOND" ]
+}
+
+test_waiting_agent_ends_when_told_to()
+{
+	local status=0
+
+	cluster_up
+	agent_up
+	second_agent --lock=wait
+	eventually 5 second_says "waiting until it ends"
+	kill -TERM $SECOND
+	wait $SECOND || status=$?
+	assert_equal "exit status" 143 $status
+	enforced
+}
+
+test_lock_is_on_the_directory_and_not_on_its_path()
+{
+	local output
+
+	cluster_up
+	agent_up
+	mkdir "$SANDBOX/elsewhere"
+	mount --bind "$PIN" "$SANDBOX/elsewhere"
+	output=$("$EGRESSD" run --from "dir:$MANIFESTS" --pin "$SANDBOX/elsewhere" --state "$SANDBOX/second" \
+		--listen none --lock fail 2>&1 || true)
+	umount "$SANDBOX/elsewhere"
+	assert_matches "refusal" 'another egressd is using this pin directory' "$output"
+	enforced
+}
+
 test_nothing_is_left_once_all_pods_are_gone()
 {
 	local maps

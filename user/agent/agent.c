@@ -16,7 +16,8 @@
 #define ADDRESS_PAUSE_US 50000
 /* What inotify does not tell is found this often. */
 #define RESYNC_SECONDS 60
-#define CHECK_SECONDS 1
+/* What nothing tells of: a link that was detached, a pin that was removed. */
+#define CHECK_MILLISECONDS 500
 #define EXPIRE_SECONDS 5
 
 /* Signals, descriptors, timers. */
@@ -101,7 +102,7 @@ static void on_hangup(evutil_socket_t fd, short what, void *data)
 
 struct interface_notices {
 	struct agent *agent;
-	bool links, addresses;
+	bool links, addresses, filters;
 };
 
 static void note_interface(enum interface_event event, uint32_t ifindex, const char *name, void *data)
@@ -113,6 +114,8 @@ static void note_interface(enum interface_event event, uint32_t ifindex, const c
 		attachments_vanished(notices->agent, ifindex);
 	if (event == INTERFACE_ADDRESS_CHANGED)
 		notices->addresses = true;
+	else if (event == INTERFACE_FILTERS_CHANGED)
+		notices->filters = true;
 	else
 		notices->links = true;
 }
@@ -141,9 +144,10 @@ static void on_interfaces(evutil_socket_t fd, short what, void *data)
 		log_warning("notices of interfaces were lost (%s): looking at all of them", strerror(-error));
 		agent->resolve_all = true;
 		agent->sweep_due = true;
-		notices.links = notices.addresses = true;
-		attachments_check(agent);
+		notices.links = notices.addresses = notices.filters = true;
 	}
+	if (notices.filters && attachments_check(agent))
+		notices.links = true;
 	if (notices.links)
 		agent_reconcile(agent);
 	if (notices.addresses && !event_pending(agent->interface_timer, EV_TIMEOUT, NULL))
@@ -172,6 +176,7 @@ static void on_check(evutil_socket_t fd, short what, void *data)
 
 	(void)fd;
 	(void)what;
+	agent_check_pins(agent);
 	if (attachments_check(agent))
 		agent_reconcile(agent);
 	else if (agent->state_failed)
@@ -206,9 +211,9 @@ static int add_event(struct loop *loop, int which, struct event *event, const st
 	return !event || event_add(event, period) ? -ENOMEM : 0;
 }
 
-static int add_timer(struct loop *loop, int which, int seconds, event_callback_fn callback)
+static int add_timer(struct loop *loop, int which, int milliseconds, event_callback_fn callback)
 {
-	const struct timeval period = {.tv_sec = seconds};
+	const struct timeval period = {.tv_sec = milliseconds / 1000, .tv_usec = milliseconds % 1000 * 1000};
 
 	return add_event(loop, which, event_new(loop->agent->loop, -1, EV_PERSIST, callback, loop->agent), &period);
 }
@@ -248,11 +253,11 @@ static int loop_fill(struct loop *loop)
 	if (!error)
 		error = add_reader(loop, EVENT_INTERFACES, interface_watch_fd(agent->interfaces), on_interfaces);
 	if (!error)
-		error = add_timer(loop, EVENT_CHECK, CHECK_SECONDS, on_check);
+		error = add_timer(loop, EVENT_CHECK, CHECK_MILLISECONDS, on_check);
 	if (!error)
-		error = add_timer(loop, EVENT_EXPIRE, EXPIRE_SECONDS, on_expire);
+		error = add_timer(loop, EVENT_EXPIRE, EXPIRE_SECONDS * 1000, on_expire);
 	if (!error)
-		error = add_timer(loop, EVENT_RESYNC, RESYNC_SECONDS, on_resync);
+		error = add_timer(loop, EVENT_RESYNC, RESYNC_SECONDS * 1000, on_resync);
 	return error;
 }
 
@@ -323,6 +328,7 @@ static void agent_clear(struct agent *agent)
 	free(agent->node_addresses);
 	free(agent->source_failure);
 	free(agent->build_failure);
+	free(agent->pin_failure);
 	close_fd(&agent->listener);
 	close_fd(&agent->pin_lock);
 	close_fd(&agent->state_lock);
@@ -358,8 +364,12 @@ int agent_run(const struct agent_options *options)
 	/* A scraper that hangs up must not end the agent. */
 	signal(SIGPIPE, SIG_IGN);
 	error = start(&agent);
-	if (error)
+	if (error) {
+		/* A directory of pins in which nothing was pinned. */
+		if (agent.pin_lock >= 0)
+			datapath_discard_pins(options->pin);
 		return error;
+	}
 	error = run_loop(&agent);
 	agent_write_state(&agent);
 	return error;

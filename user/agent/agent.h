@@ -62,6 +62,7 @@ struct agent {
 	struct told_problem *told; /* those that were logged */
 	size_t bad_files;
 	char *source_failure; /* why the directory cannot be read, or NULL */
+	char *pin_failure;    /* why what someone unpinned cannot be pinned again, or NULL */
 	char *build_failure;  /* why the objects in the store are not in force, or NULL */
 	int state_failed;     /* the error of the last attempt to write the state */
 	bool ready;           /* as last told */
@@ -91,6 +92,8 @@ int agent_prepare(struct agent *agent);
 int agent_read_source(struct agent *agent);
 /* Brings the kernel up to date with the store and the interfaces; what fails is told, kept and tried again. */
 void agent_reconcile(struct agent *agent);
+/* Pins again what someone unpinned, and locks the directory again if it was replaced; counts repairs. */
+void agent_check_pins(struct agent *agent);
 /* Compiles the store. 0 and *out; -errno with errors in agent->policy_problems. */
 int agent_compile(struct agent *agent, struct policy **out);
 

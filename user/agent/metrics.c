@@ -170,7 +170,7 @@ static void write_health(const struct agent *agent, FILE *out)
 	metrics_single(out, "egressd_attach_errors_total", METRIC_COUNTER,
 		       "Attempts to attach to a pod's interface that failed.", agent->attach_errors);
 	metrics_single(out, "egressd_repairs_total", METRIC_COUNTER,
-		       "Interfaces that were attached again after someone took the programs off.", agent->repairs);
+		       "Interfaces attached again and pins made again after someone took them away.", agent->repairs);
 	metrics_single(out, "egressd_start_time_seconds", METRIC_GAUGE, "When the agent started, in Unix time.",
 		       (uint64_t)agent->started);
 }

@@ -19,6 +19,7 @@ enum {
 	OPTION_LOG_FORMAT,
 	OPTION_ATTACH,
 	OPTION_NODE_ADDRESSES,
+	OPTION_LOCK,
 };
 
 static const struct option long_options[] = {
@@ -30,6 +31,7 @@ static const struct option long_options[] = {
 	{"log-format", required_argument, NULL, OPTION_LOG_FORMAT},
 	{"attach", required_argument, NULL, OPTION_ATTACH},
 	{"node-addresses", required_argument, NULL, OPTION_NODE_ADDRESSES},
+	{"lock", required_argument, NULL, OPTION_LOCK},
 	{"help", no_argument, NULL, 'h'},
 	{NULL, 0, NULL, 0},
 };
@@ -51,6 +53,8 @@ void agent_options_usage(FILE *out)
 		"  --node-addresses LIST|none|auto\n"
 		"                           addresses of this node, to which its pods may always send: separated by commas,\n"
 		"                           none of them, or (default) all that its interfaces have\n"
+		"  --lock fail|wait         when another egressd uses these directories: end with an error (default), or\n"
+		"                           wait for its end and take over\n"
 		"  --log-level LEVEL        error, warning, info (default) or debug\n"
 		"  --log-format text|json   (default text)\n"
 		"  -h, --help               this text\n",
@@ -111,6 +115,12 @@ static int parse_attach(const char *text, struct agent_options *options)
 	return -EINVAL;
 }
 
+static int parse_lock(const char *text, struct agent_options *options)
+{
+	options->wait_for_lock = !strcmp(text, "wait");
+	return options->wait_for_lock || !strcmp(text, "fail") ? 0 : -EINVAL;
+}
+
 static size_t count_items(const char *list)
 {
 	size_t count = 1;
@@ -164,6 +174,8 @@ static int parse_option(int option, const char *value, struct agent_options *opt
 		return parse_log_format(value, options);
 	case OPTION_ATTACH:
 		return parse_attach(value, options);
+	case OPTION_LOCK:
+		return parse_lock(value, options);
 	default:
 		return parse_node_addresses(value, options);
 	}

@@ -23,6 +23,7 @@ struct agent_options {
 	enum log_level log_level;
 	bool log_json;
 	enum attach_kind attach;
+	bool wait_for_lock; /* for the end of another agent, instead of an error */
 
 	bool serve; /* false: --listen none */
 	struct sockaddr_storage listen;

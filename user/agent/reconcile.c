@@ -6,6 +6,7 @@
 
 #include "agent/agent.h"
 #include "base/cleanup.h"
+#include "base/lock.h"
 #include "base/text.h"
 
 /* While a pod waits for its interface; most come with a notice, this is for those that do not. */
@@ -53,6 +54,28 @@ int agent_read_source(struct agent *agent)
 	set_failure(&agent->source_failure, "%s: %s; what was read last stays in force", agent->options->directory,
 		    strerror(-error));
 	return error;
+}
+
+/* ------------------------------------------------------------------ pins */
+
+void agent_check_pins(struct agent *agent)
+{
+	const char *pin = agent->options->pin;
+	size_t repaired = 0;
+	int error = datapath_repair_pins(agent->datapath, &repaired);
+
+	if (repaired)
+		log_warning("%s: someone removed or replaced %zu pins; pinned again", pin, repaired);
+	agent->repairs += repaired;
+	if (error)
+		set_failure(&agent->pin_failure, "%s", datapath_error());
+	else
+		set_failure(&agent->pin_failure, NULL);
+	if (error || lock_holds(pin, agent->pin_lock))
+		return;
+	close_fd(&agent->pin_lock);
+	if (lock_directory(pin, &agent->pin_lock))
+		log_warning("%s: another egressd took this directory while its pins were gone", pin);
 }
 
 /* ------------------------------------------------------------------ policy */

@@ -6,11 +6,12 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "agent/agent.h"
-#include "agent/lock.h"
+#include "base/lock.h"
 #include "base/cleanup.h"
 #include "report/state.h"
 
@@ -20,10 +21,14 @@
 
 /* ------------------------------------------------------------------ directories, port */
 
-static int lock(const char *path, const char *what, int *out)
+static int lock(const struct agent_options *options, const char *path, const char *what, int *out)
 {
 	int error = lock_directory(path, out);
 
+	if (error == -EWOULDBLOCK && options->wait_for_lock) {
+		log_info("%s: another egressd is using this %s directory: waiting until it ends", path, what);
+		error = lock_directory_wait(path, out);
+	}
 	if (error == -EWOULDBLOCK)
 		log_error("%s: another egressd is using this %s directory", path, what);
 	else if (error)
@@ -40,7 +45,26 @@ static int prepare_state(struct agent *agent)
 		log_error("%s: cannot create the state directory: %s", state, strerror(-error));
 		return error;
 	}
-	return lock(state, "state", &agent->state_lock);
+	return lock(agent->options, state, "state", &agent->state_lock);
+}
+
+/* Before anything there is looked at: what another agent is about to change is not to be adopted. */
+static int prepare_pins(struct agent *agent)
+{
+	const char *pin = agent->options->pin;
+	struct stat status;
+	int error;
+
+	/* Anew where `egressctl uninstall`, which had the lock, removed the directory. */
+	do {
+		error = datapath_prepare_pins(pin);
+		if (error) {
+			log_error("%s", datapath_error());
+			return error;
+		}
+		error = lock(agent->options, pin, "pin", &agent->pin_lock);
+	} while (error == -ENOENT && stat(pin, &status));
+	return error;
 }
 
 static int prepare_listener(struct agent *agent)
@@ -287,11 +311,9 @@ static int open_datapath(struct agent *agent)
 	struct datapath_options options = {.pin = agent->options->pin, .attach = agent->options->attach};
 	int error = datapath_open(&options, &agent->datapath);
 
-	if (error) {
+	if (error)
 		log_error("%s", datapath_error());
-		return error;
-	}
-	return lock(agent->options->pin, "pin", &agent->pin_lock);
+	return error;
 }
 
 static int watch_interfaces(struct agent *agent)
@@ -324,6 +346,8 @@ int agent_prepare(struct agent *agent)
 
 	if (!error)
 		error = prepare_state(agent);
+	if (!error)
+		error = prepare_pins(agent);
 	if (!error)
 		error = prepare_listener(agent);
 	if (!error)

@@ -45,6 +45,8 @@ bool agent_is_ready(const struct agent *agent, FILE *reasons)
 		ready = lack(reasons, "", "no policy is in the kernel yet");
 	if (agent->build_failure)
 		ready = lack(reasons, "", agent->build_failure);
+	if (agent->pin_failure)
+		ready = lack(reasons, "", agent->pin_failure);
 	for (endpoint = agent->endpoints.current; endpoint; endpoint = endpoint->hh.next) {
 		const char *why = endpoint_lacks(agent, endpoint);
 
@@ -130,6 +132,7 @@ static json_t *encode_problems(const struct agent *agent)
 
 	add_failure(&failures, "source", agent->source_failure);
 	add_failure(&failures, "build", agent->build_failure);
+	add_failure(&failures, "pin", agent->pin_failure);
 	append_all(list, state_encode_problems(&failures));
 	append_all(list, state_encode_problems(&agent->source_problems));
 	append_all(list, state_encode_problems(&agent->policy_problems));

@@ -48,6 +48,7 @@ int command_explain(struct invocation *invocation);
 int command_check(struct invocation *invocation);
 int command_verify(struct invocation *invocation);
 int command_diff(struct invocation *invocation);
+int command_uninstall(struct invocation *invocation);
 int command_version(struct invocation *invocation);
 
 #endif

@@ -177,7 +177,7 @@ static bool qdisc_is_marked(const struct datapath *datapath, uint32_t ifindex)
  * Removes the qdisc if it is our making and nobody uses it; if others do, it is theirs from now on. Someone who adds a
  * filter between our look and the removal would lose it: the kernel offers no removal that checks.
  */
-static int release_qdisc(const struct datapath *datapath, uint32_t ifindex)
+int clsact_release(const struct datapath *datapath, uint32_t ifindex)
 {
 	LIBBPF_OPTS(bpf_tc_hook, qdisc, .ifindex = (int)ifindex, .attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS);
 	struct filter_search search[HOOK_COUNT];
@@ -259,7 +259,7 @@ static int clsact_detach(struct datapath *datapath, uint32_t ifindex, enum hook 
 					  ifindex);
 		forget_libbpf_warning();
 	}
-	return release_qdisc(datapath, ifindex);
+	return clsact_release(datapath, ifindex);
 }
 
 /* ---------------------------------------------------------------- all interfaces */
@@ -352,6 +352,33 @@ static int clsact_list(struct datapath *datapath, attachment_visitor visit, void
 				error = visit(qdiscs.items[i], data);
 		}
 	}
+	return error;
+}
+
+static int visit_marked(const struct datapath *datapath, uint32_t ifindex, qdisc_visitor visit, void *data)
+{
+	bool others = false;
+
+	if (!qdisc_is_marked(datapath, ifindex))
+		return 0;
+	for (int hook = 0; hook < HOOK_COUNT; hook++) {
+		struct filter_search search;
+		int error = find_filter(ifindex, (enum hook)hook, &search);
+
+		if (error)
+			return error;
+		others = others || search.others || (search.found && !search.ours);
+	}
+	return visit(ifindex, others, data);
+}
+
+int clsact_marked(struct datapath *datapath, qdisc_visitor visit, void *data)
+{
+	_cleanup_(free_qdiscs) struct qdisc_list qdiscs = {};
+	int error = list_qdiscs(&qdiscs);
+
+	for (size_t i = 0; !error && i < qdiscs.count; i++)
+		error = visit_marked(datapath, qdiscs.items[i], visit, data);
 	return error;
 }
 

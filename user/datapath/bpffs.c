@@ -229,11 +229,56 @@ int bpffs_remove(const char *parent, const char *directory)
 		return error;
 	if (rmdir(directory) && errno != ENOENT)
 		return fail_errno(-errno, "cannot remove %s", directory);
+	return bpffs_remove_parent(parent);
+}
+
+int bpffs_remove_parent(const char *parent)
+{
 	if (!directory_is_empty(parent))
 		return 0;
+	/* Detached: whoever locks the directory has it open. */
 	if (is_our_mount(parent))
-		return umount2(parent, 0) ? fail_errno(-errno, "cannot unmount %s", parent) : 0;
+		return umount2(parent, MNT_DETACH) ? fail_errno(-errno, "cannot unmount %s", parent) : 0;
+	if (!bpffs_is(parent))
+		return 0;
 	if (rmdir(parent) && errno != ENOENT && errno != EBUSY)
 		return fail_errno(-errno, "cannot remove %s", parent);
+	return 0;
+}
+
+static int add_version(unsigned int **versions, size_t *count, unsigned int version)
+{
+	unsigned int *longer = reallocarray(*versions, *count + 1, sizeof(**versions));
+
+	if (!longer)
+		return fail_errno(-ENOMEM, "no memory");
+	*versions = longer;
+	longer[(*count)++] = version;
+	return 0;
+}
+
+int bpffs_versions(const char *parent, unsigned int **out, size_t *count)
+{
+	_cleanup_directory_ DIR *directory = opendir(parent);
+	_cleanup_free_ unsigned int *versions = NULL;
+	struct dirent *entry;
+	size_t found = 0;
+	int error = 0;
+
+	if (!directory && errno != ENOENT)
+		return fail_errno(-errno, "cannot read %s", parent);
+	/* Elsewhere a directory of such a name is not ours. */
+	while (directory && bpffs_is(parent) && !error && (entry = readdir(directory))) {
+		unsigned int version;
+		int end = 0;
+
+		if (sscanf(entry->d_name, "v%9u%n", &version, &end) == 1 && !entry->d_name[end] &&
+		    entry->d_type == DT_DIR)
+			error = add_version(&versions, &found, version);
+	}
+	if (error)
+		return error;
+	*out = take(versions);
+	*count = found;
 	return 0;
 }

@@ -45,29 +45,28 @@ enum attach_kind datapath_attach_kind(const struct datapath *datapath)
 	return datapath->kind;
 }
 
-static void close_datapath(struct datapath **datapath)
+void datapath_cleanup(struct datapath **datapath)
 {
 	datapath_close(*datapath);
 }
 
-static int datapath_new(const struct datapath_options *options, struct datapath **out)
+int datapath_new(const char *pin, unsigned int version, struct datapath **out)
 {
-	_cleanup_(close_datapath) struct datapath *datapath = calloc(1, sizeof(*datapath));
+	_cleanup_(datapath_cleanup) struct datapath *datapath = calloc(1, sizeof(*datapath));
 
 	if (!datapath)
 		return fail_errno(-ENOMEM, "no memory");
-	datapath->read_only = options->read_only;
 	datapath->clock = datapath->grace[0] = datapath->grace[1] = -1;
 	datapath->cpu_count = libbpf_num_possible_cpus();
 	if (datapath->cpu_count < 0)
 		return fail_errno(datapath->cpu_count, "cannot tell the number of possible CPUs");
-	datapath->parent = strdup(options->pin ? options->pin : EGRESS_PIN_PARENT);
+	datapath->parent = strdup(pin ? pin : EGRESS_PIN_PARENT);
 	if (!datapath->parent)
 		return fail_errno(-ENOMEM, "no memory");
 	if (datapath->parent[0] != '/')
 		return fail(-EINVAL, "the directory of the pins must be an absolute path, not \"%s\"",
 			    datapath->parent);
-	datapath->directory = text_format("%s/v%d", datapath->parent, EGRESS_CONTRACT_VERSION);
+	datapath->directory = text_format("%s/v%u", datapath->parent, version);
 	if (!datapath->directory)
 		return fail_errno(-ENOMEM, "no memory");
 	*out = take(datapath);
@@ -105,13 +104,15 @@ static int find_pinned(const struct datapath *datapath)
 
 int datapath_open(const struct datapath_options *options, struct datapath **out)
 {
-	_cleanup_(close_datapath) struct datapath *datapath = NULL;
+	_cleanup_(datapath_cleanup) struct datapath *datapath = NULL;
 	int error;
 
 	capture_libbpf_messages();
-	error = datapath_new(options, &datapath);
-	if (!error)
-		error = choose_kind(options->attach, &datapath->kind);
+	error = datapath_new(options->pin, EGRESS_CONTRACT_VERSION, &datapath);
+	if (error)
+		return error;
+	datapath->read_only = options->read_only;
+	error = choose_kind(options->attach, &datapath->kind);
 	if (!error && options->read_only)
 		error = find_pinned(datapath);
 	else if (!error)
@@ -139,6 +140,20 @@ void datapath_close(struct datapath *datapath)
 	free(datapath->directory);
 	free(datapath->parent);
 	free(datapath);
+}
+
+int datapath_prepare_pins(const char *pin)
+{
+	capture_libbpf_messages();
+	if (*pin != '/')
+		return fail(-EINVAL, "the directory of the pins must be an absolute path, not \"%s\"", pin);
+	return bpffs_prepare(pin, pin);
+}
+
+void datapath_discard_pins(const char *pin)
+{
+	if (bpffs_is(pin))
+		bpffs_remove_parent(pin);
 }
 
 int datapath_remove(struct datapath *datapath)

@@ -105,7 +105,36 @@ int drop_cursor_read(struct drop_cursor *cursor, struct egress_drop_record *reco
 /* Sum over CPUs of records written and of drops not logged because of the limit. */
 int datapath_drop_log_totals(struct datapath *datapath, uint64_t *written, uint64_t *suppressed);
 
+/*
+ * Pins anew what someone unpinned, or replaced by something else; *repaired counts the pins, also where it fails in the
+ * middle.
+ */
+int datapath_repair_pins(struct datapath *datapath, size_t *repaired);
+
+/*
+ * Makes sure that `pin` is a directory on a bpffs, as datapath_open does, for its caller to lock first; and removes it
+ * again if nothing is in it.
+ */
+int datapath_prepare_pins(const char *pin);
+void datapath_discard_pins(const char *pin);
+
 /* Takes all of it off: attachments, pins, the versioned directory. */
 int datapath_remove(struct datapath *datapath);
+
+/*
+ * Takes off what agents of any version left on this node below `pin`, also where no map can be opened and where only
+ * filters are left; calls back with each step before it is done. Others' filters and qdiscs stay: a qdisc that we made
+ * goes unless others use it. Where something fails the rest is still done, and the first error returned. dry_run:
+ * changes nothing. No agent may be running.
+ */
+enum uninstall_step {
+	UNINSTALL_LINK,       /* a TCX link: interface and program */
+	UNINSTALL_FILTER,     /* a tc filter: interface and program */
+	UNINSTALL_QDISC,      /* a clsact qdisc that we made: interface */
+	UNINSTALL_QDISC_LEFT, /* the same, which stays because others use it */
+	UNINSTALL_PINS,       /* a directory of pins: path */
+};
+typedef void (*uninstall_visitor)(enum uninstall_step step, const char *what, void *data);
+int datapath_uninstall(const char *pin, bool dry_run, uninstall_visitor visit, void *data);
 
 #endif

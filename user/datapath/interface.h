@@ -33,10 +33,16 @@ int interface_addresses(struct interface_address **out, size_t *count);
 /*
  * Watches links and addresses come and go (RTMGRP_LINK, address groups). The descriptor becomes readable; dispatch
  * reads all that is there and calls back. APPEARED comes once for a link that was not there when the watch began, and
- * again when it gets another name; VANISHED with the last name known. -ENOBUFS from dispatch: notices were lost, list
+ * again when it gets another name; VANISHED with the last name known;
+ * FILTERS_CHANGED when a qdisc went or a filter came or went. -ENOBUFS from dispatch: notices were lost, list
  * everything anew.
  */
-enum interface_event { INTERFACE_APPEARED, INTERFACE_VANISHED, INTERFACE_ADDRESS_CHANGED };
+enum interface_event {
+	INTERFACE_APPEARED,
+	INTERFACE_VANISHED,
+	INTERFACE_ADDRESS_CHANGED,
+	INTERFACE_FILTERS_CHANGED,
+};
 typedef void (*interface_visitor)(enum interface_event event, uint32_t ifindex, const char *name, void *data);
 struct interface_watch;
 int interface_watch_new(struct interface_watch **out);

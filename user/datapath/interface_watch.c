@@ -131,7 +131,7 @@ int interface_watch_new(struct interface_watch **out)
 
 	if (!watch || !(watch->buffer = malloc(NETLINK_BUFFER_SIZE)))
 		return fail_errno(-ENOMEM, "no memory");
-	error = netlink_open(RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR, &watch->socket);
+	error = netlink_open(RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_TC, &watch->socket);
 	if (error)
 		return fail_errno(error, "cannot watch the interfaces");
 	/* Smaller where that is not allowed: then notices are lost earlier, and told. */
@@ -182,6 +182,15 @@ static int visit_address(struct interface_watch *watch, const struct nlmsghdr *m
 	return MNL_CB_OK;
 }
 
+static int visit_filters(struct interface_watch *watch, const struct nlmsghdr *message)
+{
+	const struct tcmsg *header = mnl_nlmsg_get_payload(message);
+	const struct known_link *link = find_link(watch, (uint32_t)header->tcm_ifindex);
+
+	watch->visit(INTERFACE_FILTERS_CHANGED, (uint32_t)header->tcm_ifindex, link ? link->name : "", watch->data);
+	return MNL_CB_OK;
+}
+
 /* A bridge tells of its ports in messages that look like those of links coming and going, but for their family. */
 static bool is_of_link(const struct nlmsghdr *message)
 {
@@ -200,6 +209,10 @@ static int visit_notice(const struct nlmsghdr *message, void *data)
 	case RTM_NEWADDR:
 	case RTM_DELADDR:
 		return visit_address(data, message);
+	case RTM_DELQDISC:
+	case RTM_NEWTFILTER:
+	case RTM_DELTFILTER:
+		return visit_filters(data, message);
 	default:
 		return MNL_CB_OK;
 	}

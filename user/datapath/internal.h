@@ -62,6 +62,13 @@ struct datapath {
 	int grace[2]; /* a map of maps and its only element, for grace periods; -1 until needed */
 };
 
+/* ---------------------------------------------------------------- datapath.c */
+
+/* A datapath with names only, nothing opened, of the directory of one version below `pin`. */
+int datapath_new(const char *pin, unsigned int version, struct datapath **out);
+/* For _cleanup_. */
+void datapath_cleanup(struct datapath **datapath);
+
 /* ---------------------------------------------------------------- error.c */
 
 /* Sets the sentence of datapath_error() and returns `error`. */
@@ -83,6 +90,10 @@ int bpffs_prepare(const char *parent, const char *directory);
 bool bpffs_is(const char *path);
 /* Removes `directory` and all in it, then parent and the mount on it if they are empty and our own. */
 int bpffs_remove(const char *parent, const char *directory);
+/* The latter alone; 0 also where it is not empty. */
+int bpffs_remove_parent(const char *parent);
+/* The numbers N for which there is a directory parent/v<N> on a bpffs; the caller frees *out. */
+int bpffs_versions(const char *parent, unsigned int **out, size_t *count);
 /* "<directory>/<name>" into a buffer of PATH_MAX bytes. 0 or -ENAMETOOLONG. */
 int pin_path(const struct datapath *datapath, const char *name, char path[PATH_MAX]);
 /* Creates a directory below the versioned one if it is missing. */
@@ -129,6 +140,14 @@ struct attachment {
 	int (*list)(struct datapath *datapath, attachment_visitor visit, void *data);
 };
 extern const struct attachment tcx_attachment, clsact_attachment;
+
+/*
+ * The clsact qdiscs that are our making: calls back with each, and whether others have filters on it. clsact_release
+ * removes such a one if nobody uses it; if others do, it is theirs from now on.
+ */
+typedef int (*qdisc_visitor)(uint32_t ifindex, bool others, void *data);
+int clsact_marked(struct datapath *datapath, qdisc_visitor visit, void *data);
+int clsact_release(const struct datapath *datapath, uint32_t ifindex);
 
 /* Whether the kernel has TCX, found by trying. */
 bool tcx_supported(void);

@@ -108,6 +108,21 @@ int state_write(const char *directory, const char *name, const json_t *json)
 	return error;
 }
 
+int state_directory_remove(const char *directory)
+{
+	static const char *const names[] = {STATE_FILE, STATE_OBJECTS_FILE, "." STATE_FILE ".new",
+					    "." STATE_OBJECTS_FILE ".new"};
+	_cleanup_fd_ int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	size_t i;
+
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	for (i = 0; i < ARRAY_SIZE(names); i++)
+		if (unlinkat(fd, names[i], 0) && errno != ENOENT)
+			return -errno;
+	return rmdir(directory) && errno != ENOTEMPTY && errno != EEXIST && errno != EBUSY ? -errno : 0;
+}
+
 int state_read(const char *directory, const char *name, json_t **out)
 {
 	_cleanup_free_ char *path = NULL;

@@ -29,6 +29,8 @@
 int state_directory_prepare(const char *directory);
 /* Writes JSON to directory/name atomically, mode 0600. -errno; the old file then still stands. */
 int state_write(const char *directory, const char *name, const json_t *json);
+/* Removes what state_write left, and the directory if nothing else is in it. 0 or -errno. */
+int state_directory_remove(const char *directory);
 /* New reference in *out; -ENOENT, -EINVAL (damaged) ... */
 int state_read(const char *directory, const char *name, json_t **out);
 /* All objects of the store as a List; new reference or NULL. */

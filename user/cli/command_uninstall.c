@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Takes off the node what agents left: needs no agent, and no map that fits this version. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/lock.h"
+#include "base/log.h"
+#include "cli/command.h"
+#include "cli/options.h"
+#include "cli/output.h"
+#include "datapath/datapath.h"
+#include "report/state.h"
+
+struct removal {
+	const struct settings *settings;
+	bool dry_run;
+	size_t count;
+	json_t *steps; /* NULL: lines on standard output instead */
+};
+
+struct wording {
+	const char *kind; /* in JSON */
+	const char *done, *planned;
+};
+
+static const struct wording wordings[] = {
+	[UNINSTALL_LINK] = {"link", "detached TCX link on", "would detach TCX link on"},
+	[UNINSTALL_FILTER] = {"filter", "removed tc filter on", "would remove tc filter on"},
+	[UNINSTALL_QDISC] = {"qdisc", "removed clsact qdisc of", "would remove clsact qdisc of"},
+	[UNINSTALL_QDISC_LEFT] = {"qdisc_left", "left clsact qdisc, which others use, on",
+				  "would leave clsact qdisc, which others use, on"},
+	[UNINSTALL_PINS] = {"pins", "removed pins in", "would remove pins in"},
+};
+static const struct wording state_wording = {"state", "removed state in", "would remove state in"};
+
+static void tell(struct removal *removal, const struct wording *wording, const char *what)
+{
+	json_t *step;
+
+	removal->count++;
+	if (!removal->steps) {
+		printf("%s %s\n", removal->dry_run ? wording->planned : wording->done, what);
+		return;
+	}
+	step = json_new_object();
+	json_put_text(step, "kind", wording->kind);
+	json_put_text(step, "what", what);
+	json_append(removal->steps, step);
+}
+
+static void visit_step(enum uninstall_step step, const char *what, void *data)
+{
+	tell(data, &wordings[step], what);
+}
+
+/* An agent that runs would put everything on again. */
+static int lock_out_agents(const char *path, const char *what, int *lock)
+{
+	int error = lock_directory(path, lock);
+
+	if (!error || error == -ENOENT || error == -ENOTDIR)
+		return 0;
+	if (error == -EWOULDBLOCK)
+		log_error("%s: an egressd is using this %s directory: stop it first", path, what);
+	else
+		log_error("%s: cannot lock the %s directory: %s", path, what, strerror(-error));
+	return error;
+}
+
+static bool state_exists(const char *directory)
+{
+	char path[4096];
+
+	snprintf(path, sizeof(path), "%s/%s", directory, STATE_FILE);
+	return !access(path, F_OK);
+}
+
+static int remove_state(struct removal *removal)
+{
+	const char *directory = removal->settings->state;
+	int error;
+
+	if (state_exists(directory))
+		tell(removal, &state_wording, directory);
+	if (removal->dry_run)
+		return 0;
+	error = state_directory_remove(directory);
+	if (error)
+		log_error("%s: cannot remove the state: %s", directory, strerror(-error));
+	return error;
+}
+
+static int remove_all(struct removal *removal)
+{
+	int error = datapath_uninstall(removal->settings->pin, removal->dry_run, visit_step, removal);
+
+	if (error)
+		log_error("%s", datapath_error());
+	/* The state says what was in force; it goes last. */
+	return error ? error : remove_state(removal);
+}
+
+static void print_end(struct removal *removal, int error)
+{
+	json_t *object;
+
+	if (!removal->steps) {
+		if (!removal->count && !error)
+			printf("nothing of egressd's is on this node\n");
+		return;
+	}
+	object = json_new_object();
+	json_put_bool(object, "dry_run", removal->dry_run);
+	json_put_bool(object, "complete", !error);
+	json_put(object, "steps", take(removal->steps));
+	json_print(object);
+}
+
+int command_uninstall(struct invocation *invocation)
+{
+	_cleanup_fd_ int pin_lock = -1, state_lock = -1;
+	struct removal removal = {.settings = &invocation->settings};
+	const struct command_option options[] = {{"dry-run", 0, OPTION_FLAG, &removal.dry_run}};
+	int error;
+
+	if (!options_parse_all(invocation, options, ARRAY_SIZE(options)))
+		return EXIT_ERROR;
+	if (!removal.dry_run && (lock_out_agents(invocation->settings.pin, "pin", &pin_lock) ||
+				 lock_out_agents(invocation->settings.state, "state", &state_lock)))
+		return EXIT_ERROR;
+	if (invocation->settings.output == OUTPUT_JSON)
+		removal.steps = json_new_array();
+	error = remove_all(&removal);
+	print_end(&removal, error);
+	return error ? EXIT_ERROR : EXIT_SUCCESS;
+}
