@@ -145,7 +145,7 @@ static inline void pod_start(struct pod *pod)
 		pod->process);
 	command("ip addr add 192.0.2.1/24 dev host0 && ip link set host0 up && "
 		"ip neigh add 192.0.2.2 lladdr 02:00:00:00:00:02 nud permanent dev host0");
-	command("nsenter -t %d -n sh -c 'sysctl -qw net.ipv6.conf.all.disable_ipv6=1; "
+	command("nsenter -t %d -n sh -c 'echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6; "
 		"ip addr add 192.0.2.2/24 dev eth0 && "
 		"ip link set eth0 up && ip neigh add 192.0.2.1 lladdr 02:00:00:00:00:01 nud permanent dev eth0'",
 		pod->process);

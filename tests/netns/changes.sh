@@ -152,7 +152,7 @@ test_interface_number_that_is_used_again()
 
 	cluster_up
 	agent_up
-	ifindex=$(cat /sys/class/net/web0/ifindex 2>/dev/null || ip -oneline link show web0 | cut -d: -f1)
+	ifindex=$(ip -oneline link show web0 | cut -d: -f1)
 	replace_web_interface "$ifindex"
 	eventually 5 agent_is_ready
 	enforced
