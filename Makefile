@@ -94,9 +94,11 @@ help: ## list the targets
 	@echo
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | expand -t 14 | sed 's/^/  /'
 
-.PHONY: deps
+.PHONY: deps deps-demo
 deps: ## install the Debian packages that are missing (as root)
-	$(Q)tests/deps
+	$(Q)tests/deps check
+deps-demo:
+	$(Q)tests/deps demo
 
 # What follows after `deps` is a make of its own: the compilers may not have been there when this one started.
 .PHONY: build
@@ -105,7 +107,7 @@ build: ## build egressd and egressctl into build/
 	$(Q)flock build/.lock $(MAKE) --jobs=$(jobs) programs
 
 .PHONY: demo
-demo: deps ## install what is missing, build, and show the program at work
+demo: deps-demo ## install what is missing, build, and show the program at work
 	$(Q)$(MAKE) build
 	$(Q)tests/demo/demo.sh
 
