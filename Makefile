@@ -54,7 +54,7 @@ INCLUDES := -Iinclude -Iuser -Ibuild
 CFLAGS ?= -O2 -g
 ALL_CFLAGS := -std=gnu11 $(CFLAGS) $(WARNINGS) $(HARDENING_$(VARIANT)) $(SANITIZE) $(INCLUDES)
 ALL_LDFLAGS := $(LDFLAGS) $(HARDENING_LINK_$(VARIANT)) $(SANITIZE)
-LIBRARIES := -lbpf -lelf -lz -lyaml -levent -ljansson -lmnl -lpthread
+LIBRARIES := -lbpf -lelf -lz -lyaml -levent -lcurl -ljansson -lmnl -lpthread
 
 COMMIT := $(shell git describe --always --dirty --abbrev=12 --exclude='*' 2>/dev/null)
 

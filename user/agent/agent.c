@@ -10,7 +10,7 @@
 
 #include "base/cleanup.h"
 
-/* A burst of changes in the directory is read once; and one that ends is in force within milliseconds. */
+/* A burst of changes in the source is read once; and one that ends is in force within milliseconds. */
 #define SOURCE_PAUSE_US 5000
 /* A new interface brings several addresses. */
 #define ADDRESS_PAUSE_US 50000
@@ -25,7 +25,6 @@ enum {
 	EVENT_TERM,
 	EVENT_INT,
 	EVENT_HUP,
-	EVENT_SOURCE,
 	EVENT_INTERFACES,
 	EVENT_CHECK,
 	EVENT_EXPIRE,
@@ -53,14 +52,12 @@ static void on_source_timer(evutil_socket_t fd, short what, void *data)
 	read_and_reconcile(data);
 }
 
-static void on_source(evutil_socket_t fd, short what, void *data)
+static void on_source(void *data)
 {
 	const struct timeval pause = {.tv_usec = SOURCE_PAUSE_US};
 	struct agent *agent = data;
 
-	(void)fd;
-	(void)what;
-	if (directory_source_dispatch(agent->source) && !event_pending(agent->source_timer, EV_TIMEOUT, NULL))
+	if (!event_pending(agent->source_timer, EV_TIMEOUT, NULL))
 		event_add(agent->source_timer, &pause);
 }
 
@@ -249,7 +246,7 @@ static int loop_fill(struct loop *loop)
 	if (!error)
 		error = add_signal(loop, EVENT_HUP, SIGHUP, on_hangup);
 	if (!error)
-		error = add_reader(loop, EVENT_SOURCE, directory_source_fd(agent->source), on_source);
+		error = source_start(agent->source, agent->loop, on_source, agent);
 	if (!error)
 		error = add_reader(loop, EVENT_INTERFACES, interface_watch_fd(agent->interfaces), on_interfaces);
 	if (!error)
@@ -312,6 +309,7 @@ static void agent_clear(struct agent *agent)
 	free_event(agent->interface_timer);
 	free_event(agent->retry_timer);
 	free_event(agent->state_timer);
+	source_free(agent->source);
 	if (agent->loop)
 		event_base_free(agent->loop);
 	generation_clear(&agent->generation);
@@ -321,7 +319,6 @@ static void agent_clear(struct agent *agent)
 	interface_watch_free(agent->interfaces);
 	datapath_close(agent->datapath);
 	store_free(agent->store);
-	directory_source_free(agent->source);
 	problem_list_clear(&agent->source_problems);
 	problem_list_clear(&agent->policy_problems);
 	agent_forget_told(agent);

@@ -28,7 +28,7 @@
 #include "datapath/interface.h"
 #include "model/problem.h"
 #include "model/store.h"
-#include "source/directory.h"
+#include "source/source.h"
 
 struct evhttp;
 struct told_problem;
@@ -40,7 +40,7 @@ struct agent {
 	int listener;             /* bound socket until serve.c takes it; -1: none */
 	struct event_base *loop;
 	struct evhttp *http;
-	struct directory_source *source;
+	struct source *source;
 	struct store *store;
 	struct datapath *datapath;
 	struct interface_watch *interfaces;

@@ -42,8 +42,7 @@ static void set_failure(char **failure, const char *format, ...)
 int agent_read_source(struct agent *agent)
 {
 	bool changed;
-	int error = directory_source_sync(agent->source, agent->store, &agent->source_problems, &changed,
-					  &agent->bad_files);
+	int error = source_sync(agent->source, agent->store, &agent->source_problems, &changed, &agent->bad_files);
 
 	if (!error) {
 		set_failure(&agent->source_failure, NULL);

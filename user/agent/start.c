@@ -14,6 +14,7 @@
 #include "base/lock.h"
 #include "base/cleanup.h"
 #include "report/state.h"
+#include "source/watched_directory.h"
 
 /* How long a file may stay open for writing before the start gives up on it. */
 #define BUSY_ATTEMPTS 40
@@ -131,7 +132,7 @@ static int read_source_when_closed(struct agent *agent)
 static int prepare_objects(struct agent *agent)
 {
 	const char *directory = agent->options->directory;
-	int error = directory_source_new(directory, &agent->source);
+	int error = watched_directory_new(directory, &agent->source);
 
 	if (error) {
 		log_error("%s: cannot read the directory of manifests: %s", directory, strerror(-error));
