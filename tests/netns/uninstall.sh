@@ -146,6 +146,28 @@ test_pins_that_cannot_be_read()
 	assert_equal "pins" "$PIN $PIN/other" "$(find "$PIN" | sort | xargs)"
 }
 
+# As a DaemonSet runs it: it must not end before it is told to, nor when it has failed look as if it had not.
+test_it_may_stay()
+{
+	local stayer status=0
+
+	cluster_up
+	agent_up
+	status=0
+	timeout 20 "$EGRESSCTL" --pin "$PIN" --state "$STATE" uninstall --stay 2>/dev/null || status=$?
+	assert_equal "exit status while an agent runs" 2 $status
+	agent_stop
+	"$EGRESSCTL" --pin "$PIN" --state "$STATE" uninstall --stay >"$SANDBOX/output" &
+	stayer=$!
+	eventually 10 grep -q "removed state" "$SANDBOX/output"
+	nothing_of_ours
+	kill -0 $stayer || fail "it did not stay"
+	kill -TERM $stayer
+	status=0
+	wait $stayer || status=$?
+	assert_equal "exit status after SIGTERM" 0 $status
+}
+
 test_directory_that_is_not_on_a_bpffs_is_not_touched()
 {
 	mkdir -p "$SANDBOX/home/v1"

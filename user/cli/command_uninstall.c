@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Takes off the node what agents left: needs no agent, and no map that fits this version. */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +18,7 @@
 
 struct removal {
 	const struct settings *settings;
-	bool dry_run;
+	bool dry_run, stay;
 	size_t count;
 	json_t *steps; /* NULL: lines on standard output instead */
 };
@@ -120,11 +121,28 @@ static void print_end(struct removal *removal, int error)
 	json_print(object);
 }
 
+/* As process 1 of a container it would not be ended by a signal that it does not wait for. */
+static int wait_for_signal(void)
+{
+	sigset_t ends;
+	int signal;
+
+	sigemptyset(&ends);
+	sigaddset(&ends, SIGTERM);
+	sigaddset(&ends, SIGINT);
+	if (sigprocmask(SIG_BLOCK, &ends, NULL) || fflush(stdout))
+		return -errno;
+	return -sigwait(&ends, &signal);
+}
+
 int command_uninstall(struct invocation *invocation)
 {
 	_cleanup_fd_ int pin_lock = -1, state_lock = -1;
 	struct removal removal = {.settings = &invocation->settings};
-	const struct command_option options[] = {{"dry-run", 0, OPTION_FLAG, &removal.dry_run}};
+	const struct command_option options[] = {
+		{"dry-run", 0, OPTION_FLAG, &removal.dry_run},
+		{"stay", 0, OPTION_FLAG, &removal.stay},
+	};
 	int error;
 
 	if (!options_parse_all(invocation, options, ARRAY_SIZE(options)))
@@ -136,5 +154,7 @@ int command_uninstall(struct invocation *invocation)
 		removal.steps = json_new_array();
 	error = remove_all(&removal);
 	print_end(&removal, error);
+	if (!error && removal.stay)
+		error = wait_for_signal();
 	return error ? EXIT_ERROR : EXIT_SUCCESS;
 }

@@ -31,7 +31,7 @@ static const struct command commands[] = {
 	 (1u << OUTPUT_TAP) | (1u << OUTPUT_JUNIT), command_verify},
 	{"diff", "[-f COMMON-PATH]... OLD NEW", "Shows which flows change between two sets of manifests", OUTPUTS_USUAL,
 	 command_diff},
-	{"uninstall", "[--dry-run]", "Takes everything of egressd's off this node; enforcement ends", OUTPUTS_USUAL,
+	{"uninstall", "[--dry-run] [--stay]", "Takes everything of egressd's off this node; enforcement ends", OUTPUTS_USUAL,
 	 command_uninstall},
 	{"version", "", "Prints the version", OUTPUTS_USUAL, command_version},
 };
