@@ -2,13 +2,15 @@
 #
 # `make help` lists the targets. One set of rules builds every variant: VARIANT=plain (gcc, into build/), clang (the
 # same with clang, into build/clang/), asan (gcc with sanitizers, into build/asan/), fuzz (clang with libFuzzer, into
-# build/fuzz/). The BPF programs and their skeletons do not depend on the variant and are always in build/.
+# build/fuzz/), arm64 (cross-built, into build/arm64/, for the image). The BPF programs and their skeletons do not depend
+# on the variant and are always in build/.
 
 VARIANT ?= plain
 PREFIX ?= /usr/local
 DESTDIR ?=
 FUZZ_SECONDS ?= 20
 SEEDS ?= 20
+IMAGE_ARCHS ?= amd64 arm64
 
 BPF_CLANG ?= clang
 BPFTOOL ?= bpftool
@@ -35,14 +37,25 @@ OUT_plain := build
 OUT_clang := build/clang
 OUT_asan := build/asan
 OUT_fuzz := build/fuzz
+OUT_arm64 := build/arm64
 OUT := $(OUT_$(VARIANT))
 ifeq ($(OUT),)
-$(error VARIANT=$(VARIANT) is none of plain, clang, asan, fuzz)
+$(error VARIANT=$(VARIANT) is none of plain, clang, asan, fuzz, arm64)
 endif
 
+# Of this machine, whatever the variant is built for: the BPF programs include its headers.
+MULTIARCH := $(shell $(CC) -print-multiarch 2>/dev/null)
+
 override CC := $(if $(filter clang fuzz,$(VARIANT)),clang,$(CC))
+ifeq ($(VARIANT),arm64)
+# SYSROOT: what deploy/image/sysroot prints; deploy/image/build gives it.
+SYSROOT ?= $(shell deploy/image/sysroot arm64)
+override CC := aarch64-linux-gnu-gcc --sysroot=$(SYSROOT)
+endif
 HARDENING_plain := -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE
 HARDENING_LINK_plain := -pie -Wl,-z,relro,-z,now
+HARDENING_arm64 := $(HARDENING_plain)
+HARDENING_LINK_arm64 := $(HARDENING_LINK_plain)
 SANITIZE_asan := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 SANITIZE_fuzz := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 SANITIZE := $(SANITIZE_$(VARIANT))
@@ -52,14 +65,15 @@ SANITIZE := $(SANITIZE_$(VARIANT))
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wundef -Wvla -Werror
 INCLUDES := -Iinclude -Iuser -Ibuild
 CFLAGS ?= -O2 -g
-ALL_CFLAGS := -std=gnu11 $(CFLAGS) $(WARNINGS) $(HARDENING_$(VARIANT)) $(SANITIZE) $(INCLUDES)
+# The directory of the tree is left out of debugging data, so that the same source gives the same programs anywhere.
+REPRODUCIBLE := -ffile-prefix-map=$(CURDIR)=.
+ALL_CFLAGS := -std=gnu11 $(REPRODUCIBLE) $(CFLAGS) $(WARNINGS) $(HARDENING_$(VARIANT)) $(SANITIZE) $(INCLUDES)
 ALL_LDFLAGS := $(LDFLAGS) $(HARDENING_LINK_$(VARIANT)) $(SANITIZE)
 LIBRARIES := -lbpf -lelf -lz -lyaml -levent -lcurl -ljansson -lmnl -lpthread
 
 COMMIT := $(shell git describe --always --dirty --abbrev=12 --exclude='*' 2>/dev/null)
 
-MULTIARCH := $(shell $(CC) -print-multiarch 2>/dev/null)
-BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -Wall -Wextra -Werror -Iinclude -Ibpf -I/usr/include/$(MULTIARCH)
+BPF_CFLAGS := -O2 -g $(REPRODUCIBLE) -target bpf -mcpu=v3 -Wall -Wextra -Werror -Iinclude -Ibpf -I/usr/include/$(MULTIARCH)
 
 # --- Files ----------------------------------------------------------------------------------------------------------
 
@@ -115,7 +129,7 @@ demo: deps-demo ## install what is missing, build, and show the program at work
 check: deps ## install what is missing, build, and run every test
 	$(Q)tests/run
 
-.PHONY: check-unit check-bpf check-netns check-asan check-oracle check-fuzz
+.PHONY: check-unit check-bpf check-netns check-asan check-oracle check-fuzz check-deploy
 check-unit: deps ## run the unit tests only
 	$(Q)tests/run build unit
 check-bpf: deps ## run the tests of the BPF programs only
@@ -129,6 +143,8 @@ check-oracle: deps ## compare the compiler with the oracle over SEEDS (20) rando
 	$(Q)tests/oracle/run --seeds $(SEEDS)
 check-fuzz: deps ## fuzz for FUZZ_SECONDS (20) a target
 	$(Q)FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run fuzz-build fuzz
+check-deploy: deps ## run the tests of image, manifests and chart only
+	$(Q)tests/run build deploy
 
 .PHONY: install
 install: build ## copy the programs to $(DESTDIR)$(PREFIX)
@@ -138,6 +154,15 @@ install: build ## copy the programs to $(DESTDIR)$(PREFIX)
 	install -m 0644 $(wildcard deploy/man/*.8) $(DESTDIR)$(PREFIX)/share/man/man8
 	install -m 0644 README.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/egressd
 	install -m 0644 deploy/examples/* $(DESTDIR)$(PREFIX)/share/doc/egressd/examples
+
+.PHONY: image
+image: ## build container images from nothing into build/image/ (IMAGE_ARCHS="amd64 arm64")
+	$(Q)tests/deps image
+	$(Q)deploy/image/build $(IMAGE_ARCHS)
+
+.PHONY: manifests
+manifests: ## render deploy/kustomize from the Helm chart
+	$(Q)HELM=$$(tests/lib/go-tool helm) deploy/helm/render deploy/kustomize
 
 .PHONY: clean
 clean: ## remove build/
@@ -210,4 +235,4 @@ build/fuzz/%: $(OUT)/obj/tests/fuzz/%.o $(library)
 	$(Q)clang $(ALL_LDFLAGS) -fsanitize=fuzzer $^ $(LIBRARIES) -o $@
 
 # Header dependencies, as the compilers found them.
--include $(shell find build -name '*.d' 2>/dev/null)
+-include $(shell find build -type f -name '*.d' 2>/dev/null)
