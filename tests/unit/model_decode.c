@@ -218,6 +218,7 @@ static void a_pod_with_everything(void **state)
 		"  annotations:\n"
 		"    egressd.io/interface: veth1\n"
 		"    egressd.io/netns: /run/netns/x\n"
+		"    kubernetes.io/config.mirror: 0123456789abcdef0123456789abcdef\n"
 		"    egressd.io/router: \"true\"\n"
 		"    other: 5\n"
 		"  managedFields: [{manager: kubelet, fieldsV1: {\"f:status\": {}}}]\n"
@@ -250,6 +251,7 @@ static void a_pod_with_everything(void **state)
 	assert_true(pod->ready);
 	assert_string_equal(pod->interface, "veth1");
 	assert_string_equal(pod->netns, "/run/netns/x");
+	assert_string_equal(pod->static_uid, "0123456789abcdef0123456789abcdef");
 	assert_place(&pod->interface_place, 11, 27);
 	assert_string_equal(pod->node_name, "n1");
 	assert_int_equal(pod->phase, POD_PENDING);
@@ -282,6 +284,7 @@ static void a_pod_with_nothing(void **state)
 	assert_string_equal(pod->node_name, "");
 	assert_null(pod->interface);
 	assert_null(pod->netns);
+	assert_null(pod->static_uid);
 }
 
 static void variants_of_pod_status(void **state)

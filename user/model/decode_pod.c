@@ -196,6 +196,8 @@ static void read_annotations(struct reader *reader, const struct spot *metadata,
 	struct spot netns = spot_field(&annotations, "egressd.io/netns");
 	struct spot router = spot_field(&annotations, "egressd.io/router");
 	struct spot place = spot_field(&annotations, "egressd.io/interface-place");
+	struct spot mirror = spot_field(&annotations, "kubernetes.io/config.mirror");
+	const char *static_uid;
 
 	if (!read_mapping(reader, &annotations, NULL))
 		return;
@@ -207,6 +209,9 @@ static void read_annotations(struct reader *reader, const struct spot *metadata,
 		out->interface_place = reader_place(reader, &netns);
 	out->interface_place = decode_saved_place(reader, &place, out->interface_place);
 	out->router = read_router(reader, &router);
+	static_uid = read_string(reader, &mirror);
+	if (static_uid && static_uid[0])
+		out->static_uid = reader_copy(reader, static_uid);
 }
 
 /* ------------------------------------------------------------------ the rest */

@@ -225,6 +225,8 @@ static bool encode_annotations(json_t *annotations, const struct pod *pod)
 		return false;
 	if (pod->netns && !set(annotations, "egressd.io/netns", json_string(pod->netns)))
 		return false;
+	if (pod->static_uid && !set(annotations, "kubernetes.io/config.mirror", json_string(pod->static_uid)))
+		return false;
 	if (pod->router && !set(annotations, "egressd.io/router", json_string("true")))
 		return false;
 	return set(annotations, "egressd.io/interface-place", encode_place(&pod->interface_place));

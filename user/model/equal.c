@@ -138,7 +138,7 @@ static bool same_pod(const struct pod *a, const struct pod *b)
 	       a->host_network == b->host_network && a->terminating == b->terminating && a->router == b->router &&
 	       a->created == b->created &&
 	       same_text(a->node_name, b->node_name) && same_text(a->interface, b->interface) &&
-	       same_text(a->netns, b->netns);
+	       same_text(a->netns, b->netns) && same_text(a->static_uid, b->static_uid);
 }
 
 static bool same_service_port(const struct service_port *a, const struct service_port *b)

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "model/object.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/cleanup.h"
 
 const char *object_kind_name(enum object_kind kind)
 {
@@ -81,6 +83,27 @@ bool label_selector_matches(const struct label_selector *selector, const struct 
 			return false;
 	}
 	return true;
+}
+
+int object_new_pod(const char *namespace, const char *name, const char *uid, struct object **out)
+{
+	_cleanup_(arena_free_pointer) struct arena *arena = arena_new();
+	struct object *object = arena ? arena_allocate(arena, sizeof(*object)) : NULL;
+
+	if (!object)
+		return -ENOMEM;
+	object->kind = OBJECT_POD;
+	object->namespace = arena_string(arena, namespace);
+	object->name = arena_string(arena, name);
+	object->uid = arena_string(arena, uid);
+	object->pod.node_name = "";
+	object->pod.phase = POD_RUNNING;
+	if (!object->namespace || !object->name || !object->uid)
+		return -ENOMEM;
+	object->references = 1;
+	object->memory = take(arena);
+	*out = object;
+	return 0;
 }
 
 struct object *object_ref(struct object *object)

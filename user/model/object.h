@@ -136,6 +136,11 @@ struct pod {
 	const char *node_name;        /* "" where absent */
 	const char *interface;        /* annotation egressd.io/interface, or NULL */
 	const char *netns;            /* annotation egressd.io/netns, or NULL */
+	/*
+	 * Annotation kubernetes.io/config.mirror: this is the API's image of a static pod, which its kubelet and the
+	 * container runtime know by this UID; NULL: it is not.
+	 */
+	const char *static_uid;
 	struct place interface_place; /* of that annotation */
 };
 
@@ -209,6 +214,9 @@ struct object {
 		struct node node;
 	};
 };
+
+/* A Pod of which nothing is known but who it is, with one reference. 0 or -ENOMEM. */
+int object_new_pod(const char *namespace, const char *name, const char *uid, struct object **out);
 
 struct object *object_ref(struct object *object);
 /* Drops a reference; frees with the last one. NULL is allowed. */

@@ -165,6 +165,8 @@ struct policy {
 	struct object **objects; /* references to all that is pointed to */
 	size_t object_count, object_capacity;
 	bool all_pods_local;
+	bool (*is_local)(const struct object *pod, void *data);
+	void *is_local_data;
 
 	struct intern namespace_names;
 	struct namespace_entry *namespaces;

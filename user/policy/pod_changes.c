@@ -241,6 +241,8 @@ int tables_pod_changed(struct tables *tables, struct object *old, struct object 
 		return -EAGAIN;
 	if (old && new &&object_equal(old, new))
 		return 0;
+	if (old && policy_endpoint(bank->policy, old->namespace, old->name))
+		return -EAGAIN;
 	if ((old && pod_is_local(bank->policy, old)) || (new &&pod_is_local(bank->policy, new)))
 		return -EAGAIN;
 	if (is_selected_by_service(bank->policy, old) || is_selected_by_service(bank->policy, new))

@@ -18,7 +18,9 @@ bool pod_is_peer(const struct object *pod)
 
 bool pod_is_local(const struct policy *policy, const struct object *pod)
 {
-	return pod->pod.interface || pod->pod.netns || (policy->all_pods_local && pod->pod.address_count);
+	if (pod->pod.interface || pod->pod.netns || (policy->all_pods_local && pod->pod.address_count))
+		return true;
+	return policy->is_local && policy->is_local(pod, policy->is_local_data);
 }
 
 bool namespace_find(const struct policy *policy, const char *name, uint32_t *id)

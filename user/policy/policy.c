@@ -59,6 +59,8 @@ static struct policy *policy_new(const struct policy_options *options)
 	}
 	policy->arena = arena;
 	policy->all_pods_local = options->all_pods_local;
+	policy->is_local = options->is_local;
+	policy->is_local_data = options->is_local_data;
 	return policy;
 }
 
