@@ -81,13 +81,14 @@ BPF_SOURCES := $(wildcard bpf/*.bpf.c)
 SKELETONS := $(BPF_SOURCES:bpf/%.bpf.c=build/%.skel.h)
 TEST_BPF_OBJECTS := $(patsubst %.bpf.c,build/%.bpf.o,$(wildcard tests/bpf/*.bpf.c tests/netns/*.bpf.c))
 
-library_directories := base model source policy datapath report
+library_directories := base model source policy datapath report node
 library_objects := $(patsubst %.c,$(OUT)/obj/%.o,$(wildcard $(library_directories:%=user/%/*.c)))
 agent_objects := $(patsubst %.c,$(OUT)/obj/%.o,$(wildcard user/agent/*.c))
 cli_objects := $(patsubst %.c,$(OUT)/obj/%.o,$(wildcard user/cli/*.c))
+cni_objects := $(patsubst %.c,$(OUT)/obj/%.o,$(wildcard user/cni/*.c))
 cli_library_objects := $(filter-out %/main.o,$(cli_objects))
 library := $(OUT)/libegressd.a
-programs := $(OUT)/egressd $(OUT)/egressctl
+programs := $(OUT)/egressd $(OUT)/egressctl $(OUT)/egress-cni
 
 # Every .c of tests/unit and tests/bpf is a test program of its own; those of the others are tools that tests call.
 unit_tests := $(patsubst %.c,$(OUT)/%,$(wildcard tests/unit/*.c))
@@ -116,7 +117,7 @@ deps-demo:
 
 # What follows after `deps` is a make of its own: the compilers may not have been there when this one started.
 .PHONY: build
-build: ## build egressd and egressctl into build/
+build: ## build egressd, egressctl and egress-cni into build/
 	$(Q)mkdir -p build
 	$(Q)flock build/.lock $(MAKE) --jobs=$(jobs) programs
 
@@ -150,6 +151,8 @@ check-deploy: deps ## run the tests of image, manifests and chart only
 install: build ## copy the programs to $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/share/doc/egressd/examples
 	install -m 0755 build/egressd build/egressctl $(DESTDIR)$(PREFIX)/sbin
+	install -d $(DESTDIR)$(PREFIX)/libexec/egressd
+	install -m 0755 build/egress-cni $(DESTDIR)$(PREFIX)/libexec/egressd
 	install -d $(DESTDIR)$(PREFIX)/share/man/man8
 	install -m 0644 $(wildcard deploy/man/*.8) $(DESTDIR)$(PREFIX)/share/man/man8
 	install -m 0644 README.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/egressd
@@ -198,8 +201,8 @@ build/commit: FORCE
 	$(Q)echo '$(COMMIT)' | cmp -s - $@ || echo '$(COMMIT)' > $@
 .PHONY: FORCE
 
-$(agent_objects) $(cli_objects): CPPFLAGS += -DEGRESSD_COMMIT='"$(COMMIT)"'
-$(agent_objects) $(cli_objects): build/commit
+$(agent_objects) $(cli_objects) $(cni_objects): CPPFLAGS += -DEGRESSD_COMMIT='"$(COMMIT)"'
+$(agent_objects) $(cli_objects) $(cni_objects): build/commit
 
 # The skeletons are listed because the first build has no dependency files yet that would name them.
 $(OUT)/obj/%.o: %.c Makefile | $(SKELETONS)
@@ -216,6 +219,10 @@ $(OUT)/egressd: $(agent_objects) $(library)
 	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBRARIES) -o $@
 
 $(OUT)/egressctl: $(cli_objects) $(library)
+	$(call say,LINK     $@)
+	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBRARIES) -o $@
+
+$(OUT)/egress-cni: $(cni_objects) $(library)
 	$(call say,LINK     $@)
 	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBRARIES) -o $@
 

@@ -51,11 +51,11 @@ static void namespace_leads_to_host_side(void **state)
 	(void)state;
 	add_veth("host0", "eth0");
 	assert_int_equal(stat("/proc/thread-self/ns/net", &before), 0);
-	check(interface_of_netns(path, &ifindex, name, mac));
+	check(interface_of_netns(path, NULL, &ifindex, name, mac));
 	assert_int_equal(ifindex, if_nametoindex("host0"));
 	assert_string_equal(name, "host0");
 	assert_memory_equal(mac, expected, sizeof(mac));
-	check(interface_of_netns(path, &ifindex, NULL, NULL));
+	check(interface_of_netns(path, NULL, &ifindex, NULL, NULL));
 	/* The caller stays where it was. */
 	assert_int_equal(stat("/proc/thread-self/ns/net", &after), 0);
 	assert_int_equal(before.st_ino, after.st_ino);
@@ -68,7 +68,7 @@ static void equal_numbers_are_told_apart(void **state)
 
 	(void)state;
 	command("ip link add host0 index 4242 type veth peer name eth0 index 4242 netns %d", process);
-	check(interface_of_netns(path, &ifindex, NULL, NULL));
+	check(interface_of_netns(path, NULL, &ifindex, NULL, NULL));
 	assert_int_equal(ifindex, 4242);
 }
 
@@ -78,16 +78,16 @@ static void nothing_leads_here(void **state)
 	uint32_t ifindex = 77;
 
 	(void)state;
-	assert_int_equal(interface_of_netns(path, &ifindex, NULL, NULL), -ENODEV);
+	assert_int_equal(interface_of_netns(path, NULL, &ifindex, NULL, NULL), -ENODEV);
 	/* A pair inside, and a pair to somebody else. */
 	command("nsenter -t %d -n ip link add name veth-a type veth peer name veth-b", process);
-	assert_int_equal(interface_of_netns(path, &ifindex, NULL, NULL), -ENODEV);
+	assert_int_equal(interface_of_netns(path, NULL, &ifindex, NULL, NULL), -ENODEV);
 	command("nsenter -t %d -n ip link add name veth-c type veth peer name veth-d netns %d", process, third);
-	assert_int_equal(interface_of_netns(path, &ifindex, NULL, NULL), -ENODEV);
+	assert_int_equal(interface_of_netns(path, NULL, &ifindex, NULL, NULL), -ENODEV);
 	assert_int_equal(ifindex, 77);
 	/* With one that does lead here, the others do not confuse. */
 	add_veth("host0", "eth0");
-	check(interface_of_netns(path, &ifindex, NULL, NULL));
+	check(interface_of_netns(path, NULL, &ifindex, NULL, NULL));
 	assert_int_equal(ifindex, if_nametoindex("host0"));
 	namespace_stop(third);
 }
@@ -99,7 +99,7 @@ static void two_are_too_many(void **state)
 	(void)state;
 	add_veth("host0", "eth0");
 	add_veth("host1", "eth1");
-	assert_int_equal(interface_of_netns(path, &ifindex, NULL, NULL), -E2BIG);
+	assert_int_equal(interface_of_netns(path, NULL, &ifindex, NULL, NULL), -E2BIG);
 	assert_int_equal(ifindex, 77);
 }
 
@@ -108,11 +108,11 @@ static void wrong_paths_are_named(void **state)
 	uint32_t ifindex;
 
 	(void)state;
-	assert_int_equal(interface_of_netns("/proc/self/ns/absent", &ifindex, NULL, NULL), -ENOENT);
+	assert_int_equal(interface_of_netns("/proc/self/ns/absent", NULL, &ifindex, NULL, NULL), -ENOENT);
 	assert_non_null(strstr(datapath_error(), "/proc/self/ns/absent"));
-	assert_int_equal(interface_of_netns("/dev/null", &ifindex, NULL, NULL), -EINVAL);
-	assert_int_equal(interface_of_netns("/proc/self/ns/mnt", &ifindex, NULL, NULL), -EINVAL);
-	assert_int_equal(interface_of_netns("/proc", &ifindex, NULL, NULL), -EINVAL);
+	assert_int_equal(interface_of_netns("/dev/null", NULL, &ifindex, NULL, NULL), -EINVAL);
+	assert_int_equal(interface_of_netns("/proc/self/ns/mnt", NULL, &ifindex, NULL, NULL), -EINVAL);
+	assert_int_equal(interface_of_netns("/proc", NULL, &ifindex, NULL, NULL), -EINVAL);
 }
 
 static bool has_address(const struct interface_address *list, size_t count, const char *text)
@@ -256,8 +256,8 @@ static void rounds_leak_no_descriptor(void **state)
 	add_veth("host0", "eth0");
 	before = entries_in("/proc/self/fd");
 	for (int round = 0; round < 200; round++) {
-		check(interface_of_netns(path, &ifindex, NULL, NULL));
-		assert_int_equal(interface_of_netns("/dev/null", &ifindex, NULL, NULL), -EINVAL);
+		check(interface_of_netns(path, NULL, &ifindex, NULL, NULL));
+		assert_int_equal(interface_of_netns("/dev/null", NULL, &ifindex, NULL, NULL), -EINVAL);
 		check(interface_watch_new(&watch));
 		interface_watch_free(watch);
 	}

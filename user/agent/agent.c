@@ -26,6 +26,7 @@ enum {
 	EVENT_INT,
 	EVENT_HUP,
 	EVENT_INTERFACES,
+	EVENT_ATTACHMENTS,
 	EVENT_CHECK,
 	EVENT_EXPIRE,
 	EVENT_RESYNC,
@@ -68,6 +69,7 @@ static void on_resync(evutil_socket_t fd, short what, void *data)
 	(void)fd;
 	(void)what;
 	agent->resolve_all = true;
+	agent_read_attachments(agent);
 	read_and_reconcile(agent);
 }
 
@@ -92,14 +94,25 @@ static void on_hangup(evutil_socket_t fd, short what, void *data)
 	agent->resolve_all = true;
 	agent->sweep_due = true;
 	find_addresses(agent);
+	agent_read_attachments(agent);
 	read_and_reconcile(agent);
 }
 
 /* ------------------------------------------------------------------ interfaces */
 
+static void on_attachments(evutil_socket_t fd, short what, void *data)
+{
+	struct agent *agent = data;
+
+	(void)fd;
+	(void)what;
+	if (agent_attachments_changed(agent))
+		agent_reconcile(agent);
+}
+
 struct interface_notices {
 	struct agent *agent;
-	bool links, addresses, filters;
+	bool links, addresses, filters, vanished;
 };
 
 static void note_interface(enum interface_event event, uint32_t ifindex, const char *name, void *data)
@@ -107,8 +120,10 @@ static void note_interface(enum interface_event event, uint32_t ifindex, const c
 	struct interface_notices *notices = data;
 
 	log_debug("interface %u (%s): notice %d", ifindex, name ? name : "", (int)event);
-	if (event == INTERFACE_VANISHED)
+	if (event == INTERFACE_VANISHED) {
 		attachments_vanished(notices->agent, ifindex);
+		notices->vanished = true;
+	}
 	if (event == INTERFACE_ADDRESS_CHANGED)
 		notices->addresses = true;
 	else if (event == INTERFACE_FILTERS_CHANGED)
@@ -145,6 +160,9 @@ static void on_interfaces(evutil_socket_t fd, short what, void *data)
 	}
 	if (notices.filters && attachments_check(agent))
 		notices.links = true;
+	/* With its interface goes the attachment of a pod that was torn down. */
+	if (notices.vanished)
+		agent_read_attachments(agent);
 	if (notices.links)
 		agent_reconcile(agent);
 	if (notices.addresses && !event_pending(agent->interface_timer, EV_TIMEOUT, NULL))
@@ -250,6 +268,8 @@ static int loop_fill(struct loop *loop)
 	if (!error)
 		error = add_reader(loop, EVENT_INTERFACES, interface_watch_fd(agent->interfaces), on_interfaces);
 	if (!error)
+		error = add_reader(loop, EVENT_ATTACHMENTS, tree_watch_fd(agent->attachment_watch), on_attachments);
+	if (!error)
 		error = add_timer(loop, EVENT_CHECK, CHECK_MILLISECONDS, on_check);
 	if (!error)
 		error = add_timer(loop, EVENT_EXPIRE, EXPIRE_SECONDS * 1000, on_expire);
@@ -285,6 +305,8 @@ static int run_loop(struct agent *agent)
 
 	if (!error)
 		error = serve_start(agent);
+	if (!error)
+		error = cni_server_start(agent);
 	if (error) {
 		log_error("the event loop cannot be set up: %s", strerror(-error));
 		return error;
@@ -303,6 +325,7 @@ static void free_event(struct event *event)
 /* Closes what the agent holds; the kernel keeps what is pinned and attached. */
 static void agent_clear(struct agent *agent)
 {
+	cni_server_stop(agent);
 	if (agent->http)
 		evhttp_free(agent->http);
 	free_event(agent->source_timer);
@@ -317,6 +340,8 @@ static void agent_clear(struct agent *agent)
 	endpoints_clear(&agent->endpoints);
 	snapshot_clear(&agent->in_force);
 	interface_watch_free(agent->interfaces);
+	tree_watch_free(agent->attachment_watch);
+	cni_attachment_list_clear(&agent->locality.attachments);
 	datapath_close(agent->datapath);
 	store_free(agent->store);
 	problem_list_clear(&agent->source_problems);
@@ -326,6 +351,7 @@ static void agent_clear(struct agent *agent)
 	free(agent->source_failure);
 	free(agent->build_failure);
 	free(agent->pin_failure);
+	free(agent->attachment_failure);
 	close_fd(&agent->listener);
 	close_fd(&agent->pin_lock);
 	close_fd(&agent->state_lock);

@@ -6,6 +6,8 @@
  *   agent.c        the loop: events and timers call the steps below
  *   reconcile.c    source -> store -> policy -> tables -> endpoints -> programs
  *   node.c         the node's own addresses
+ *   locate.c       endpoints -> interfaces
+ *   cni_attachments.c, cni_server.c  what egress-cni tells, and what it is answered
  *   attachments.c  endpoints -> kernel: entries, programs
  *   problems.c     what is wrong, told once
  *   status.c       readiness, and what is left for egressctl
@@ -29,7 +31,9 @@
 #include "model/problem.h"
 #include "model/store.h"
 #include "source/source.h"
+#include "source/tree_watch.h"
 
+struct cni_server;
 struct evhttp;
 struct told_problem;
 
@@ -44,6 +48,8 @@ struct agent {
 	struct store *store;
 	struct datapath *datapath;
 	struct interface_watch *interfaces;
+	struct tree_watch *attachment_watch; /* of the directory in which egress-cni leaves what it knows */
+	struct cni_server *cni;              /* answers egress-cni */
 
 	struct ip_address *node_addresses; /* sorted */
 	size_t node_address_count;
@@ -52,6 +58,7 @@ struct agent {
 	struct generation generation;
 	struct snapshot in_force; /* objects that the generation is made of */
 	struct endpoint_table endpoints;
+	struct locality locality; /* what else than objects says which pods are of this node */
 	bool recompile;           /* something beside the objects changed */
 	bool sweep_due;           /* something of ours may hang where no endpoint is */
 	bool resolve_all;         /* interfaces may have changed without notice */
@@ -62,6 +69,7 @@ struct agent {
 	struct told_problem *told; /* those that were logged */
 	size_t bad_files;
 	char *source_failure; /* why the directory cannot be read, or NULL */
+	char *attachment_failure; /* why what egress-cni left cannot be read, or NULL */
 	char *pin_failure;    /* why what someone unpinned cannot be pinned again, or NULL */
 	char *build_failure;  /* why the objects in the store are not in force, or NULL */
 	int state_failed;     /* the error of the last attempt to write the state */
@@ -88,6 +96,8 @@ int agent_prepare(struct agent *agent);
 
 /* -------------------------------------------------------------- reconcile.c */
 
+/* Keeps and, if it is news, logs why something is not as it should be; format NULL: it is again. */
+void agent_set_failure(char **failure, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Brings the store up to date with the source. 0 or -errno (kept in source_failure, told). */
 int agent_read_source(struct agent *agent);
 /* Brings the kernel up to date with the store and the interfaces; what fails is told, kept and tried again. */
@@ -102,10 +112,40 @@ int agent_compile(struct agent *agent, struct policy **out);
 /* Collects this node's addresses as the options say; *changed against before. 0 or -errno. */
 int agent_find_node_addresses(struct agent *agent, bool *changed);
 
+/* -------------------------------------------------------------- locate.c */
+
+struct located_interface {
+	uint32_t ifindex;
+	char name[IF_NAMESIZE];
+	uint8_t mac[6]; /* of the pod's side; all 0: unknown */
+};
+
+/* Finds the host's side of the pod's interface. 0, or -errno with the reason as the endpoint's problem. */
+int locate_interface(struct endpoint *endpoint, struct located_interface *out);
+
+/* -------------------------------------------------------------- cni_attachments.c */
+
+/* Reads what egress-cni left; what cannot be read is kept in attachment_failure, and told. 0 or -errno. */
+int agent_read_attachments(struct agent *agent);
+/* Begins to watch it, and reads it for the first time. 0 or -errno. */
+int agent_watch_attachments(struct agent *agent);
+/* Reads what changed; true: there is something to reconcile. */
+bool agent_attachments_changed(struct agent *agent);
+
+/* -------------------------------------------------------------- cni_server.c */
+
+/* Listens on the socket in the state directory. 0 or -errno, logged. */
+int cni_server_start(struct agent *agent);
+void cni_server_stop(struct agent *agent);
+/* After every reconcile: answers those whose pod's policy is in force by now. */
+void cni_server_answer(struct agent *agent);
+
 /* -------------------------------------------------------------- attachments.c */
 
 /* Finds the interface of every endpoint, with `all` also where it was found before. */
 void attachments_resolve(struct agent *agent, bool all);
+/* What the kernel is to know of the endpoint. */
+struct egress_endpoint attachments_entry(const struct endpoint *endpoint);
 /* Takes programs and entries from the interfaces of endpoints that retire, unless another endpoint is there now. */
 void attachments_withdraw_retiring(struct agent *agent);
 /* Puts entries and programs where they are wanted, and takes them from where they are not. */
@@ -125,6 +165,8 @@ void agent_forget_told(struct agent *agent);
 
 /* -------------------------------------------------------------- status.c */
 
+/* Why the pod's policy is not in the kernel; NULL: it is. */
+const char *agent_endpoint_lacks(const struct agent *agent, const struct endpoint *endpoint);
 /* Is every local pod's policy in the kernel? Writes what is missing, a line each, to `reasons` unless that is NULL. */
 bool agent_is_ready(const struct agent *agent, FILE *reasons);
 /* Leaves the state for egressctl, at once or soon; tells a change of readiness. */

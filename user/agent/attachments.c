@@ -9,41 +9,6 @@
 
 /* ------------------------------------------------------------------ which interface */
 
-static void not_found(struct endpoint *endpoint, int error)
-{
-	const struct pod *pod = &endpoint->pod->pod;
-
-	if (pod->interface)
-		endpoint_set_problem(endpoint, "interface %s does not exist", pod->interface);
-	else if (error == -ENOENT)
-		endpoint_set_problem(endpoint, "network namespace %s does not exist", pod->netns);
-	else if (error == -EINVAL)
-		endpoint_set_problem(endpoint, "%s is not a network namespace", pod->netns);
-	else if (error == -ENODEV)
-		endpoint_set_problem(endpoint, "no veth in network namespace %s leads here", pod->netns);
-	else if (error == -E2BIG)
-		endpoint_set_problem(endpoint,
-				     "more than one veth in network namespace %s leads here: name it with the "
-				     "annotation egressd.io/interface", pod->netns);
-	else
-		endpoint_set_problem(endpoint, "network namespace %s: %s", pod->netns, strerror(-error));
-}
-
-static int find(const struct endpoint *endpoint, uint32_t *ifindex, char name[IF_NAMESIZE], uint8_t mac[6])
-{
-	const struct pod *pod = &endpoint->pod->pod;
-	int error;
-
-	if (!pod->interface)
-		return interface_of_netns(pod->netns, ifindex, name, mac);
-	error = interface_by_name(pod->interface, ifindex);
-	if (error)
-		return error;
-	/* An interface's name that fits an existing one fits here. */
-	strncpy(name, pod->interface, IF_NAMESIZE - 1);
-	return 0;
-}
-
 /*
  * An interface that was renamed, or whose namespace lost its path, is still the pod's: what identifies it is its
  * number. It is not let go before it is gone or another pod's.
@@ -64,32 +29,28 @@ static void keep(struct agent *agent, struct endpoint *endpoint)
 
 static void resolve(struct agent *agent, struct endpoint *endpoint)
 {
-	char name[IF_NAMESIZE] = "";
-	uint8_t mac[6] = {0};
+	struct located_interface found;
 	struct endpoint *owner;
-	uint32_t ifindex = 0;
-	int error = find(endpoint, &ifindex, name, mac);
 
 	endpoint->wanted = 0;
 	endpoint->kept = false;
-	if (error) {
-		not_found(endpoint, error);
+	if (locate_interface(endpoint, &found))
 		return;
-	}
-	owner = endpoints_wanting(&agent->endpoints, ifindex);
+	owner = endpoints_wanting(&agent->endpoints, found.ifindex);
 	if (owner) {
-		endpoint_set_problem(endpoint, "interface %s is %s's already", name, owner->key);
+		endpoint_set_problem(endpoint, "interface %s is %s's already", found.name, owner->key);
 		return;
 	}
-	endpoint->wanted = ifindex;
-	memcpy(endpoint->interface, name, sizeof(name));
-	memcpy(endpoint->mac, mac, sizeof(mac));
+	endpoint->wanted = found.ifindex;
+	memcpy(endpoint->interface, found.name, sizeof(found.name));
+	memcpy(endpoint->mac, found.mac, sizeof(found.mac));
 }
 
 /* A look into a namespace costs more than a name, and what was found there is good until its interface is gone. */
 static bool is_settled(const struct endpoint *endpoint)
 {
-	return endpoint->wanted && endpoint->attached && !endpoint->kept && !endpoint->pod->pod.interface;
+	return endpoint->wanted && endpoint->attached && !endpoint->kept &&
+	       (endpoint->attachment || !endpoint->pod->pod.interface);
 }
 
 void attachments_resolve(struct agent *agent, bool all)
@@ -195,6 +156,9 @@ void attachments_withdraw_retiring(struct agent *agent)
 	struct withdrawal withdrawal = {.count = 0};
 	struct endpoint *endpoint;
 
+	/* It may retire because its attachment cannot be read; under its id nothing passes then. */
+	if (agent->attachment_failure)
+		return;
 	for (endpoint = agent->endpoints.retiring; endpoint; endpoint = endpoint->next) {
 		if (endpoint->entry.ifindex)
 			log_info("%s: gone, endpoint %u is given up", endpoint->key, endpoint->id);
@@ -203,28 +167,39 @@ void attachments_withdraw_retiring(struct agent *agent)
 	withdraw_rest(agent, &withdrawal);
 }
 
+/* All that hangs or has an entry anywhere; lists belong to the caller, also where it fails. */
+static int list_everything(struct agent *agent, uint32_t **interfaces, size_t *interface_count,
+			   struct egress_endpoint **entries, size_t *entry_count)
+{
+	int error = datapath_attached_list(agent->datapath, interfaces, interface_count);
+
+	if (!error)
+		error = datapath_endpoint_list(agent->datapath, entries, entry_count);
+	if (error)
+		log_warning("%s", datapath_error());
+	return error;
+}
+
 void attachments_sweep(struct agent *agent)
 {
 	_cleanup_free_ struct egress_endpoint *entries = NULL;
 	struct withdrawal withdrawal = {.count = 0};
 	_cleanup_free_ uint32_t *interfaces = NULL;
-	size_t count, i;
+	size_t interface_count, entry_count, i;
 
-	agent->sweep_due = false;
-	if (datapath_attached_list(agent->datapath, &interfaces, &count)) {
-		log_warning("%s", datapath_error());
-		agent->sweep_due = true;
+	agent->sweep_due = true;
+	/* What hangs where no endpoint is may be of a pod whose attachment cannot be read. */
+	if (agent->attachment_failure ||
+	    list_everything(agent, &interfaces, &interface_count, &entries, &entry_count))
 		return;
-	}
-	for (i = 0; i < count; i++)
+	/* egress-cni leaves its file before it attaches: if there is a new one, the lists may have what it attached. */
+	if (agent_attachments_changed(agent))
+		return;
+	agent->sweep_due = false;
+	for (i = 0; i < interface_count; i++)
 		withdraw(agent, &withdrawal, interfaces[i], NULL);
 	withdraw_rest(agent, &withdrawal);
-	if (datapath_endpoint_list(agent->datapath, &entries, &count)) {
-		log_warning("%s", datapath_error());
-		agent->sweep_due = true;
-		return;
-	}
-	for (i = 0; i < count; i++)
+	for (i = 0; i < entry_count; i++)
 		withdraw(agent, &withdrawal, entries[i].ifindex, NULL);
 	withdraw_rest(agent, &withdrawal);
 }
@@ -247,22 +222,32 @@ void attachments_vanished(struct agent *agent, uint32_t ifindex)
 
 /* ------------------------------------------------------------------ putting on */
 
-static struct egress_endpoint make_entry(const struct endpoint *endpoint)
+/* What the pod was given counts; a Pod has its addresses only later, or somebody wrote them down by hand. */
+static const struct ip_address *addresses_of(const struct endpoint *endpoint, size_t *count)
 {
+	const struct cni_attachment *attachment = endpoint->attachment;
 	const struct pod *pod = &endpoint->pod->pod;
+
+	*count = attachment && attachment->address_count ? attachment->address_count : pod->address_count;
+	return attachment && attachment->address_count ? attachment->addresses : pod->addresses;
+}
+
+struct egress_endpoint attachments_entry(const struct endpoint *endpoint)
+{
 	struct egress_endpoint entry = {
 		.ifindex = endpoint->wanted,
 		.id = endpoint->id,
-		.flags = pod->router ? EGRESS_ENDPOINT_ROUTER : 0,
+		.flags = endpoint->pod->pod.router ? EGRESS_ENDPOINT_ROUTER : 0,
 	};
-	size_t i;
+	size_t count, i;
+	const struct ip_address *addresses = addresses_of(endpoint, &count);
 
 	memcpy(entry.mac, endpoint->mac, sizeof(entry.mac));
-	for (i = 0; i < pod->address_count; i++) {
-		if (pod->addresses[i].family == 4)
-			memcpy(&entry.ipv4, pod->addresses[i].bytes, sizeof(entry.ipv4));
+	for (i = 0; i < count; i++) {
+		if (addresses[i].family == 4)
+			memcpy(&entry.ipv4, addresses[i].bytes, sizeof(entry.ipv4));
 		else
-			memcpy(entry.ipv6, pod->addresses[i].bytes, sizeof(entry.ipv6));
+			memcpy(entry.ipv6, addresses[i].bytes, sizeof(entry.ipv6));
 	}
 	return entry;
 }
@@ -275,7 +260,7 @@ static void failed(struct agent *agent, struct endpoint *endpoint)
 
 static int put_entry(struct agent *agent, struct endpoint *endpoint)
 {
-	struct egress_endpoint entry = make_entry(endpoint);
+	struct egress_endpoint entry = attachments_entry(endpoint);
 	int error;
 
 	if (!memcmp(&entry, &endpoint->entry, sizeof(entry)))

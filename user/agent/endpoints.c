@@ -57,6 +57,7 @@ static void add_retiring(struct endpoint_table *table, struct endpoint *endpoint
 
 static void retire(struct endpoint_table *table, struct endpoint *endpoint)
 {
+	endpoint->attachment = NULL;
 	HASH_DEL(table->current, endpoint);
 	endpoint->wanted = 0;
 	add_retiring(table, endpoint);
@@ -98,14 +99,17 @@ void endpoints_clear(struct endpoint_table *table)
 	free_retiring(table);
 }
 
-bool endpoint_is_local(const struct object *pod)
+/* A host-network pod's traffic is its node's; a finished pod has given up its address. */
+static bool can_be_endpoint(const struct object *pod)
 {
 	const struct pod *fields = &pod->pod;
 
-	if (!fields->interface && !fields->netns)
-		return false;
-	/* A host-network pod's traffic is its node's; a finished pod has given up its address. */
 	return !fields->host_network && fields->phase != POD_SUCCEEDED && fields->phase != POD_FAILED;
+}
+
+static bool is_annotated(const struct object *pod)
+{
+	return pod->pod.interface || pod->pod.netns;
 }
 
 int endpoints_adopt(struct endpoint_table *table, const struct egress_endpoint *entry, const char *namespace,
@@ -141,9 +145,16 @@ static uint32_t lowest_free_id(const struct endpoint_table *table)
 }
 
 /* Manifests written by hand rarely have a uid: then the name is all there is to go by. */
+static bool is_uid_of(const char *uid, const struct object *pod)
+{
+	if (!*uid || !*pod->uid || !strcmp(uid, pod->uid))
+		return true;
+	return pod->pod.static_uid && !strcmp(uid, pod->pod.static_uid);
+}
+
 static bool same_owner(const struct endpoint *endpoint, const struct object *pod)
 {
-	return !*endpoint->uid || !*pod->uid || !strcmp(endpoint->uid, pod->uid);
+	return is_uid_of(endpoint->uid, pod);
 }
 
 static int take_pod(struct endpoint *endpoint, struct object *pod)
@@ -183,14 +194,30 @@ static struct endpoint *revive(struct endpoint_table *table, const char *key, co
 	return NULL;
 }
 
-static int match_pod(struct endpoint_table *table, struct object *pod)
+static int add_new(struct endpoint_table *table, const struct object *pod, const char *key, struct endpoint **out)
 {
-	_cleanup_free_ char *key = text_format("%s/%s", pod->namespace, pod->name);
+	_cleanup_(endpoint_cleanup) struct endpoint *endpoint = NULL;
+	int error = endpoint_new(pod->namespace, pod->name, pod->uid, &endpoint);
+
+	if (error)
+		return error;
+	free(endpoint->key);
+	endpoint->key = strdup(key);
+	if (!endpoint->key)
+		return -ENOMEM;
+	error = add_current(table, endpoint);
+	if (error)
+		return error;
+	*out = take(endpoint);
+	return 0;
+}
+
+/* The pod's endpoint, under this key, which is made if need be. */
+static int match_as(struct endpoint_table *table, struct object *pod, const char *key, struct endpoint **out)
+{
 	struct endpoint *endpoint;
 	int error;
 
-	if (!key)
-		return -ENOMEM;
 	HASH_FIND_STR(table->current, key, endpoint);
 	if (endpoint && !same_owner(endpoint, pod)) {
 		retire(table, endpoint);
@@ -199,49 +226,191 @@ static int match_pod(struct endpoint_table *table, struct object *pod)
 	if (!endpoint)
 		endpoint = revive(table, key, pod);
 	if (!endpoint) {
-		error = endpoint_new(pod->namespace, pod->name, pod->uid, &endpoint);
+		error = add_new(table, pod, key, &endpoint);
 		if (error)
 			return error;
-		error = add_current(table, endpoint);
-		if (error) {
-			endpoint_free(endpoint);
-			return error;
-		}
 	}
 	if (!endpoint->id) {
 		endpoint->id = lowest_free_id(table);
 		table->id_used[endpoint->id] = true;
 	}
-	return take_pod(endpoint, pod);
+	error = take_pod(endpoint, pod);
+	if (!error)
+		*out = endpoint;
+	return error;
 }
 
-static int by_key(const struct endpoint *a, const struct endpoint *b)
+static int match_pod(struct endpoint_table *table, struct object *pod, struct endpoint **out)
 {
-	return strcmp(a->key, b->key);
+	_cleanup_free_ char *key = text_format("%s/%s", pod->namespace, pod->name);
+	int error = key ? match_as(table, pod, key, out) : -ENOMEM;
+
+	if (!error)
+		(*out)->unknown = false;
+	return error;
 }
 
-int endpoints_match(struct endpoint_table *table, struct store *store)
+/* ------------------------------------------------------------------ what egress-cni told */
+
+/* A pod whose sandbox was made anew has two attachments for a moment: the newest that is not being torn down counts. */
+static void take_attachment(struct endpoint *endpoint, const struct cni_attachment *attachment)
+{
+	const struct cni_attachment *before = endpoint->attachment;
+
+	if (before && attachment->deleted && !before->deleted)
+		return;
+	endpoint->attachment = attachment;
+	if (before && before->ifindex != attachment->ifindex)
+		endpoint->wanted = 0;
+}
+
+static struct object *find_pod(const struct store *store, const struct cni_attachment *attachment)
+{
+	struct object *pod = store_get(store, OBJECT_POD, attachment->namespace, attachment->pod);
+
+	return pod && is_uid_of(attachment->uid, pod) ? pod : NULL;
+}
+
+/*
+ * The pod's own key, unless a Pod of its name is there that is another one: then the name alone would not tell them
+ * apart.
+ */
+static char *unknown_key(const struct endpoint_table *table, const struct object *pod)
+{
+	char *key = text_format("%s/%s", pod->namespace, pod->name);
+	struct endpoint *other = NULL;
+
+	if (key)
+		HASH_FIND_STR(table->current, key, other);
+	if (!other || !other->seen || (other->unknown && is_uid_of(other->uid, pod)))
+		return key;
+	free(key);
+	return text_format("%s/%s (%s)", pod->namespace, pod->name, pod->uid);
+}
+
+static bool is_object_of(const struct object *pod, const struct cni_attachment *attachment)
+{
+	return !strcmp(pod->namespace, attachment->namespace) && !strcmp(pod->name, attachment->pod) &&
+	       !strcmp(pod->uid, attachment->uid);
+}
+
+/* The stand-in that the endpoint has already, or a new one. */
+static int stand_in(struct endpoint_table *table, const struct cni_attachment *attachment, struct object **out)
+{
+	struct endpoint *endpoint;
+
+	for (endpoint = table->current; endpoint; endpoint = endpoint->hh.next) {
+		if (endpoint->unknown && endpoint->pod && is_object_of(endpoint->pod, attachment)) {
+			*out = object_ref(endpoint->pod);
+			return 0;
+		}
+	}
+	return object_new_pod(attachment->namespace, attachment->pod, attachment->uid, out);
+}
+
+static void unref_object(struct object **object)
+{
+	object_unref(*object);
+}
+
+static int match_unknown(struct endpoint_table *table, const struct cni_attachment *attachment, struct endpoint **out)
+{
+	_cleanup_(unref_object) struct object *pod = NULL;
+	_cleanup_free_ char *key = NULL;
+	int error = stand_in(table, attachment, &pod);
+
+	if (error)
+		return error;
+	key = unknown_key(table, pod);
+	error = key ? match_as(table, pod, key, out) : -ENOMEM;
+	if (!error)
+		(*out)->unknown = true;
+	return error;
+}
+
+static int match_attachments(struct endpoint_table *table, const struct store *store,
+			     const struct cni_attachment_list *list)
+{
+	struct endpoint *endpoint;
+	struct object *pod;
+	size_t i;
+	int error = 0;
+
+	/* Those that are known first: they keep their names. */
+	for (i = 0; i < list->count && !error; i++) {
+		pod = find_pod(store, &list->items[i]);
+		if (!pod || !can_be_endpoint(pod))
+			continue;
+		error = match_pod(table, pod, &endpoint);
+		if (!error)
+			take_attachment(endpoint, &list->items[i]);
+	}
+	for (i = 0; i < list->count && !error; i++) {
+		if (find_pod(store, &list->items[i]))
+			continue;
+		error = match_unknown(table, &list->items[i], &endpoint);
+		if (!error)
+			take_attachment(endpoint, &list->items[i]);
+	}
+	return error;
+}
+
+static int match_annotated(struct endpoint_table *table, struct store *store)
 {
 	struct object *const *pods;
-	struct endpoint *endpoint, *next;
+	struct endpoint *endpoint;
 	size_t count, i;
 	int error;
 
 	pods = store_list(store, OBJECT_POD, &count);
 	if (count == SIZE_MAX)
 		return -ENOMEM;
-	for (endpoint = table->current; endpoint; endpoint = endpoint->hh.next)
-		endpoint->seen = false;
 	for (i = 0; i < count; i++) {
-		error = endpoint_is_local(pods[i]) ? match_pod(table, pods[i]) : 0;
+		error = can_be_endpoint(pods[i]) && is_annotated(pods[i]) ? match_pod(table, pods[i], &endpoint) : 0;
 		if (error)
 			return error;
 	}
+	return 0;
+}
+
+/* ------------------------------------------------------------------ all of them */
+
+static int by_key(const struct endpoint *a, const struct endpoint *b)
+{
+	return strcmp(a->key, b->key);
+}
+
+int endpoints_match(struct endpoint_table *table, struct store *store, const struct locality *locality)
+{
+	struct endpoint *endpoint, *next;
+	int error;
+
+	for (endpoint = table->current; endpoint; endpoint = endpoint->hh.next) {
+		endpoint->seen = false;
+		endpoint->attachment = NULL;
+	}
+	error = match_annotated(table, store);
+	if (!error)
+		error = match_attachments(table, store, &locality->attachments);
+	if (error)
+		return error;
 	HASH_ITER(hh, table->current, endpoint, next)
 		if (!endpoint->seen)
 			retire(table, endpoint);
 	HASH_SRT(hh, table->current, by_key);
 	return 0;
+}
+
+bool endpoints_have(const struct endpoint_table *table, const struct object *pod)
+{
+	_cleanup_free_ char *key = text_format("%s/%s", pod->namespace, pod->name);
+	struct endpoint *endpoint = NULL;
+
+	/* Without memory: said to be local, and so left to a compile, which will fail for want of memory. */
+	if (!key)
+		return true;
+	HASH_FIND_STR(table->current, key, endpoint);
+	return endpoint && !endpoint->unknown && endpoint->pod == pod;
 }
 
 struct endpoint *endpoints_wanting(const struct endpoint_table *table, uint32_t ifindex)

@@ -18,11 +18,15 @@
 
 #include "model/object.h"
 #include "model/store.h"
+#include "node/cni_attachment.h"
 
 struct endpoint {
 	char *key; /* "namespace/name" */
 	char *namespace, *name, *uid; /* uid: "" where unknown */
 	struct object *pod; /* a reference; NULL: known only from a predecessor, or gone */
+	bool unknown;       /* egress-cni told of it, but no Pod has come: nothing passes until one does */
+	/* What egress-cni told of it, or NULL. Borrowed: valid until the list is read anew, and set by every match. */
+	const struct cni_attachment *attachment;
 	uint32_t id;        /* 0: no id is free */
 	bool seen;          /* by the present match */
 	bool adopted;       /* a predecessor had it in the kernel */
@@ -52,8 +56,10 @@ struct endpoint_table {
 
 void endpoints_clear(struct endpoint_table *table);
 
-/* Is it one that this node enforces: has an interface or namespace annotated, no host network, is not finished? */
-bool endpoint_is_local(const struct object *pod);
+/* What makes a pod one of this node. */
+struct locality {
+	struct cni_attachment_list attachments; /* what egress-cni tells */
+};
 
 /*
  * An endpoint that a predecessor left in the kernel, with the owner that its state names, or "" for each. 0, -EEXIST
@@ -63,10 +69,14 @@ int endpoints_adopt(struct endpoint_table *table, const struct egress_endpoint *
 		    const char *name, const char *uid);
 
 /*
- * Brings the table in line with the local pods in the store: new ones get the lowest free id; those that are gone, or
- * were replaced by another pod of their name, retire. 0 or -ENOMEM.
+ * Brings the table in line with the local pods: those in the store whose annotation names an interface or a namespace,
+ * and those that egress-cni told of, in the store or not; without host network, and not finished. New ones get the
+ * lowest free id; those that are gone, or were replaced by another pod of their name, retire. 0 or -ENOMEM.
  */
-int endpoints_match(struct endpoint_table *table, struct store *store);
+int endpoints_match(struct endpoint_table *table, struct store *store, const struct locality *locality);
+
+/* Did the last match find that this node enforces the pod? */
+bool endpoints_have(const struct endpoint_table *table, const struct object *pod);
 
 /* Who wants this interface; NULL: nobody. */
 struct endpoint *endpoints_wanting(const struct endpoint_table *table, uint32_t ifindex);

@@ -17,9 +17,7 @@
 
 /* ------------------------------------------------------------------ what failed */
 
-/* Keeps and, if it is news, logs why something is not as it should be; format NULL: it is again. */
-static void set_failure(char **failure, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void set_failure(char **failure, const char *format, ...)
+void agent_set_failure(char **failure, const char *format, ...)
 {
 	char *text = NULL;
 	va_list arguments;
@@ -45,12 +43,12 @@ int agent_read_source(struct agent *agent)
 	int error = source_sync(agent->source, agent->store, &agent->source_problems, &changed, &agent->bad_files);
 
 	if (!error) {
-		set_failure(&agent->source_failure, NULL);
+		agent_set_failure(&agent->source_failure, NULL);
 		return 0;
 	}
 	if (!agent->source_failure)
 		agent->source_errors++;
-	set_failure(&agent->source_failure, "%s: %s; what was read last stays in force", agent->options->directory,
+	agent_set_failure(&agent->source_failure, "%s: %s; what was read last stays in force", agent->options->directory,
 		    strerror(-error));
 	return error;
 }
@@ -67,9 +65,9 @@ void agent_check_pins(struct agent *agent)
 		log_warning("%s: someone removed or replaced %zu pins; pinned again", pin, repaired);
 	agent->repairs += repaired;
 	if (error)
-		set_failure(&agent->pin_failure, "%s", datapath_error());
+		agent_set_failure(&agent->pin_failure, "%s", datapath_error());
 	else
-		set_failure(&agent->pin_failure, NULL);
+		agent_set_failure(&agent->pin_failure, NULL);
 	if (error || lock_holds(pin, agent->pin_lock))
 		return;
 	close_fd(&agent->pin_lock);
@@ -79,15 +77,33 @@ void agent_check_pins(struct agent *agent)
 
 /* ------------------------------------------------------------------ policy */
 
+static bool is_local(const struct object *pod, void *data)
+{
+	const struct agent *agent = data;
+
+	return endpoints_have(&agent->endpoints, pod);
+}
+
 int agent_compile(struct agent *agent, struct policy **out)
 {
 	struct policy_options options = {
 		.node_addresses = agent->node_addresses,
 		.node_address_count = agent->node_address_count,
+		.is_local = is_local,
+		.is_local_data = agent,
 	};
 
 	problem_list_clear(&agent->policy_problems);
 	return policy_compile(agent->store, &options, out, &agent->policy_problems);
+}
+
+/* The policy of a Pod of the same name is not that of a pod that is unknown. */
+static void assign(struct agent *agent, uint32_t id, const struct endpoint *endpoint)
+{
+	if (endpoint->unknown)
+		generation_assign(&agent->generation, id, NULL, NULL);
+	else
+		generation_assign(&agent->generation, id, endpoint->namespace, endpoint->name);
 }
 
 /* Who judges an interface that one pod hands over to another: from the new tables on, the new pod's policy does. */
@@ -97,11 +113,11 @@ static void assign_endpoints(struct agent *agent)
 
 	for (endpoint = agent->endpoints.current; endpoint; endpoint = endpoint->hh.next)
 		if (endpoint->id)
-			generation_assign(&agent->generation, endpoint->id, endpoint->namespace, endpoint->name);
+			assign(agent, endpoint->id, endpoint);
 	for (endpoint = agent->endpoints.retiring; endpoint; endpoint = endpoint->next) {
 		successor = endpoints_wanting(&agent->endpoints, endpoint->entry.ifindex);
 		if (successor && endpoint->id)
-			generation_assign(&agent->generation, endpoint->id, successor->namespace, successor->name);
+			assign(agent, endpoint->id, successor);
 	}
 }
 
@@ -125,9 +141,9 @@ static int compile(struct agent *agent, struct policy **out)
 	}
 	error = agent_compile(agent, out);
 	if (error == -ENOMEM)
-		set_failure(&agent->build_failure, "no memory to compile the policies");
+		agent_set_failure(&agent->build_failure, "no memory to compile the policies");
 	else if (error)
-		set_failure(&agent->build_failure, "the policies cannot be enforced as they stand; %s stays in force",
+		agent_set_failure(&agent->build_failure, "the policies cannot be enforced as they stand; %s stays in force",
 			    agent->generation.number ? "the last generation" : "nothing");
 	return error;
 }
@@ -150,11 +166,11 @@ static int build(struct agent *agent)
 		error = generation_publish(&agent->generation, agent->datapath);
 	}
 	if (error) {
-		set_failure(&agent->build_failure, "generation %u: %s", agent->generation.number + 1,
+		agent_set_failure(&agent->build_failure, "generation %u: %s", agent->generation.number + 1,
 			    agent->generation.failure);
 		return error;
 	}
-	set_failure(&agent->build_failure, NULL);
+	agent_set_failure(&agent->build_failure, NULL);
 	return 0;
 }
 
@@ -220,7 +236,7 @@ static int follow_objects(struct agent *agent)
 	if (!error && (agent->recompile || changes.others || changes.pod_count))
 		error = update_policy(agent, &now, &changes);
 	if (error == -ENOMEM && !agent->build_failure)
-		set_failure(&agent->build_failure, "no memory to follow the objects");
+		agent_set_failure(&agent->build_failure, "no memory to follow the objects");
 	if (error) {
 		agent->recompile = true;
 		agent->build_errors++;
@@ -278,21 +294,42 @@ static void follow_endpoints(struct agent *agent)
 	endpoints_forget_retired(&agent->endpoints);
 }
 
+/* A pod that became one of this node after its Pod was compiled as a remote one. */
+static void note_new_locals(struct agent *agent)
+{
+	const struct endpoint *endpoint;
+
+	if (!agent->generation.policy)
+		return;
+	for (endpoint = agent->endpoints.current; endpoint; endpoint = endpoint->hh.next)
+		if (!endpoint->unknown &&
+		    !policy_endpoint(agent->generation.policy, endpoint->namespace, endpoint->name))
+			agent->recompile = true;
+}
+
 void agent_reconcile(struct agent *agent)
 {
-	if (endpoints_match(&agent->endpoints, agent->store)) {
+	int error;
+
+	if (endpoints_match(&agent->endpoints, agent->store, &agent->locality)) {
 		agent->failures++;
-		set_failure(&agent->build_failure, "no memory for the endpoints");
+		agent_set_failure(&agent->build_failure, "no memory for the endpoints");
 		schedule_retry(agent);
 		return;
 	}
+	note_new_locals(agent);
 	attachments_resolve(agent, agent->resolve_all);
 	agent->resolve_all = false;
-	follow_objects(agent);
+	error = follow_objects(agent);
 	/* Before the first generation there is nothing that an interface could be judged by. */
-	if (agent->generation.number && agent->generation.tables)
+	if (agent->generation.number && agent->generation.tables) {
+		/* What retired with no object changing: its attachment went. */
+		if (!error)
+			attachments_withdraw_retiring(agent);
 		follow_endpoints(agent);
+	}
 	agent_tell_problems(agent);
 	schedule_retry(agent);
 	agent_report_state(agent);
+	cni_server_answer(agent);
 }

@@ -162,6 +162,10 @@ static int prepare_policy(struct agent *agent)
 		log_error("the addresses of this node cannot be listed: %s", strerror(-error));
 		return error;
 	}
+	if (endpoints_match(&agent->endpoints, agent->store, &agent->locality)) {
+		log_error("no memory for the endpoints");
+		return -ENOMEM;
+	}
 	error = agent_compile(agent, &agent->compiled);
 	if (error == -ENOMEM)
 		log_error("no memory to compile the policies");
@@ -190,22 +194,18 @@ static const json_t *find_saved(const json_t *state, const char *namespace, cons
 }
 
 /*
- * A pod whose interface cannot be found keeps the agent from starting: a name is misspelt. Not so where a predecessor
+ * A pod whose interface, by an annotation, cannot be found keeps the agent from starting: a name is misspelt. Not so where a predecessor
  * knew the pod: its interface went meanwhile, and the other pods must not suffer for it.
  */
 static int check_interfaces(struct agent *agent, const json_t *state)
 {
 	struct endpoint *endpoint;
 
-	if (endpoints_match(&agent->endpoints, agent->store)) {
-		log_error("no memory for the endpoints");
-		return -ENOMEM;
-	}
 	attachments_resolve(agent, true);
 	for (endpoint = agent->endpoints.current; endpoint; endpoint = endpoint->hh.next) {
 		const struct place *place = &endpoint->pod->pod.interface_place;
 
-		if (!endpoint->problem || find_saved(state, endpoint->namespace, endpoint->name))
+		if (!endpoint->problem || !place->line || find_saved(state, endpoint->namespace, endpoint->name))
 			continue;
 		log_error("%s:%u:%u: Pod %s: %s", place->file, place->line, place->column, endpoint->key,
 			  endpoint->problem);
@@ -218,16 +218,8 @@ static int check_interfaces(struct agent *agent, const json_t *state)
 
 static bool same_addresses(const struct endpoint *endpoint, const struct egress_endpoint *entry)
 {
-	const struct pod *pod = &endpoint->pod->pod;
-	struct egress_endpoint own = {0};
-	size_t i;
+	struct egress_endpoint own = attachments_entry(endpoint);
 
-	for (i = 0; i < pod->address_count; i++) {
-		if (pod->addresses[i].family == 4)
-			memcpy(&own.ipv4, pod->addresses[i].bytes, sizeof(own.ipv4));
-		else
-			memcpy(own.ipv6, pod->addresses[i].bytes, sizeof(own.ipv6));
-	}
 	return own.ipv4 == entry->ipv4 && !memcmp(own.ipv6, entry->ipv6, sizeof(own.ipv6));
 }
 
@@ -353,6 +345,8 @@ int agent_prepare(struct agent *agent)
 		error = prepare_listener(agent);
 	if (!error)
 		error = prepare_objects(agent);
+	if (!error)
+		error = agent_watch_attachments(agent);
 	if (!error)
 		error = prepare_policy(agent);
 	/* Notices of interfaces count from here on; what is there already is found below. */

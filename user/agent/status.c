@@ -17,13 +17,14 @@
 
 /* ------------------------------------------------------------------ readiness */
 
-/* Why the pod's policy is not in the kernel; NULL: it is. */
-static const char *endpoint_lacks(const struct agent *agent, const struct endpoint *endpoint)
+const char *agent_endpoint_lacks(const struct agent *agent, const struct endpoint *endpoint)
 {
 	if (endpoint->problem)
 		return endpoint->problem;
 	if (!endpoint->attached)
 		return "not attached yet";
+	if (endpoint->unknown)
+		return "no Pod of this name and UID has come yet: nothing passes until one does";
 	if (generation_set(&agent->generation, endpoint->id) == EGRESS_SET_PENDING)
 		return "its policy is not known yet";
 	return NULL;
@@ -47,10 +48,13 @@ bool agent_is_ready(const struct agent *agent, FILE *reasons)
 		ready = lack(reasons, "", agent->build_failure);
 	if (agent->pin_failure)
 		ready = lack(reasons, "", agent->pin_failure);
+	if (agent->attachment_failure)
+		ready = lack(reasons, "", agent->attachment_failure);
 	for (endpoint = agent->endpoints.current; endpoint; endpoint = endpoint->hh.next) {
-		const char *why = endpoint_lacks(agent, endpoint);
+		const char *why = agent_endpoint_lacks(agent, endpoint);
 
-		if (why)
+		/* One that is being torn down holds nobody up. */
+		if (why && !(endpoint->attachment && endpoint->attachment->deleted))
 			ready = lack(reasons, endpoint->key, why);
 	}
 	return ready;
@@ -73,7 +77,7 @@ static json_t *encode_endpoint(const struct agent *agent, const struct endpoint 
 {
 	const struct pod *pod = &endpoint->pod->pod;
 	bool isolated = generation_set(&agent->generation, endpoint->id) != EGRESS_SET_OPEN;
-	const char *why = endpoint_lacks(agent, endpoint);
+	const char *why = agent_endpoint_lacks(agent, endpoint);
 
 	return json_pack("{s:i, s:i, s:o, s:s, s:s, s:s, s:o, s:b, s:b, s:o}", "id", (int)endpoint->id, "ifindex",
 			 (int)endpoint->entry.ifindex, "interface", state_text(endpoint->interface), "namespace",
@@ -133,6 +137,7 @@ static json_t *encode_problems(const struct agent *agent)
 	add_failure(&failures, "source", agent->source_failure);
 	add_failure(&failures, "build", agent->build_failure);
 	add_failure(&failures, "pin", agent->pin_failure);
+	add_failure(&failures, "attachment", agent->attachment_failure);
 	append_all(list, state_encode_problems(&failures));
 	append_all(list, state_encode_problems(&agent->source_problems));
 	append_all(list, state_encode_problems(&agent->policy_problems));

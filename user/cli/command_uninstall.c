@@ -14,6 +14,7 @@
 #include "cli/options.h"
 #include "cli/output.h"
 #include "datapath/datapath.h"
+#include "node/cni_attachment.h"
 #include "report/state.h"
 
 struct removal {
@@ -89,7 +90,9 @@ static int remove_state(struct removal *removal)
 		tell(removal, &state_wording, directory);
 	if (removal->dry_run)
 		return 0;
-	error = state_directory_remove(directory);
+	error = cni_attachments_remove(directory);
+	if (!error)
+		error = state_directory_remove(directory);
 	if (error)
 		log_error("%s: cannot remove the state: %s", directory, strerror(-error));
 	return error;

@@ -78,6 +78,15 @@ bool datapath_attached(struct datapath *datapath, uint32_t ifindex);
 /* Interfaces that carry our pins or filters, also ones of a predecessor; the caller frees *out. */
 int datapath_attached_list(struct datapath *datapath, uint32_t **out, size_t *count);
 
+/*
+ * For whoever finds no agent running. ensure_programs: where no programs are pinned yet, those of this build are, with
+ * tables that say nothing; the caller holds the lock of the pins. attach_pending: attaches the programs in force to
+ * endpoint->ifindex and gives it an entry with these addresses and an id of its own, under which nothing passes but
+ * answers until an agent takes it over; where there is such an entry already it stays. One caller at a time.
+ */
+int datapath_ensure_programs(struct datapath *datapath);
+int datapath_attach_pending(struct datapath *datapath, const struct egress_endpoint *endpoint);
+
 /* Sums over all CPUs. reasons: EGRESS_DROP_REASON_SLOTS entries by enum egress_drop_reason. */
 int datapath_counters(struct datapath *datapath, uint32_t endpoint_id, struct egress_counter *allowed,
 		      struct egress_counter reasons[EGRESS_DROP_REASON_SLOTS]);

@@ -206,8 +206,8 @@ static int netlink_open_in(int namespace_fd, struct mnl_socket **out)
 	return visit.error;
 }
 
-/* The one veth among the links whose peer is in the namespace with this id. */
-static int veth_leading_to(const struct link_list *list, int32_t nsid, const struct link **out)
+/* The one veth among the links, of this name unless that is NULL, whose peer is in the namespace with this id. */
+static int veth_leading_to(const struct link_list *list, const char *name, int32_t nsid, const struct link **out)
 {
 	const struct link *found = NULL;
 
@@ -216,7 +216,7 @@ static int veth_leading_to(const struct link_list *list, int32_t nsid, const str
 	for (size_t i = 0; i < list->count; i++) {
 		const struct link *link = &list->items[i];
 
-		if (!link->is_veth || !link->has_peer || link->peer_nsid != nsid)
+		if (!link->is_veth || !link->has_peer || link->peer_nsid != nsid || (name && strcmp(link->name, name)))
 			continue;
 		if (found)
 			return -E2BIG;
@@ -253,7 +253,7 @@ static int find_host_side(int namespace_fd, const struct link *inside, struct li
 	return 0;
 }
 
-static int find_inside(int namespace_fd, struct link *out)
+static int find_inside(int namespace_fd, const char *name, struct link *out)
 {
 	_cleanup_netlink_ struct mnl_socket *socket = NULL;
 	_cleanup_(free_links) struct link_list list = {};
@@ -272,7 +272,7 @@ static int find_inside(int namespace_fd, struct link *out)
 	if (!error)
 		error = namespace_id(socket, here, &nsid);
 	if (!error)
-		error = veth_leading_to(&list, nsid, &found);
+		error = veth_leading_to(&list, name, nsid, &found);
 	if (!error)
 		*out = *found;
 	return error;
@@ -292,7 +292,7 @@ static int describe_failure(int error, const char *path)
 	}
 }
 
-int interface_of_netns(const char *path, uint32_t *ifindex, char *name, uint8_t mac[6])
+int interface_of_netns(const char *path, const char *inside_name, uint32_t *ifindex, char *name, uint8_t mac[6])
 {
 	_cleanup_fd_ int namespace_fd = -1;
 	struct link inside = {}, outside;
@@ -301,7 +301,7 @@ int interface_of_netns(const char *path, uint32_t *ifindex, char *name, uint8_t 
 	namespace_fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (namespace_fd < 0)
 		return fail_errno(-errno, "cannot open the network namespace %s", path);
-	error = find_inside(namespace_fd, &inside);
+	error = find_inside(namespace_fd, inside_name, &inside);
 	if (!error)
 		error = find_host_side(namespace_fd, &inside, &outside);
 	if (error)

@@ -15,10 +15,11 @@ int interface_by_name(const char *name, uint32_t *ifindex);
 
 /*
  * The host-side peer of a veth inside the network namespace at `path`: the IFLA_LINK of a veth in there whose
- * link-netnsid is this namespace. 0; -ENOENT: the path is not there; -EINVAL: not a network namespace; -ENODEV: no veth
- * in it leads here (yet); -E2BIG: more than one does. name (IF_NAMESIZE bytes) and mac (of the pod's side) may be NULL.
+ * link-netnsid is this namespace. inside: the veth's name in there; NULL: the only one that leads here. 0; -ENOENT: the
+ * path is not there; -EINVAL: not a network namespace; -ENODEV: no (such) veth in it leads here (yet); -E2BIG: more than
+ * one does. name (IF_NAMESIZE bytes) and mac (of the pod's side) may be NULL.
  */
-int interface_of_netns(const char *path, uint32_t *ifindex, char *name, uint8_t mac[6]);
+int interface_of_netns(const char *path, const char *inside, uint32_t *ifindex, char *name, uint8_t mac[6]);
 
 /*
  * All addresses of all interfaces here, loopback too; the caller frees *out. Each 17 bytes: family (4/6), then the

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What egress-cni left of the pods of this node, followed as it changes. */
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "agent/agent.h"
+#include "base/cleanup.h"
+#include "base/text.h"
+
+/* The list that endpoints point into is about to go. */
+static void forget_list(struct agent *agent)
+{
+	struct endpoint *endpoint;
+
+	for (endpoint = agent->endpoints.current; endpoint; endpoint = endpoint->hh.next)
+		endpoint->attachment = NULL;
+	cni_attachment_list_clear(&agent->locality.attachments);
+}
+
+int agent_read_attachments(struct agent *agent)
+{
+	struct cni_attachment_list list;
+	int error = cni_attachments_prune(agent->options->state);
+
+	if (!error)
+		error = cni_attachment_list_read(agent->options->state, &list);
+	if (error) {
+		agent_set_failure(&agent->attachment_failure, "%s/%s: %s; what was read last counts",
+				  agent->options->state, CNI_ATTACHMENTS_DIRECTORY, strerror(-error));
+		return error;
+	}
+	forget_list(agent);
+	agent->locality.attachments = list;
+	if (list.damaged)
+		agent_set_failure(&agent->attachment_failure, "%s; filters are taken off nowhere until it is removed",
+				  list.damage ? list.damage : "an attachment cannot be read");
+	else
+		agent_set_failure(&agent->attachment_failure, NULL);
+	return 0;
+}
+
+int agent_watch_attachments(struct agent *agent)
+{
+	_cleanup_free_ char *directory = text_format("%s/%s", agent->options->state, CNI_ATTACHMENTS_DIRECTORY);
+	int error = directory ? 0 : -ENOMEM;
+
+	if (!error && mkdir(directory, 0700) && errno != EEXIST)
+		error = -errno;
+	if (!error)
+		error = tree_watch_new(&agent->attachment_watch);
+	if (!error) {
+		tree_watch_begin(agent->attachment_watch);
+		error = tree_watch_directory(agent->attachment_watch, directory);
+		tree_watch_end(agent->attachment_watch);
+	}
+	if (error) {
+		log_error("%s: cannot be watched: %s", directory ? directory : agent->options->state, strerror(-error));
+		return error;
+	}
+	/* The reason was logged. */
+	return agent_read_attachments(agent);
+}
+
+bool agent_attachments_changed(struct agent *agent)
+{
+	return tree_watch_dispatch(agent->attachment_watch) && !agent_read_attachments(agent);
+}
