@@ -90,6 +90,10 @@ cli_library_objects := $(filter-out %/main.o,$(cli_objects))
 library := $(OUT)/libegressd.a
 programs := $(OUT)/egressd $(OUT)/egressctl $(OUT)/egress-cni
 
+# Programs of the benchmark, and the skeletons of the BPF programs that it measures.
+bench_tools := $(patsubst %.c,$(OUT)/%,$(filter-out %.bpf.c,$(wildcard tests/bench/*.c)))
+BENCH_SKELETONS := $(patsubst %.bpf.c,build/%.skel.h,$(wildcard tests/bench/*.bpf.c))
+
 # Every .c of tests/unit and tests/bpf is a test program of its own; those of the others are tools that tests call.
 unit_tests := $(patsubst %.c,$(OUT)/%,$(wildcard tests/unit/*.c))
 bpf_tests := $(patsubst %.c,$(OUT)/%,$(filter-out %.bpf.c,$(wildcard tests/bpf/*.c)))
@@ -147,6 +151,15 @@ check-fuzz: deps ## fuzz for FUZZ_SECONDS (20) a target
 check-deploy: deps ## run the tests of image, manifests and chart only
 	$(Q)tests/run build deploy
 
+.PHONY: deps-bench bench bench-readme
+deps-bench:
+	$(Q)tests/deps bench
+bench: deps-bench ## measure it beside what others use (ten minutes; BENCH=quick two), into build/bench.*
+	$(Q)$(MAKE) --jobs=$(jobs) benches
+	$(Q)tests/bench/run
+bench-readme: ## put the figures of the last benchmark into README.md
+	$(Q)tests/bench/readme
+
 .PHONY: install
 install: build ## copy the programs to $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/share/doc/egressd/examples
@@ -172,9 +185,10 @@ clean: ## remove build/
 	rm -rf build
 
 # For `build` and tests/run: what belongs to one variant.
-.PHONY: programs tests fuzzers
+.PHONY: programs tests fuzzers benches
 programs: $(programs)
-tests: $(programs) $(unit_tests) $(bpf_tests) $(test_tools) $(TEST_BPF_OBJECTS)
+benches: $(programs) $(bench_tools)
+tests: $(programs) $(unit_tests) $(bpf_tests) $(test_tools) $(TEST_BPF_OBJECTS) $(if $(filter plain,$(VARIANT)),$(bench_tools))
 fuzzers: $(fuzzers)
 
 # --- BPF ------------------------------------------------------------------------------------------------------------
@@ -183,6 +197,11 @@ build/%.bpf.o: bpf/%.bpf.c Makefile
 	$(call say,BPF      $@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(BPF_CLANG) $(BPF_CFLAGS) -MMD -MP -MF $@.d -c $< -o $@
+
+$(bench_tools:$(OUT)/%=$(OUT)/obj/%.o): | $(BENCH_SKELETONS)
+build/tests/bench/%.skel.h: build/tests/bench/%.bpf.o
+	$(call say,SKELETON $@)
+	$(Q)$(BPFTOOL) gen skeleton $< name $* > $@
 
 build/tests/%.bpf.o: tests/%.bpf.c Makefile
 	$(call say,BPF      $@)

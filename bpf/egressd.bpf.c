@@ -94,8 +94,7 @@ static __noinline int judge_open(struct __sk_buff *skb, const struct egress_endp
 	return source_own(endpoint, packet) ? EGRESS_DROP_NONE : EGRESS_DROP_SPOOFED_SOURCE;
 }
 
-SEC("tc")
-int egress_from_pod(struct __sk_buff *skb)
+static __always_inline int from_pod(struct __sk_buff *skb)
 {
 	struct judge judge = {};
 	struct packet packet = {};
@@ -119,8 +118,7 @@ int egress_from_pod(struct __sk_buff *skb)
 }
 
 /* Drops nothing: whether a packet may reach the pod is not egress. */
-SEC("tc")
-int egress_to_pod(struct __sk_buff *skb)
+static __always_inline int to_pod(struct __sk_buff *skb)
 {
 	struct judge judge = {};
 	struct packet packet = {};
@@ -130,6 +128,18 @@ int egress_to_pod(struct __sk_buff *skb)
 	if (!parse_packet(skb, &packet) && packet.family && packet.fragment != FRAGMENT_LATER)
 		flow_track(skb, &judge, &packet);
 	return TC_ACT_UNSPEC;
+}
+
+SEC("tc")
+int egress_from_pod(struct __sk_buff *skb)
+{
+	return from_pod(skb);
+}
+
+SEC("tc")
+int egress_to_pod(struct __sk_buff *skb)
+{
+	return to_pod(skb);
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

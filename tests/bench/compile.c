@@ -1,58 +1,57 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How long the compiler takes, and how much memory: `compile [ROUNDS [CASE]]`. A line a case: the fastest and the
- * median of the rounds of compiling and of writing, the size of the tables, and the peak of the process so far (cases
- * run in order of size).
+ * How long the compiler takes, and how much memory its tables: `compile [ROUNDS]`, medians of processor time. Where a
+ * shape says so, also how long it takes until a pod that comes or goes is in the tables in force.
  */
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <time.h>
 
 #include "base/cleanup.h"
 #include "model/decode.h"
 #include "policy/tables.h"
+#include "result.h"
 
 #define ROUNDS_MAX 101
 
 struct shape {
 	const char *name;
 	unsigned int pods, local, namespaces, policies, services, blocks;
-	bool all_pods_local;
+	bool changes; /* pods come and go */
 };
 
 static const struct shape shapes[] = {
-	{.name = "node: 250 of 20,000 pods, 1,000 policies",
+	{.name = "250 of 20,000 pods, 1,000 policies",
 	 .pods = 20000,
 	 .local = 250,
 	 .namespaces = 1000,
 	 .policies = 1000},
-	{.name = "node: same, 2,000 policies, 2,000 services",
+	{.name = "250 of 20,000 pods, 2,000 policies, 2,000 services",
 	 .pods = 20000,
 	 .local = 250,
 	 .namespaces = 1000,
 	 .policies = 2000,
 	 .services = 2000},
-	{.name = "offline: 10,000 pods, 1,000 namespaces, 2,000 policies",
-	 .pods = 10000,
-	 .namespaces = 1000,
-	 .policies = 2000,
-	 .all_pods_local = true},
-	{.name = "offline: same with 2,000 services",
-	 .pods = 10000,
-	 .namespaces = 1000,
-	 .policies = 2000,
-	 .services = 2000,
-	 .all_pods_local = true},
-	{.name = "100,000 CIDRs in a policy",
-	 .pods = 10,
+	{.name = "100 pods",
+	 .pods = 100,
 	 .local = 10,
-	 .namespaces = 1,
-	 .policies = 1,
-	 .blocks = 100000},
+	 .namespaces = 10,
+	 .policies = 10,
+	 .changes = true},
+	{.name = "10,000 pods",
+	 .pods = 10000,
+	 .local = 100,
+	 .namespaces = 100,
+	 .policies = 200,
+	 .changes = true},
+	{.name = "100,000 pods",
+	 .pods = 100000,
+	 .local = 100,
+	 .namespaces = 1000,
+	 .policies = 2000,
+	 .changes = true},
 	{.name = "1,000,000 CIDRs in a policy",
 	 .pods = 10,
 	 .local = 10,
@@ -72,10 +71,7 @@ static void check(int error, const char *what)
 /* Milliseconds of processor time: what else runs on the machine does not count. */
 static double now(void)
 {
-	struct timespec time;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
-	return (double)time.tv_sec * 1e3 + (double)time.tv_nsec / 1e6;
+	return clock_seconds(CLOCK_PROCESS_CPUTIME_ID) * 1e3;
 }
 
 /* Text of YAML documents that grows. */
@@ -215,21 +211,65 @@ static void add_services(struct store *store, const struct shape *shape)
 	manifest_end(&manifest, store);
 }
 
-static int compare_times(const void *left, const void *right)
-{
-	double a = *(const double *)left, b = *(const double *)right;
-
-	return a < b ? -1 : a > b;
-}
-
 struct times {
 	double compile[ROUNDS_MAX], write[ROUNDS_MAX];
 };
 
-static void run_round(struct store *store, const struct shape *shape, unsigned int round, struct times *times,
-		      struct policy_statistics *statistics)
+static void report(const char *what, const struct shape *shape, double value, const char *unit)
 {
-	const struct policy_options options = {.all_pods_local = shape->all_pods_local};
+	char name[200];
+	const struct result result = {.group = "update", .program = name, .value = value, .unit = unit};
+
+	snprintf(name, sizeof(name), "%s, %s", what, shape->name);
+	result_print(&result);
+}
+
+/* A pod of the cluster's first application at an address that nobody has. */
+static struct object *another_pod(const struct shape *shape)
+{
+	static const char format[] =
+		"{apiVersion: v1, kind: Pod, metadata: {namespace: n0, name: another, labels: {app: app0, tier: t0, "
+		"pod-template-hash: h0, version: v1}}, spec: {containers: [{name: c, ports: [{name: http, "
+		"containerPort: 8080}]}]}, status: {phase: Running, podIP: 10.%u.255.255}}";
+	struct object_list objects = {0};
+	struct problem_list problems = {0};
+	struct object *pod;
+	char text[sizeof(format) + 16];
+
+	snprintf(text, sizeof(text), format, shape->pods >> 16);
+	check(decode_buffer("pod.yaml", text, strlen(text), &objects, &problems), "decode");
+	pod = object_ref(objects.items[0]);
+	object_list_clear(&objects);
+	problem_list_clear(&problems);
+	return pod;
+}
+
+#define CHANGES 100
+
+/* Microseconds until a pod that came, and one that went, is in the tables that packets are judged by. */
+static void run_changes(const struct shape *shape, struct tables *tables)
+{
+	struct object *pod = another_pod(shape);
+	double added[CHANGES], removed[CHANGES], begin;
+	int i;
+
+	for (i = 0; i < CHANGES; i++) {
+		begin = now();
+		check(tables_pod_changed(tables, NULL, pod), "a pod comes");
+		added[i] = (now() - begin) * 1e3;
+		begin = now();
+		check(tables_pod_changed(tables, pod, NULL), "a pod goes");
+		removed[i] = (now() - begin) * 1e3;
+	}
+	report("pod added to the tables", shape, median(added, CHANGES), "\u00b5s");
+	report("pod removed from the tables", shape, median(removed, CHANGES), "\u00b5s");
+	object_unref(pod);
+}
+
+static void run_round(struct store *store, const struct shape *shape, unsigned int round, struct times *times,
+		      double *megabytes)
+{
+	const struct policy_options options = {.node_address_count = 0};
 	struct problem_list problems = {0};
 	struct policy *policy;
 	struct tables *tables;
@@ -240,6 +280,7 @@ static void run_round(struct store *store, const struct shape *shape, unsigned i
 	check(policy_compile(store, &options, &policy, &problems), "compile");
 	times->compile[round] = now() - begin;
 	words = (tables_words(policy) + 255) / 256 * 256;
+	*megabytes = (double)words * 4 / (1 << 20);
 	memory = aligned_alloc(64, words * sizeof(*memory));
 	check(memory ? 0 : -ENOMEM, "memory");
 	memset(memory, 0, words * sizeof(*memory));
@@ -247,7 +288,9 @@ static void run_round(struct store *store, const struct shape *shape, unsigned i
 	begin = now();
 	check(tables_write(tables, policy, 1), "write");
 	times->write[round] = now() - begin;
-	policy_statistics(policy, statistics);
+	tables_publish(tables);
+	if (shape->changes && !round)
+		run_changes(shape, tables);
 	tables_free(tables);
 	policy_free(policy);
 	free(memory);
@@ -256,9 +299,8 @@ static void run_round(struct store *store, const struct shape *shape, unsigned i
 
 static void run_shape(const struct shape *shape, unsigned int rounds)
 {
-	struct policy_statistics statistics;
+	double megabytes = 0;
 	struct times times;
-	struct rusage usage;
 	struct store *store;
 	unsigned int i;
 
@@ -269,34 +311,24 @@ static void run_shape(const struct shape *shape, unsigned int rounds)
 	add_services(store, shape);
 	if (shape->blocks)
 		add_blocks(store, shape);
-	getrusage(RUSAGE_SELF, &usage);
-	printf("%-55s objects %4ld MB", shape->name, usage.ru_maxrss / 1024);
 	for (i = 0; i < rounds; i++)
-		run_round(store, shape, i, &times, &statistics);
-	qsort(times.compile, rounds, sizeof(double), compare_times);
-	qsort(times.write, rounds, sizeof(double), compare_times);
-	getrusage(RUSAGE_SELF, &usage);
-	printf(", compile %7.1f (median %7.1f) ms, write %6.1f (%6.1f) ms, %zu sets, %zu classes, %zu port classes, "
-	"%zu rows, "
-	       "tables %.1f MB, peak %ld MB\n",
-	       times.compile[0], times.compile[rounds / 2], times.write[0], times.write[rounds / 2], statistics.sets,
-	       statistics.classes, statistics.port_classes, statistics.rows, (double)statistics.words * 4 / (1 << 20),
-	       usage.ru_maxrss / 1024);
+		run_round(store, shape, i, &times, &megabytes);
+	report("full compile", shape, median(times.compile, rounds), "ms");
+	report("tables written", shape, median(times.write, rounds), "ms");
+	report("tables", shape, megabytes, "MB");
 	store_free(store);
 }
 
 int main(int argc, char **argv)
 {
 	unsigned int rounds = argc > 1 ? (unsigned int)strtoul(argv[1], NULL, 10) : 5;
-	size_t only = argc > 2 ? strtoul(argv[2], NULL, 10) : 0, i;
+	size_t i;
 
-	if (!rounds || rounds > ROUNDS_MAX || only > ARRAY_SIZE(shapes)) {
-		fprintf(stderr, "usage: compile [ROUNDS [CASE]], 1 to %d and 1 to %zu\n", ROUNDS_MAX,
-			ARRAY_SIZE(shapes));
+	if (!rounds || rounds > ROUNDS_MAX || argc > 2) {
+		fprintf(stderr, "usage: compile [ROUNDS], 1 to %d\n", ROUNDS_MAX);
 		return 2;
 	}
 	for (i = 0; i < ARRAY_SIZE(shapes); i++)
-		if (!only || only == i + 1)
-			run_shape(&shapes[i], rounds);
+		run_shape(&shapes[i], rounds);
 	return 0;
 }

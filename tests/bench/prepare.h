@@ -17,12 +17,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-/* A power of two at least as large as the longest walk. */
-#define BENCH_DESTINATIONS (1u << 17)
-
-struct bench_destination {
-	__u32 address[4]; /* network order; IPv4 in [0] */
-};
+#include "destinations.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -32,13 +27,18 @@ struct {
 	__type(value, struct bench_destination);
 } bench_destinations SEC(".maps");
 
-/* Set by user space before a run; the walk starts over at `length`. */
-struct bench_walk {
-	__u32 next;
-	__u32 length;
-	__u32 family;
-	__u32 swap; /* write the address as the packet's source: packets towards the pod */
-} bench_walk;
+struct bench_walk bench_walk;
+
+/* The next source port, into the TCP header behind an IP header without options. */
+static __always_inline int bench_next_port(void *transport, void *end)
+{
+	struct tcphdr *tcp = transport;
+
+	if ((void *)(tcp + 1) > end)
+		return -1;
+	tcp->source = bench_walk.port++;
+	return 0;
+}
 
 static __always_inline int bench_prepare(struct __sk_buff *skb)
 {
@@ -59,6 +59,8 @@ static __always_inline int bench_prepare(struct __sk_buff *skb)
 			ip->saddr = destination->address[0];
 		else
 			ip->daddr = destination->address[0];
+		if (bench_walk.open && bench_next_port(ip + 1, end))
+			return -1;
 	} else {
 		struct ipv6hdr *ip = data + ETH_HLEN;
 
@@ -68,7 +70,11 @@ static __always_inline int bench_prepare(struct __sk_buff *skb)
 			__builtin_memcpy(&ip->saddr, destination->address, 16);
 		else
 			__builtin_memcpy(&ip->daddr, destination->address, 16);
+		if (bench_walk.open && bench_next_port(ip + 1, end))
+			return -1;
 	}
+	/* The program that follows reads the packet anew, as it would without this. */
+	asm volatile("" ::: "memory");
 	return 0;
 }
 

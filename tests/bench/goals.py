@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the fast path is meant to cost, and what it cost. A goal is judged only where its figures were measured."""
+
+import dataclasses
+
+LPM = "LPM per pod + connection table"
+ALLOWED = {10: (1.8, 2.0, 2.1), 10000: (1.8, 2.8, 3.4), 100000: (1.8, 3.1, 4.2), 1000000: (1.8, 3.4, 11.0)}
+DESTINATIONS = (1, 1000, 100000)
+
+
+@dataclasses.dataclass
+class Goal:
+    name: str
+    measured: float
+    limit: float
+    at_least: bool = False
+
+    @property
+    def holds(self):
+        return self.measured >= self.limit if self.at_least else self.measured <= self.limit
+
+
+def times(results, program, path="allow", family=4, prefixes=10000, destinations=1000):
+    return results.value(group="packet", program=program, path=path, family=family, prefixes=prefixes,
+                         destinations=destinations)
+
+
+def quotient(above, below):
+    return above / below if above and below else None
+
+
+def packet_goals(results):
+    for prefixes, limits in ALLOWED.items():
+        for destinations, limit in zip(DESTINATIONS, limits):
+            here = {"prefixes": prefixes, "destinations": destinations}
+            yield (f"allowed packet, {prefixes:,} prefixes, {destinations:,} destinations: times the empty program",
+                   quotient(times(results, "egressd", **here), times(results, "empty", **here)), limit)
+    for prefixes in ALLOWED:
+        for destinations in DESTINATIONS:
+            here = {"prefixes": prefixes, "destinations": destinations}
+            where = f"{prefixes:,} prefixes, {destinations:,} destinations"
+            yield (f"first packet of a connection, {where}: part of the LPM + connection table design's",
+                   quotient(times(results, "egressd", "first", **here), times(results, LPM, "first", **here)), 0.06)
+            yield (f"answer, {where}: times the connection-table-first design's hit",
+                   quotient(times(results, "egressd", "reply", **here), times(results, LPM, **here)), 1.0)
+            yield (f"IPv6, {where}: times IPv4",
+                   quotient(times(results, "egressd", family=6, **here), times(results, "egressd", **here)), 1.6)
+            yield (f"denied, {where}: times an allowed packet",
+                   quotient(times(results, "egressd", "deny", **here), times(results, "egressd", **here)), 1.5)
+    for program, limit in (("egressd, towards the pod", 1.7), ("egressd, towards the pod, no policy", 1.5)):
+        yield (f"{program}: times the empty program",
+               quotient(times(results, program), times(results, "empty")), limit)
+    for destinations, limit in ((1, 1.15), (1000, 1.6)):
+        yield (f"from 10 to 1,000,000 prefixes, {destinations:,} destinations: growth",
+               quotient(times(results, "egressd", prefixes=1000000, destinations=destinations),
+                        times(results, "egressd", prefixes=10, destinations=destinations)), limit)
+
+
+def traffic_goals(results):
+    for unit, destinations in (("requests/s", 1), ("connections/s", 1000), ("datagrams/s", 1), ("datagrams/s", 1000),
+                               ("Gbit/s", 1)):
+        def rate(program, unit=unit, destinations=destinations):
+            return results.value(group="traffic", program=program, unit=unit, destinations=destinations,
+                                 prefixes=10000)
+        yield (f"{unit}, {destinations:,} destinations, 10,000 rules: part of the empty program's",
+               quotient(rate("egressd"), rate("empty program")), 0.97)
+
+
+def update_goals(results):
+    def figure(program, **fields):
+        return results.value(group="update", program=program, **fields)
+    for verb in ("added to", "removed from"):
+        yield (f"pod {verb} the tables at 100,000 pods: µs", figure(f"pod {verb} the tables, 100,000 pods"), 100)
+    yield ("agent time for a pod change at 100,000 pods: µs", figure("agent time for a pod change, 100,000 pods"), 100)
+    node = "250 local pods of 1,000, 1,000 policies"
+    yield f"policy change, {node}: ms from file to packet", figure(f"policy change, file to packet, {node}"), 20
+    yield ("1,000,000 CIDRs replaced: ms from file to packet",
+           figure("whole list replaced, file to packet", prefixes=1000000), 2000)
+    for kind, limit in (("random", 80), ("clustered", 28)):
+        yield (f"table memory, 1,000,000 prefixes, {kind}: bytes a prefix",
+               figure(f"egressd, table memory, {kind} list", prefixes=1000000, family=4), limit)
+    node = "250 local pods of 20,000, 2,000 policies"
+    yield f"kernel memory, {node}: MB", figure(f"kernel memory, {node}"), 24
+    yield f"agent's resident memory, {node}: MB", figure(f"agent's resident memory, {node}"), 60
+
+
+def judge(results):
+    goals = [Goal(name, measured, limit) for name, measured, limit in packet_goals(results) if measured]
+    goals += [Goal(name, measured, limit, True) for name, measured, limit in traffic_goals(results) if measured]
+    return goals + [Goal(name, measured, limit) for name, measured, limit in update_goals(results) if measured]

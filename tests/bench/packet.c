@@ -1,0 +1,512 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Nanoseconds a packet with BPF_PROG_TEST_RUN: `packet [quick|smoke]`, in a sandbox. For every list of prefixes and every
+ * number of destinations all programs run in turn, round after round, so that whatever slows the machine slows all of
+ * them; a figure is the median of the rounds. Time is the thread's own, so that what else runs does not count.
+ *
+ * That each program did what its figure claims is checked: by its verdict, and egressd's by its counters.
+ */
+#define _GNU_SOURCE /* sched_setaffinity() */
+#include <arpa/inet.h>
+#include <sched.h>
+#include <sys/mman.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "base/cleanup.h"
+#include "destinations.h"
+#include "result.h"
+#include "tests/bench/egressd.skel.h"
+#include "tests/bench/peers.skel.h"
+#include "world.h"
+
+#include "../bpf/frame.h"
+
+#define POD          1
+#define LOOPBACK     1 /* the device that BPF_PROG_TEST_RUN gives a packet */
+#define VERDICT_PASS ((uint32_t)-1)
+#define VERDICT_DROP 2u
+#define DESTINATIONS_MAX 100000
+#define PORT         443
+#define ROUNDS_MAX   15
+#define CPUS_MAX     1024
+#define TIMEOUT      (1u << 30)
+
+enum destinations { TO_ALLOWED, TO_DENIED, TO_KINDS };
+
+/* Has the layouts of peers.bpf.c. */
+struct peer_prefix {
+	uint32_t length, address[4];
+};
+struct peer_ports {
+	struct {
+		uint16_t first, last;
+		uint8_t protocol, used;
+	} entry[24];
+};
+struct peer_policy_key {
+	uint32_t identity;
+	uint16_t port;
+	uint8_t protocol, padding;
+};
+#define PEER_IDENTITY 7
+
+struct bench {
+	struct egressd *egressd;
+	struct peers *peers;
+	struct tables *tables;
+	struct policy *policy;
+	struct list list;
+	uint32_t *words;
+	size_t word_count;
+	struct bench_destination *destinations[TO_KINDS];
+	size_t rounds, repeat_few, repeat_many;
+	struct egress_endpoint endpoint;
+};
+
+enum kind { KIND_EGRESSD, KIND_PEER };
+
+/* One measured program on one path. */
+struct subject {
+	const char *name, *path;
+	enum kind kind;
+	int fd;
+	enum destinations to;
+	bool swap, first, open_pod, flows;
+	uint32_t verdict;
+	double times[ROUNDS_MAX];
+};
+
+static void die_on(int error, const char *what)
+{
+	bench_check(!error, "%s: %s", what, strerror(error < 0 ? -error : error));
+}
+
+/* ------------------------------------------------------------------ egressd's side */
+
+static void load_egressd(struct bench *bench, size_t words)
+{
+	uint32_t blocks = (uint32_t)((words + EGRESS_BLOCK_WORDS - 1) / EGRESS_BLOCK_WORDS);
+	struct egressd *skeleton = egressd__open();
+
+	bench_check(skeleton != NULL, "cannot open the programs");
+	bpf_map__set_max_entries(skeleton->maps.tables, blocks);
+	bpf_map__set_max_entries(skeleton->maps.drop_log,
+				 (uint32_t)libbpf_num_possible_cpus() * EGRESS_DROP_LOG_RECORDS);
+	die_on(egressd__load(skeleton), "load egressd");
+	bench->word_count = (size_t)blocks * EGRESS_BLOCK_WORDS;
+	bench->words = mmap(NULL, bench->word_count * 4, PROT_READ | PROT_WRITE, MAP_SHARED,
+			    bpf_map__fd(skeleton->maps.tables), 0);
+	bench_check(bench->words != MAP_FAILED, "cannot map the tables");
+	bench->egressd = skeleton;
+}
+
+static void write_tables(struct bench *bench)
+{
+	struct egress_control *control;
+
+	die_on(tables_new(bench->words, bench->word_count, &bench->tables), "tables");
+	control = (struct egress_control *)bench->words;
+	control->hz = 250;
+	control->timeout_new = control->timeout_established = control->timeout_closing = TIMEOUT;
+	control->timeout_udp_new = control->timeout_udp = TIMEOUT;
+	die_on(tables_write(bench->tables, bench->policy, 1), "write tables");
+	tables_assign(bench->tables, POD, "n0", "pod");
+	tables_publish(bench->tables);
+}
+
+static void put_endpoint(struct bench *bench)
+{
+	uint32_t bucket = LOOPBACK;
+
+	bench->endpoint = (struct egress_endpoint){.ifindex = LOOPBACK, .id = POD, .ipv4 = ipv4("10.1.0.2")};
+	ipv6("fd00::2", bench->endpoint.ipv6);
+	die_on(bpf_map_update_elem(bpf_map__fd(bench->egressd->maps.endpoints), &bucket, &bench->endpoint, BPF_ANY),
+	       "endpoint");
+}
+
+/* Set word of the pod: isolated as compiled, or open. */
+static void set_open(struct bench *bench, bool open)
+{
+	const struct egress_control *control = (const struct egress_control *)bench->words;
+	uint32_t *word = &bench->words[control->bank[control->active].sets + POD];
+	static uint32_t isolated;
+
+	if (*word != EGRESS_SET_OPEN)
+		isolated = *word;
+	*word = open ? EGRESS_SET_OPEN : isolated;
+}
+
+/* An entry for every denied destination, as if each had opened a connection to the pod's port 443. */
+static void put_flows(struct bench *bench, size_t count)
+{
+	/* Last seen in the future: the first packet sets it right. */
+	struct egress_flow flow = {.state = EGRESS_FLOW_ESTABLISHED, .seen = 1ull << 40};
+	struct egress_flow_share share = {.rings = 1};
+	int fd = bpf_map__fd(bench->egressd->maps.flows);
+	uint32_t id = POD;
+	size_t i;
+
+	die_on(bpf_map_update_elem(bpf_map__fd(bench->egressd->maps.flow_shares), &id, &share, BPF_ANY), "share");
+	for (i = 0; i < count; i++) {
+		struct egress_flow_key key = {.endpoint = POD, .protocol = IPPROTO_TCP,
+					      .family = (uint8_t)bench->list.family,
+					      .local_port = htons(40000), .remote_port = htons(PORT)};
+
+		if (bench->list.family == 4)
+			key.local[0] = bench->endpoint.ipv4;
+		else
+			memcpy(key.local, bench->endpoint.ipv6, sizeof(key.local));
+		memcpy(key.remote, bench->destinations[TO_DENIED][i].address, sizeof(key.remote));
+		die_on(bpf_map_update_elem(fd, &key, &flow, BPF_ANY), "flow");
+	}
+}
+
+static void drop_flows(struct bench *bench)
+{
+	struct egress_flow_share share = {.rings = 0};
+	uint32_t id = POD;
+
+	die_on(bpf_map_update_elem(bpf_map__fd(bench->egressd->maps.flow_shares), &id, &share, BPF_ANY), "share");
+}
+
+static uint64_t counted(struct bpf_map *map, uint32_t index)
+{
+	int cpus = libbpf_num_possible_cpus(), cpu;
+	struct egress_counter values[CPUS_MAX];
+	uint64_t sum = 0;
+
+	bench_check(cpus <= CPUS_MAX, "%d possible processors", cpus);
+	die_on(bpf_map_lookup_elem(bpf_map__fd(map), &index, values), "counter");
+	for (cpu = 0; cpu < cpus; cpu++)
+		sum += values[cpu].packets;
+	return sum;
+}
+
+/* ------------------------------------------------------------------ the peers' side */
+
+static void share_destinations(struct bench *bench)
+{
+	die_on(bpf_map__reuse_fd(bench->peers->maps.bench_destinations,
+				 bpf_map__fd(bench->egressd->maps.bench_destinations)), "share destinations");
+}
+
+static void fill_trie(struct bench *bench, struct bpf_map *map, const void *value)
+{
+	size_t i;
+
+	for (i = 0; i < bench->list.count; i++) {
+		const struct ip_prefix *prefix = &bench->list.prefixes[i];
+		struct peer_prefix key = {.length = prefix->length};
+
+		memcpy(key.address, prefix->address.bytes, sizeof(key.address));
+		die_on(bpf_map_update_elem(bpf_map__fd(map), &key, value, BPF_ANY), "peer's trie");
+	}
+}
+
+static void load_peers(struct bench *bench)
+{
+	struct peer_policy_key key = {.identity = PEER_IDENTITY, .port = htons(PORT), .protocol = IPPROTO_TCP};
+	struct peer_ports ports = {.entry[0] = {.first = PORT, .last = PORT, .protocol = IPPROTO_TCP, .used = 1}};
+	uint32_t identity = PEER_IDENTITY, one = 1;
+
+	bench->peers = peers__open();
+	bench_check(bench->peers != NULL, "cannot open the peers' programs");
+	share_destinations(bench);
+	die_on(peers__load(bench->peers), "load the peers");
+	fill_trie(bench, bench->peers->maps.bench_pod_trie, &ports);
+	fill_trie(bench, bench->peers->maps.bench_identities, &identity);
+	die_on(bpf_map_update_elem(bpf_map__fd(bench->peers->maps.bench_policy), &key, &one, BPF_ANY),
+	       "peer's policy");
+}
+
+/* ------------------------------------------------------------------ destinations */
+
+static bool allowed(struct bench *bench, const struct ip_address *address)
+{
+	const struct table_view view = {.words = bench->words, .word_count = bench->word_count};
+	struct table_verdict verdict;
+
+	die_on(tables_verdict(&view, POD, address, IPPROTO_TCP, PORT, &verdict), "verdict");
+	return verdict.allow;
+}
+
+/* An address in one of the prefixes, or one near them that none holds. */
+static struct ip_address draw(struct bench *bench, enum destinations kind, uint64_t *random)
+{
+	for (;;) {
+		struct ip_prefix prefix =
+			bench->list.prefixes[list_random_below(random, (uint32_t)bench->list.count)];
+		unsigned int keep = kind == TO_ALLOWED ? prefix.length : bench->list.family == 4 ? 12 : 36;
+
+		list_fill_host(&prefix.address, keep, random);
+		if (allowed(bench, &prefix.address) == (kind == TO_ALLOWED))
+			return prefix.address;
+	}
+}
+
+static void draw_destinations(struct bench *bench)
+{
+	enum destinations kind;
+	uint64_t random = 42;
+	size_t i;
+
+	for (kind = 0; kind < TO_KINDS; kind++) {
+		bench->destinations[kind] = calloc(DESTINATIONS_MAX, sizeof(struct bench_destination));
+		bench_check(bench->destinations[kind] != NULL, "no memory");
+		for (i = 0; i < DESTINATIONS_MAX; i++) {
+			struct ip_address address = draw(bench, kind, &random);
+
+			memcpy(bench->destinations[kind][i].address, address.bytes, sizeof(address.bytes));
+		}
+	}
+}
+
+static void aim(struct bench *bench, enum destinations kind, size_t count)
+{
+	int fd = bpf_map__fd(bench->egressd->maps.bench_destinations);
+	size_t bytes = (size_t)DESTINATIONS_MAX * sizeof(struct bench_destination);
+	struct bench_destination *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	bench_check(memory != MAP_FAILED, "cannot map the destinations");
+	memcpy(memory, bench->destinations[kind], count * sizeof(*memory));
+	munmap(memory, bytes);
+}
+
+/* ------------------------------------------------------------------ running */
+
+static struct frame frame_of(unsigned int family, bool swap)
+{
+	const char *pod = family == 4 ? "10.1.0.2" : "fd00::2", *other = family == 4 ? "192.0.2.1" : "2001:db8::1";
+
+	return swap ? tcp(other, PORT, pod, 40000, TCP_ACK) : tcp(pod, 40000, other, PORT, TCP_ACK);
+}
+
+static void start_walk(struct bench *bench, const struct subject *subject, size_t destinations)
+{
+	/* Each object has its own. */
+	struct bench_walk *walk = subject->kind == KIND_EGRESSD ? &bench->egressd->bss->bench_walk :
+								  &bench->peers->bss->bench_walk;
+
+	*walk = (struct bench_walk){
+		.length = (uint32_t)destinations,
+		.family = bench->list.family,
+		.swap = subject->swap,
+		.open = subject->first,
+	};
+}
+
+/* Nanoseconds of the thread's time a run. */
+static double run(const struct subject *subject, const struct frame *frame, size_t repeat)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame->bytes, .data_size_in = frame->length,
+		    .repeat = (int)repeat);
+	double begin, end;
+	int error;
+
+	bench_insist();
+	begin = clock_seconds(CLOCK_THREAD_CPUTIME_ID);
+	error = bpf_prog_test_run_opts(subject->fd, &options);
+	end = clock_seconds(CLOCK_THREAD_CPUTIME_ID);
+	bench_yield();
+	die_on(error, "run");
+	bench_check(options.retval == subject->verdict, "%s, %s: verdict %u instead of %u", subject->name, subject->path,
+		    options.retval, subject->verdict);
+	return (end - begin) * 1e9 / (double)repeat;
+}
+
+/* egressd's programs from the pod count every packet, under the right heading. */
+static void check_counted(struct bench *bench, const struct subject *subject, uint64_t passed, uint64_t dropped,
+			  uint64_t packets)
+{
+	uint64_t passed_now = counted(bench->egressd->maps.allowed, POD) - passed;
+	uint64_t dropped_now = counted(bench->egressd->maps.dropped,
+				       POD * EGRESS_DROP_REASON_SLOTS + EGRESS_DROP_POLICY) - dropped;
+	bool denies = subject->verdict == VERDICT_DROP;
+
+	if (subject->kind != KIND_EGRESSD || subject->swap)
+		return;
+	bench_check(passed_now == (denies ? 0 : packets) && dropped_now == (denies ? packets : 0),
+		    "%s, %s: of %lu packets %lu were counted as allowed and %lu as denied", subject->name, subject->path,
+		    packets, passed_now, dropped_now);
+}
+
+static double measure(struct bench *bench, struct subject *subject, size_t destinations)
+{
+	struct frame frame = frame_of(bench->list.family, subject->swap);
+	size_t repeat = destinations > 10000 ? bench->repeat_many : bench->repeat_few;
+	uint64_t passed, dropped;
+	double time;
+
+	/* The source ports of new connections are 16 bits: no more of them, so that each is new. */
+	if (subject->first && repeat > 60000)
+		repeat = 60000;
+	aim(bench, subject->to, destinations);
+	set_open(bench, subject->open_pod);
+	if (subject->flows)
+		put_flows(bench, destinations);
+	start_walk(bench, subject, destinations);
+	/* Connection tables and caches as they are in the middle of traffic. */
+	run(subject, &frame, subject->first || destinations == 1 ? 1000 : destinations);
+	/* From here on all connections are others. */
+	if (subject->first)
+		bench->peers->bss->bench_zone++;
+	passed = counted(bench->egressd->maps.allowed, POD);
+	dropped = counted(bench->egressd->maps.dropped, POD * EGRESS_DROP_REASON_SLOTS + EGRESS_DROP_POLICY);
+	time = run(subject, &frame, repeat);
+	check_counted(bench, subject, passed, dropped, repeat);
+	if (subject->flows)
+		drop_flows(bench);
+	set_open(bench, false);
+	return time;
+}
+
+/* In the middle of traffic a connection table is full, and every new entry takes the place of an old one. */
+static void fill_connections(struct bench *bench)
+{
+	struct frame frame = frame_of(bench->list.family, false);
+	struct subject subject = {.name = "fill", .path = "first", .kind = KIND_PEER, .first = true,
+				  .fd = bpf_program__fd(bench->peers->progs.bench_lpm_per_pod),
+				  .verdict = VERDICT_PASS};
+	int i;
+
+	aim(bench, TO_ALLOWED, 1);
+	for (i = 0; i < 6; i++) {
+		start_walk(bench, &subject, 1);
+		bench->peers->bss->bench_zone++;
+		run(&subject, &frame, 50000);
+	}
+}
+
+static void measure_all(struct bench *bench, size_t destinations)
+{
+	int from_pod = bpf_program__fd(bench->egressd->progs.bench_from_pod);
+	int to_pod = bpf_program__fd(bench->egressd->progs.bench_to_pod);
+	int lpm = bpf_program__fd(bench->peers->progs.bench_lpm_per_pod);
+	int identity = bpf_program__fd(bench->peers->progs.bench_identity_policy);
+	const char *egressd = bench->list.clustered || bench->list.count < 100000 ? "egressd" : "egressd, random list";
+	struct subject subjects[] = {
+		{.name = "empty", .path = "allow", .kind = KIND_PEER,
+		 .fd = bpf_program__fd(bench->peers->progs.bench_empty)},
+		{.name = "parse only", .path = "allow", .kind = KIND_PEER,
+		 .fd = bpf_program__fd(bench->peers->progs.bench_parse_only)},
+		{.name = egressd, .path = "allow", .fd = from_pod},
+		{.name = egressd, .path = "first", .fd = from_pod, .first = true},
+		{.name = egressd, .path = "reply", .fd = from_pod, .to = TO_DENIED, .flows = true},
+		{.name = egressd, .path = "deny", .fd = from_pod, .to = TO_DENIED, .verdict = VERDICT_DROP},
+		{.name = "egressd, no policy", .path = "allow", .fd = from_pod, .open_pod = true},
+		{.name = "egressd, towards the pod", .path = "allow", .fd = to_pod, .swap = true},
+		{.name = "egressd, towards the pod, no policy", .path = "allow", .fd = to_pod, .swap = true,
+		 .open_pod = true},
+		{.name = "LPM per pod + connection table", .path = "allow", .kind = KIND_PEER, .fd = lpm},
+		{.name = "LPM per pod + connection table", .path = "first", .kind = KIND_PEER, .fd = lpm, .first = true},
+		{.name = "connection table + LPM + policy hash", .path = "allow", .kind = KIND_PEER, .fd = identity},
+		{.name = "connection table + LPM + policy hash", .path = "first", .kind = KIND_PEER, .fd = identity,
+		 .first = true},
+	};
+	size_t round, i;
+
+	for (i = 0; i < ARRAY_SIZE(subjects); i++)
+		subjects[i].verdict = subjects[i].verdict ? subjects[i].verdict : VERDICT_PASS;
+	for (round = 0; round < bench->rounds; round++)
+		for (i = 0; i < ARRAY_SIZE(subjects); i++)
+			subjects[i].times[round] = measure(bench, &subjects[i], destinations);
+	for (i = 0; i < ARRAY_SIZE(subjects); i++) {
+		const struct result result = {
+			.group = "packet",
+			.program = subjects[i].name,
+			.path = subjects[i].path,
+			.prefixes = bench->list.count,
+			.destinations = destinations,
+			.family = bench->list.family,
+			.value = median(subjects[i].times, bench->rounds),
+			.unit = "ns/packet",
+		};
+
+		result_print(&result);
+	}
+}
+
+static void report_memory(const struct bench *bench)
+{
+	const struct result result = {
+		.group = "update",
+		.program = bench->list.clustered ? "egressd, table memory, clustered list" :
+						   "egressd, table memory, random list",
+		.prefixes = bench->list.count,
+		.family = bench->list.family,
+		.value = (double)bench->word_count * 4 / (double)bench->list.count,
+		.unit = "bytes/prefix",
+	};
+
+	if (bench->list.count >= 100000)
+		result_print(&result);
+}
+
+static void bench_list(struct bench *bench, unsigned int family, size_t prefixes, bool clustered, size_t most)
+{
+	static const size_t destinations[] = {1, 1000, 100000};
+	size_t i;
+
+	bench->list = (struct list){.family = family, .count = prefixes, .clustered = clustered};
+	bench_check(!list_make(&bench->list, 1), "no memory");
+	die_on(world_compile(&bench->list, &bench->policy), "compile");
+	load_egressd(bench, tables_words(bench->policy));
+	write_tables(bench);
+	put_endpoint(bench);
+	load_peers(bench);
+	draw_destinations(bench);
+	fill_connections(bench);
+	report_memory(bench);
+	for (i = 0; i < ARRAY_SIZE(destinations); i++)
+		if (destinations[i] <= most)
+			measure_all(bench, destinations[i]);
+	for (i = 0; i < TO_KINDS; i++)
+		free(bench->destinations[i]);
+	tables_free(bench->tables);
+	policy_free(bench->policy);
+	munmap(bench->words, bench->word_count * 4);
+	peers__destroy(bench->peers);
+	egressd__destroy(bench->egressd);
+	free(bench->list.prefixes);
+}
+
+/* Two processors at most are of use, and what runs on the other one should not move this one about. */
+static void stay_on_processor(void)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(sched_getcpu(), &set);
+	sched_setaffinity(0, sizeof(set), &set);
+}
+
+int main(int argc, char **argv)
+{
+	static const size_t sizes[] = {10, 1000, 10000, 100000, 1000000};
+	struct bench bench = {.rounds = 9, .repeat_few = 50000, .repeat_many = 100000};
+	bool quick = argc > 1 && !strcmp(argv[1], "quick"), smoke = argc > 1 && !strcmp(argv[1], "smoke");
+	unsigned int family;
+	size_t i;
+
+	if (argc > 1 && !quick && !smoke) {
+		fprintf(stderr, "usage: packet [quick|smoke]\n");
+		return 2;
+	}
+	if (quick)
+		bench = (struct bench){.rounds = 3, .repeat_few = 20000, .repeat_many = 100000};
+	if (smoke)
+		bench = (struct bench){.rounds = 1, .repeat_few = 1000, .repeat_many = 1000};
+	stay_on_processor();
+	for (family = 4; family <= 6; family += 2) {
+		for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+			if ((quick && sizes[i] == 1000) || (smoke && sizes[i] > 1000))
+				continue;
+			bench_list(&bench, family, sizes[i], sizes[i] >= 100000, smoke ? 1000 : 100000);
+			if (sizes[i] >= 100000 && !quick)
+				bench_list(&bench, family, sizes[i], false, 100000);
+		}
+	}
+	return 0;
+}

@@ -1,0 +1,258 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""How fast a change gets into force, with the real agent: update.py BUILD [quick|smoke], in a sandbox.
+
+Prints a line of JSON for each figure. A change is a file that is written beside the manifests and renamed into place;
+the clock runs from there until a packet is judged by it (tests/bench/watch.c)."""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+import urllib.request
+
+BUILD = sys.argv[1]
+MODE = sys.argv[2] if len(sys.argv) > 2 else "full"
+SANDBOX = os.environ["SANDBOX"]
+LISTEN = "127.0.0.1:9300"
+POD = "10.250.0.2"
+
+
+def report(program, value, unit, prefixes=None):
+    result = {"group": "update", "program": program, "value": value, "unit": unit}
+    if prefixes:
+        result["prefixes"] = prefixes
+    print(json.dumps(result), flush=True)
+
+
+def address(number):
+    return f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}"
+
+
+def pod(name, ip, namespace="n0", app="app0", interface=None):
+    metadata = {"name": name, "namespace": namespace, "labels": {"app": app, "tier": "t0"}}
+    if interface:
+        metadata["annotations"] = {"egressd.io/interface": interface}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "status": {"phase": "Running", "podIP": ip}}
+
+
+def policy(name, namespace, rules, selector=None):
+    return {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": {"podSelector": selector or {}, "policyTypes": ["Egress"], "egress": rules}}
+
+
+def to_app(app, port):
+    return {"to": [{"podSelector": {"matchLabels": {"app": app}}}], "ports": [{"port": port}]}
+
+
+def blocks(cidrs):
+    return {"to": [{"ipBlock": {"cidr": cidr}} for cidr in cidrs]}
+
+
+class Cluster:
+    """A directory of manifests, an agent that follows it, and a watcher of the first local pod's packets."""
+
+    def __init__(self, name, local):
+        self.directory = os.path.join(SANDBOX, name)
+        self.state = os.path.join(SANDBOX, name + "-state")
+        self.pin = "/sys/fs/bpf/" + name
+        os.mkdir(self.directory)
+        # Names of interfaces are short.
+        commands = "".join(f"link add {name}{i} type veth peer name {name}{i}p\nlink set {name}{i} up\nlink set {name}{i}p up\n" for i in range(local))
+        subprocess.run(["ip", "-batch", "-"], input=commands, text=True, check=True)
+        self.interfaces = [f"{name}{i}" for i in range(local)]
+        self.agent = self.watcher = None
+
+    def put(self, name, items):
+        text = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+        path = os.path.join(self.directory, name)
+        with open(path + ".new~", "w", encoding="utf-8") as file:
+            file.write(text)
+        now = time.monotonic_ns()
+        os.rename(path + ".new~", path + ".json")
+        return now
+
+    def remove(self, name):
+        now = time.monotonic_ns()
+        os.unlink(os.path.join(self.directory, name + ".json"))
+        return now
+
+    def local_pods(self):
+        return [pod(f"local-{i}", POD if i == 0 else address((250 << 16) + 2 + i), f"n{i % 100}", "local", interface)
+                for i, interface in enumerate(self.interfaces)]
+
+    def start(self):
+        self.log = open(os.path.join(SANDBOX, "agent.log"), "w+", encoding="utf-8")
+        self.agent = subprocess.Popen(
+            [f"{BUILD}/egressd", "run", "--from", f"dir:{self.directory}", "--pin", self.pin, "--state", self.state,
+             "--listen", LISTEN, "--node-addresses", "none"], stdin=subprocess.DEVNULL, stdout=self.log,
+            stderr=self.log)
+        end = time.monotonic() + 120
+        while not self.ready():
+            if self.agent.poll() is not None or time.monotonic() > end:
+                self.log.seek(0)
+                sys.exit("update.py: the agent did not get ready: " + self.log.read()[-2000:])
+            time.sleep(0.05)
+        version = [name for name in os.listdir(self.pin) if name.startswith("v")][0]
+        self.watcher = subprocess.Popen(
+            [f"{BUILD}/tests/bench/watch", f"{self.pin}/{version}/from_pod", self.interfaces[0], POD], text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def ready(self):
+        try:
+            with urllib.request.urlopen(f"http://{LISTEN}/readyz", timeout=1) as answer:
+                return answer.status == 200
+        except OSError:
+            return False
+
+    def watch(self, destination, verdict, change, port=443):
+        """Milliseconds from the change, a function that returns when it was made, until the verdict."""
+        self.watcher.stdin.write(f"{destination} {port} {verdict}\n")
+        self.watcher.stdin.flush()
+        self.answer("watching")
+        begin = change()
+        return (int(self.answer()) - begin) / 1e6
+
+    def answer(self, expected=None):
+        line = self.watcher.stdout.readline().strip()
+        if not line or (expected and line != expected):
+            sys.exit(f"update.py: the watcher said {line!r}")
+        return line
+
+    def agent_seconds(self):
+        with open(f"/proc/{self.agent.pid}/stat", encoding="utf-8") as file:
+            fields = file.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def agent_resident(self):
+        with open(f"/proc/{self.agent.pid}/status", encoding="utf-8") as file:
+            return int(file.read().split("VmRSS:")[1].split()[0]) / 1024
+
+    def kernel_memory(self):
+        """Megabytes of the maps that the agent's programs use, and of the programs."""
+        def listed(kind):
+            listing = subprocess.run(["bpftool", "-j", kind, "show"], check=True, capture_output=True)
+            return json.loads(listing.stdout)
+        version = [name for name in os.listdir(self.pin) if name.startswith("v")][0]
+        pinned = []
+        for program in ("from_pod", "to_pod"):
+            shown = subprocess.run(["bpftool", "-j", "prog", "show", "pinned", f"{self.pin}/{version}/{program}"],
+                                   check=True, capture_output=True)
+            pinned.append(json.loads(shown.stdout))
+        maps = {number for program in pinned for number in program["map_ids"]}
+        bytes_used = sum(entry["bytes_memlock"] for entry in listed("map") if entry["id"] in maps)
+        return (bytes_used + sum(program["bytes_memlock"] for program in pinned)) / 2**20
+
+    def stop(self):
+        self.watcher.stdin.close()
+        self.watcher.wait()
+        self.agent.terminate()
+        self.agent.wait()
+        self.log.close()
+        subprocess.run(["ip", "-batch", "-"], text=True, check=True,
+                       input="".join(f"link del {name}\n" for name in self.interfaces))
+
+
+def other_pods(cluster, count):
+    for begin in range(0, count, 5000):
+        cluster.put(f"pods-{begin}", [pod(f"pod-{i}", address(256 + i), f"n{i % 100}", f"app{i // 100 % 10}")
+                                      for i in range(begin, min(begin + 5000, count))])
+
+
+def pod_changes(count, rounds, seconds):
+    name = f"{count:,} pods"
+    cluster = Cluster(f"pods{count}", 1)
+    cluster.put("local", cluster.local_pods())
+    other_pods(cluster, count)
+    cluster.put("policy", [policy("p", "n0", [to_app("app0", 443)])])
+    cluster.start()
+    new = address((251 << 16) + 1)
+    added, removed = [], []
+    for _ in range(rounds):
+        added.append(cluster.watch(new, "pass", lambda: cluster.put("new", [pod("new", new)])))
+        removed.append(cluster.watch(new, "drop", lambda: cluster.remove("new")))
+    report(f"pod added, file to packet, {name}", statistics.median(added), "ms")
+    report(f"pod removed, file to packet, {name}", statistics.median(removed), "ms")
+    begin, before, changes = time.monotonic(), cluster.agent_seconds(), 0
+    while time.monotonic() - begin < seconds:
+        if changes % 2:
+            cluster.remove("new")
+        else:
+            cluster.put("new", [pod("new", new)])
+        changes += 1
+        time.sleep(max(0, begin + changes / 100 - time.monotonic()))
+    used = cluster.agent_seconds() - before
+    report(f"agent at 100 pod changes a second, {name}", 100 * used / (time.monotonic() - begin), "% of a processor")
+    report(f"agent time for a pod change, {name}", 1e6 * used / changes, "µs")
+    cluster.stop()
+
+
+def policies(count, extra=None):
+    made = []
+    for i in range(count):
+        rules = [to_app("app0", 53), to_app(f"app{i % 10}", 8080),
+                 {"to": [{"ipBlock": {"cidr": f"{20 + i % 150}.{i % 256}.0.0/16",
+                                      "except": [f"{20 + i % 150}.{i % 256}.{i % 200}.0/24"]}}],
+                  "ports": [{"port": 443 + i % 30}]}]
+        if i == 0 and extra:
+            rules.append(blocks([extra]))
+        made.append(policy(f"p{i}", f"n{i % 100}", rules))
+    return made
+
+
+def policy_change(pods, count, rounds):
+    name = f"250 local pods of {pods:,}, {count:,} policies"
+    cluster = Cluster(f"node{pods}-", 250)
+    cluster.put("local", cluster.local_pods())
+    other_pods(cluster, pods)
+    cluster.put("others", policies(count)[1:])
+    cluster.put("policy", policies(1))
+    cluster.start()
+    opened, closed = [], []
+    for _ in range(rounds):
+        opened.append(cluster.watch("198.51.100.1", "pass",
+                                    lambda: cluster.put("policy", policies(1, "198.51.100.0/24"))))
+        closed.append(cluster.watch("198.51.100.1", "drop", lambda: cluster.put("policy", policies(1))))
+    report(f"policy change, file to packet, {name}", statistics.median(opened + closed), "ms")
+    report(f"agent's resident memory, {name}", cluster.agent_resident(), "MB")
+    report(f"kernel memory, {name}", cluster.kernel_memory(), "MB")
+    cluster.stop()
+
+
+def list_change(prefixes, rounds):
+    """The whole list is replaced; 192.0.2.0/24 is in every other one."""
+    cluster = Cluster("list", 1)
+    cluster.put("local", cluster.local_pods())
+
+    def cidrs(odd):
+        scatter = ((i * 2654435761 + odd) & 0x7fffffff for i in range(prefixes - 1))
+        yield from (f"{(n >> 24) + 1}.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}/32" for n in scatter)
+        if odd:
+            yield "192.0.2.0/24"
+    cluster.put("policy", [policy("p", "n0", [blocks(cidrs(0))])])
+    cluster.start()
+    times = []
+    for i in range(rounds):
+        text = [policy("p", "n0", [blocks(cidrs((i + 1) % 2))])]
+        times.append(cluster.watch("192.0.2.1", "drop" if i % 2 else "pass", lambda: cluster.put("policy", text)))
+    report("whole list replaced, file to packet", statistics.median(times), "ms", prefixes)
+    report("kernel memory, one list", cluster.kernel_memory(), "MB", prefixes)
+    cluster.stop()
+
+
+def main():
+    quick, smoke = MODE == "quick", MODE == "smoke"
+    for count in (100,) if smoke else (100, 10000, 100000):
+        pod_changes(count, 3 if smoke else 11 if quick else 31, 0.5 if smoke else 2 if quick else 5)
+    if smoke:
+        return
+    policy_change(1000, 1000, 5 if quick else 11)
+    policy_change(20000, 2000, 5 if quick else 11)
+    list_change(1000000, 2 if quick else 4)
+
+
+if __name__ == "__main__":
+    main()
