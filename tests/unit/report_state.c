@@ -159,45 +159,111 @@ static const char manifests[] =
 	"spec: {containers: [{name: c, ports: [{name: http, containerPort: 8080}]}]}\n"
 	"status: {podIPs: [{ip: 10.1.1.2}, {ip: \"fd00::2\"}]}\n";
 
-static void objects_come_back_equal(void **state)
+static void decode_manifests(struct object_list kinds[OBJECT_KIND_COUNT])
 {
-	struct fixture *fixture = *state;
-	struct object_list objects = {0}, back = {0};
+	struct object_list objects = {0};
 	struct problem_list problems = {0};
-	struct store *store;
-	json_t *json;
-	char *text;
 	size_t i;
 
 	assert_int_equal(decode_buffer("m.yaml", manifests, strlen(manifests), &objects, &problems), 0);
 	assert_int_equal(objects.count, 2);
-	assert_int_equal(store_new(&store), 0);
-	for (i = 0; i < objects.count; i++)
-		assert_int_equal(store_put(store, objects.items[i]), 0);
-	json = state_encode_objects(store);
-	assert_non_null(json);
-	assert_int_equal(state_directory_prepare(fixture->directory), 0);
-	assert_int_equal(state_write(fixture->directory, STATE_OBJECTS_FILE, json), 0);
-	json_decref(json);
-	assert_int_equal(state_read(fixture->directory, STATE_OBJECTS_FILE, &json), 0);
-	text = json_dumps(json, 0);
-	assert_int_equal(decode_saved_buffer("objects.json", text, strlen(text), &back, &problems), 0);
-	assert_int_equal(back.count, 2);
-	for (i = 0; i < back.count; i++) {
-		struct object *object = back.items[i];
-		struct object *original = store_get(store, object->kind, object->namespace, object->name);
+	for (i = 0; i < objects.count; i++) {
+		struct object_list *list = &kinds[objects.items[i]->kind];
 
-		assert_non_null(original);
+		list->items = malloc(sizeof(*list->items));
+		assert_non_null(list->items);
+		list->items[list->count++] = object_ref(objects.items[i]);
+	}
+	object_list_clear(&objects);
+	problem_list_clear(&problems);
+}
+
+static void clear_kinds(struct object_list kinds[OBJECT_KIND_COUNT])
+{
+	unsigned int kind;
+
+	for (kind = 0; kind < OBJECT_KIND_COUNT; kind++)
+		object_list_clear(&kinds[kind]);
+}
+
+static void objects_come_back_equal(void **state)
+{
+	struct object_list kinds[OBJECT_KIND_COUNT] = {0};
+	struct fixture *fixture = *state;
+	struct store *store;
+	unsigned int kind;
+	size_t found = 0;
+	json_t *json;
+
+	decode_manifests(kinds);
+	assert_int_equal(state_directory_prepare(fixture->directory), 0);
+	assert_int_equal(state_write_objects(fixture->directory, kinds), 0);
+	assert_int_equal(mode_of(fixture->directory, STATE_OBJECTS_FILE), 0600);
+	assert_int_equal(state_read_objects(fixture->directory, &store), 0);
+	for (kind = 0; kind < OBJECT_KIND_COUNT; kind++) {
+		struct object *original = kinds[kind].count ? kinds[kind].items[0] : NULL, *object;
+
+		if (!original)
+			continue;
+		object = store_get(store, kind, original->namespace, original->name);
+		assert_non_null(object);
 		assert_true(object_equal(object, original));
 		assert_string_equal(object->place.file, original->place.file);
 		assert_int_equal(object->place.line, original->place.line);
+		found++;
 	}
-	free(text);
+	assert_int_equal(found, 2);
+	/* It is JSON as a whole, too. */
+	assert_int_equal(state_read(fixture->directory, STATE_OBJECTS_FILE, &json), 0);
+	assert_int_equal(json_array_size(json_object_get(json, "items")), 2);
 	json_decref(json);
 	store_free(store);
-	object_list_clear(&objects);
-	object_list_clear(&back);
-	problem_list_clear(&problems);
+	clear_kinds(kinds);
+}
+
+/* Any bit that flips, and any end that comes early, is noticed; what is set aside is out of the way, not lost. */
+static void damaged_objects_are_refused(void **state)
+{
+	struct object_list kinds[OBJECT_KIND_COUNT] = {0};
+	struct fixture *fixture = *state;
+	struct store *store = NULL;
+	char path[160], *text;
+	size_t length, i;
+	FILE *file;
+
+	decode_manifests(kinds);
+	assert_int_equal(state_directory_prepare(fixture->directory), 0);
+	assert_int_equal(state_read_objects(fixture->directory, &store), -ENOENT);
+	assert_int_equal(state_write_objects(fixture->directory, kinds), 0);
+	snprintf(path, sizeof(path), "%s/" STATE_OBJECTS_FILE, fixture->directory);
+	file = fopen(path, "r+e");
+	assert_non_null(file);
+	text = malloc(65536);
+	assert_non_null(text);
+	length = fread(text, 1, 65536, file);
+	for (i = 0; i < length; i += 7) {
+		text[i] ^= 4;
+		rewind(file);
+		assert_int_equal(fwrite(text, 1, length, file), length);
+		assert_int_equal(fflush(file), 0);
+		assert_int_equal(state_read_objects(fixture->directory, &store), -EINVAL);
+		text[i] ^= 4;
+	}
+	rewind(file);
+	assert_int_equal(fwrite(text, 1, length, file), length);
+	assert_int_equal(fflush(file), 0);
+	assert_int_equal(state_read_objects(fixture->directory, &store), 0);
+	store_free(store);
+	for (i = 1; i < length; i += length / 9) {
+		assert_int_equal(ftruncate(fileno(file), (off_t)(length - i)), 0);
+		assert_int_equal(state_read_objects(fixture->directory, &store), -EINVAL);
+	}
+	fclose(file);
+	assert_int_equal(state_set_aside_objects(fixture->directory), 0);
+	assert_int_equal(state_read_objects(fixture->directory, &store), -ENOENT);
+	assert_int_equal(mode_of(fixture->directory, STATE_OBJECTS_DAMAGED), 0600);
+	free(text);
+	clear_kinds(kinds);
 }
 
 static void problems_are_encoded(void **state)
@@ -231,6 +297,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(failed_write_leaves_the_old_file, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(write_to_a_missing_directory_fails, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(objects_come_back_equal, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(damaged_objects_are_refused, set_up, tear_down),
 		cmocka_unit_test(problems_are_encoded),
 	};
 

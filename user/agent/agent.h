@@ -46,6 +46,7 @@ struct agent {
 	struct evhttp *http;
 	struct source *source;
 	struct store *store;
+	bool has_objects; /* the store holds all that the source, or a predecessor, knew at some moment */
 	struct datapath *datapath;
 	struct interface_watch *interfaces;
 	struct tree_watch *attachment_watch; /* of the directory in which egress-cni leaves what it knows */

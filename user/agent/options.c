@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/options.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <event2/util.h>
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "report/state.h"
@@ -20,6 +22,9 @@ enum {
 	OPTION_ATTACH,
 	OPTION_NODE_ADDRESSES,
 	OPTION_LOCK,
+	OPTION_KUBECONFIG,
+	OPTION_CONTEXT,
+	OPTION_NODE,
 };
 
 static const struct option long_options[] = {
@@ -32,6 +37,9 @@ static const struct option long_options[] = {
 	{"attach", required_argument, NULL, OPTION_ATTACH},
 	{"node-addresses", required_argument, NULL, OPTION_NODE_ADDRESSES},
 	{"lock", required_argument, NULL, OPTION_LOCK},
+	{"kubeconfig", required_argument, NULL, OPTION_KUBECONFIG},
+	{"context", required_argument, NULL, OPTION_CONTEXT},
+	{"node", required_argument, NULL, OPTION_NODE},
 	{"help", no_argument, NULL, 'h'},
 	{NULL, 0, NULL, 0},
 };
@@ -39,13 +47,17 @@ static const struct option long_options[] = {
 void agent_options_usage(FILE *out)
 {
 	fprintf(out,
-		"usage: egressd run --from dir:PATH [OPTION]...\n"
+		"usage: egressd run --from dir:PATH|kube [OPTION]...\n"
 		"       egressd version\n"
 		"\n"
-		"Enforces the egress policies below PATH for the pods of this node until SIGTERM or SIGINT; what is\n"
-		"enforced stays in force after that. SIGHUP reads everything anew.\n"
+		"Enforces egress policies for the pods of this node until SIGTERM or SIGINT; what is enforced stays in\n"
+		"force after that. SIGHUP reads everything anew.\n"
 		"\n"
 		"  --from dir:PATH          directory of Kubernetes manifests (.yaml, .yml, .json), watched for changes\n"
+		"  --from kube              the Kubernetes API, as the service account of the pod that this runs in\n"
+		"  --kubeconfig FILE        the API server and credentials that FILE names, instead\n"
+		"  --context NAME           of that file's contexts, instead of its current one\n"
+		"  --node NAME              whose pods are this node's (default $NODE_NAME, or the host's name)\n"
 		"  --pin DIR                parent directory of the pinned maps, on a bpffs (default %s)\n"
 		"  --state DIR              where state for egressctl is left (default %s)\n"
 		"  --listen ADDR:PORT|none  /metrics, /healthz and /readyz (default %s; port 0: any)\n"
@@ -63,9 +75,12 @@ void agent_options_usage(FILE *out)
 
 static int parse_from(const char *text, struct agent_options *options)
 {
+	options->from = text;
+	options->directory = NULL;
+	if (!strcmp(text, "kube"))
+		return 0;
 	if (strncmp(text, "dir:", 4) || !text[4])
 		return -EINVAL;
-	options->from = text;
 	options->directory = text + 4;
 	return 0;
 }
@@ -176,6 +191,15 @@ static int parse_option(int option, const char *value, struct agent_options *opt
 		return parse_attach(value, options);
 	case OPTION_LOCK:
 		return parse_lock(value, options);
+	case OPTION_KUBECONFIG:
+		options->kubeconfig = value;
+		return *value ? 0 : -EINVAL;
+	case OPTION_CONTEXT:
+		options->context = value;
+		return *value ? 0 : -EINVAL;
+	case OPTION_NODE:
+		options->node = value;
+		return *value ? 0 : -EINVAL;
 	default:
 		return parse_node_addresses(value, options);
 	}
@@ -191,6 +215,35 @@ static void set_defaults(struct agent_options *options)
 		.node_addresses_auto = true,
 	};
 	parse_listen(DEFAULT_LISTEN, options);
+}
+
+/* The kubelet names a node after its host unless it is told otherwise, and then the pod is told NODE_NAME. */
+static void find_node_name(struct agent_options *options)
+{
+	const char *name = getenv("NODE_NAME");
+	char *next;
+
+	if (options->node)
+		return;
+	options->node = name && *name ? name : options->host_name;
+	if (gethostname(options->host_name, sizeof(options->host_name) - 1))
+		options->host_name[0] = '\0';
+	for (next = options->host_name; *next; next++)
+		*next = (char)tolower((unsigned char)*next);
+}
+
+/* Options that would be without effect are a mistake. */
+static int check_source_options(const char *program, const struct agent_options *options)
+{
+	if (options->directory && (options->kubeconfig || options->context || options->node)) {
+		fprintf(stderr, "%s: --kubeconfig, --context and --node are for --from kube\n", program);
+		return -EINVAL;
+	}
+	if (options->context && !options->kubeconfig) {
+		fprintf(stderr, "%s: --context is for --kubeconfig\n", program);
+		return -EINVAL;
+	}
+	return 0;
 }
 
 int agent_options_parse(int argc, char **argv, struct agent_options *options, bool *help)
@@ -221,7 +274,10 @@ int agent_options_parse(int argc, char **argv, struct agent_options *options, bo
 		fprintf(stderr, "%s: --from is missing\n", argv[0]);
 		return -EINVAL;
 	}
-	return 0;
+	error = check_source_options(argv[0], options);
+	if (!error && !options->directory)
+		find_node_name(options);
+	return error;
 }
 
 void agent_options_clear(struct agent_options *options)

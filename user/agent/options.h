@@ -16,8 +16,11 @@
 
 /* Texts are borrowed from argv. */
 struct agent_options {
-	const char *from;      /* as given: "dir:PATH" */
-	const char *directory; /* PATH */
+	const char *from;      /* as given: "dir:PATH" or "kube" */
+	const char *directory; /* PATH; NULL: the Kubernetes API */
+	const char *kubeconfig, *context; /* NULL: in-cluster; current-context */
+	const char *node;      /* with the API: the name of this node */
+	char host_name[256];   /* what `node` is where nothing says another */
 	const char *pin;
 	const char *state;
 	enum log_level log_level;

@@ -48,7 +48,7 @@ int agent_read_source(struct agent *agent)
 	}
 	if (!agent->source_failure)
 		agent->source_errors++;
-	agent_set_failure(&agent->source_failure, "%s: %s; what was read last stays in force", agent->options->directory,
+	agent_set_failure(&agent->source_failure, "%s: %s; what was read last stays in force", agent->options->from,
 		    strerror(-error));
 	return error;
 }
@@ -311,6 +311,12 @@ void agent_reconcile(struct agent *agent)
 {
 	int error;
 
+	/* While it is not known what there is, what a predecessor left stays in force. */
+	if (!agent->has_objects && source_waits(agent->source, NULL)) {
+		agent_tell_problems(agent);
+		return;
+	}
+	agent->has_objects = true;
 	if (endpoints_match(&agent->endpoints, agent->store, &agent->locality)) {
 		agent->failures++;
 		agent_set_failure(&agent->build_failure, "no memory for the endpoints");

@@ -14,6 +14,7 @@
 #include "base/lock.h"
 #include "base/cleanup.h"
 #include "report/state.h"
+#include "source/kube.h"
 #include "source/watched_directory.h"
 
 /* How long a file may stay open for writing before the start gives up on it. */
@@ -129,7 +130,7 @@ static int read_source_when_closed(struct agent *agent)
 	}
 }
 
-static int prepare_objects(struct agent *agent)
+static int prepare_directory(struct agent *agent)
 {
 	const char *directory = agent->options->directory;
 	int error = watched_directory_new(directory, &agent->source);
@@ -153,6 +154,66 @@ static int prepare_objects(struct agent *agent)
 	return 0;
 }
 
+/* What was in force last, for as long as the API has not said what there is now. */
+static int restore_objects(struct agent *agent)
+{
+	const char *state = agent->options->state;
+	int error = state_read_objects(state, &agent->store);
+
+	if (!error) {
+		agent->has_objects = true;
+		return 0;
+	}
+	if (error == -EINVAL && !state_set_aside_objects(state))
+		log_warning("%s/%s: damaged: set aside as %s; what there is comes from the API alone", state,
+			    STATE_OBJECTS_FILE, STATE_OBJECTS_DAMAGED);
+	else if (error != -ENOENT)
+		log_warning("%s/%s: %s", state, STATE_OBJECTS_FILE, strerror(-error));
+	error = store_new(&agent->store);
+	if (error)
+		log_error("no memory for the objects");
+	return error;
+}
+
+static int read_kube_config(const struct agent_options *options, struct kube_config *out)
+{
+	_cleanup_free_ char *problem = NULL;
+	int error;
+
+	if (options->kubeconfig)
+		error = kube_config_read(options->kubeconfig, options->context, out, &problem);
+	else
+		error = kube_config_in_cluster(NULL, out, &problem);
+	if (error)
+		log_error("%s", problem ? problem : "no memory to read how to reach the Kubernetes API");
+	return error;
+}
+
+static int prepare_kube(struct agent *agent)
+{
+	_cleanup_(kube_config_clear) struct kube_config config = {0};
+	struct kube_source_options options = {.node_name = agent->options->node};
+	int error = read_kube_config(agent->options, &config);
+
+	if (error)
+		return error;
+	log_info("%s: the Kubernetes API at %s; this node is %s", config.origin, config.server, options.node_name);
+	error = restore_objects(agent);
+	if (error)
+		return error;
+	if (agent->has_objects)
+		options.restored = agent->store;
+	error = kube_source_new(&config, &options, &agent->source);
+	if (error)
+		log_error("no memory for the objects");
+	return error;
+}
+
+static int prepare_objects(struct agent *agent)
+{
+	return agent->options->directory ? prepare_directory(agent) : prepare_kube(agent);
+}
+
 static int prepare_policy(struct agent *agent)
 {
 	bool changed;
@@ -161,6 +222,11 @@ static int prepare_policy(struct agent *agent)
 	if (error) {
 		log_error("the addresses of this node cannot be listed: %s", strerror(-error));
 		return error;
+	}
+	/* What comes from the API is checked when it is there. */
+	if (!agent->options->directory) {
+		agent->recompile = true;
+		return 0;
 	}
 	if (endpoints_match(&agent->endpoints, agent->store, &agent->locality)) {
 		log_error("no memory for the endpoints");

@@ -44,6 +44,8 @@ bool agent_is_ready(const struct agent *agent, FILE *reasons)
 
 	if (!agent->generation.tables)
 		ready = lack(reasons, "", "no policy is in the kernel yet");
+	if (source_waits(agent->source, reasons))
+		ready = false;
 	if (agent->build_failure)
 		ready = lack(reasons, "", agent->build_failure);
 	if (agent->pin_failure)
@@ -171,26 +173,6 @@ static int write_and_release(const struct agent *agent, const char *name, json_t
 	return error;
 }
 
-/* What is in force, which is not what is in the store while that cannot be built. */
-static json_t *encode_objects(const struct agent *agent)
-{
-	struct store *store;
-	json_t *json = NULL;
-	unsigned int kind;
-	int error = store_new(&store);
-	size_t i;
-
-	if (error)
-		return NULL;
-	for (kind = 0; kind < OBJECT_KIND_COUNT && !error; kind++)
-		for (i = 0; i < agent->in_force.kinds[kind].count && !error; i++)
-			error = store_put(store, agent->in_force.kinds[kind].items[i]);
-	if (!error)
-		json = state_encode_objects(store);
-	store_free(store);
-	return json;
-}
-
 static void set_due(struct agent *agent, const struct timespec *start)
 {
 	struct timespec now;
@@ -212,9 +194,12 @@ void agent_write_state(struct agent *agent)
 	if (!agent->generation.tables)
 		return;
 	clock_gettime(CLOCK_MONOTONIC, &start);
-	/* Objects first: a state never speaks of rules whose objects are not there. */
+	/*
+	 * Objects first: a state never speaks of rules whose objects are not there. What is in force, which is not what
+	 * is in the store while that cannot be built.
+	 */
 	if (!agent->objects_written)
-		error = write_and_release(agent, STATE_OBJECTS_FILE, encode_objects(agent));
+		error = state_write_objects(agent->options->state, agent->in_force.kinds);
 	if (!error) {
 		agent->objects_written = true;
 		error = write_and_release(agent, STATE_FILE, encode_state(agent));

@@ -18,7 +18,7 @@
 /* One file on its way to objects. */
 struct decoding {
 	const char *name;
-	bool saved;
+	bool saved, placeless;
 	struct object_list objects;
 	struct problem_list *problems;
 	size_t told; /* errors so far */
@@ -300,8 +300,10 @@ static struct object *new_object(const struct decoding *decoding, const struct v
 	object->references = 1;
 	object->kind = kind;
 	object->name = object->namespace = object->uid = "";
-	object->place.line = root->line;
-	object->place.column = root->column;
+	if (!decoding->placeless) {
+		object->place.line = root->line;
+		object->place.column = root->column;
+	}
 	object->memory = take(arena);
 	return object;
 }
@@ -329,6 +331,7 @@ static int decode_object(struct decoding *decoding, const struct value *value, c
 		.object = object,
 		.file = decoding->name,
 		.saved = decoding->saved,
+		.placeless = decoding->placeless,
 		.problems = decoding->problems,
 		.told = &decoding->told,
 	};
@@ -534,6 +537,76 @@ static int decode(const char *name, bool saved, const char *text, size_t length,
 		error = object_list_move(objects, &decoding.objects);
 	object_list_clear(&decoding.objects);
 	return error;
+}
+
+/* ------------------------------------------------------------------ the API */
+
+void api_object_clear(struct api_object *object)
+{
+	object_unref(object->object);
+	free(object->namespace);
+	free(object->name);
+	free(object->resource_version);
+	*object = (struct api_object){};
+}
+
+struct api_decoding {
+	struct decoding decoding;
+	const struct kind *kind;
+	struct api_object out;
+};
+
+static const struct kind *kind_of(enum object_kind kind)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		if (kinds[i].kind == kind)
+			return &kinds[i];
+	}
+	return NULL;
+}
+
+static char *copy_text_field(const struct spot *metadata, const char *field)
+{
+	struct spot spot = spot_field(metadata, field);
+
+	return strdup(spot.value && spot.value->type == VALUE_STRING ? spot.value->text : "");
+}
+
+static int decode_api_value(const struct value *root, void *context)
+{
+	struct api_decoding *api = context;
+	struct spot top = { .value = root }, metadata = spot_field(&top, "metadata");
+	int error;
+
+	if (!metadata.value || metadata.value->type != VALUE_MAPPING)
+		return fail_document(&api->decoding, &metadata, "the metadata of an object");
+	api->out.namespace = copy_text_field(&metadata, "namespace");
+	api->out.name = copy_text_field(&metadata, "name");
+	api->out.resource_version = copy_text_field(&metadata, "resourceVersion");
+	if (!api->out.namespace || !api->out.name || !api->out.resource_version)
+		return -ENOMEM;
+	error = decode_object(&api->decoding, root, api->kind);
+	if (!error && api->decoding.objects.count)
+		api->out.object = object_ref(api->decoding.objects.items[0]);
+	return error;
+}
+
+int decode_api_object(enum object_kind kind, const char *text, size_t length, struct api_object *out,
+		      struct problem_list *problems)
+{
+	_cleanup_(api_object_clear) struct api_object decoded = {};
+	struct api_decoding api = { .decoding = { .placeless = true, .problems = problems }, .kind = kind_of(kind) };
+	int error = document_parse_api(text, length, decode_api_value, &api, problems);
+
+	object_list_clear(&api.decoding.objects);
+	decoded = api.out;
+	if (!error && !decoded.name)
+		error = -EINVAL;
+	if (error)
+		return error;
+	*out = decoded;
+	decoded = (struct api_object){};
+	return 0;
 }
 
 int decode_buffer(const char *name, const char *text, size_t length, struct object_list *objects,

@@ -43,4 +43,19 @@ int decode_saved_buffer(const char *name, const char *text, size_t length, struc
 			struct problem_list *problems);
 int decode_saved_file(const char *path, const char *name, struct object_list *objects, struct problem_list *problems);
 
+/* One object as the Kubernetes API sends it. Strings are the caller's to free (api_object_clear). */
+struct api_object {
+	struct object *object; /* NULL: it is wrong; why was added to the problems */
+	char *namespace, *name, *resource_version; /* "" where absent */
+};
+void api_object_clear(struct api_object *object);
+
+/*
+ * Decodes the JSON of one object of this kind; its own "kind" and "apiVersion" are not looked at, for the items of a
+ * list do not have them. 0 also where only the object is wrong, but not its metadata; -EINVAL: not even that, and there
+ * is an error in `problems`; -ENOMEM. *out is untouched on failure.
+ */
+int decode_api_object(enum object_kind kind, const char *text, size_t length, struct api_object *out,
+		      struct problem_list *problems);
+
 #endif

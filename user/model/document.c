@@ -36,3 +36,11 @@ int document_parse(const char *name, const char *text, size_t length, document_h
 		error = document_parse_yaml(&builder, text, length, handler, context);
 	return error;
 }
+
+int document_parse_api(const char *text, size_t length, document_handler handler, void *context,
+		       struct problem_list *problems)
+{
+	_cleanup_(builder_clear) struct builder builder = { .strict_json = true, .problems = problems };
+
+	return document_parse_json(&builder, text, length, handler, context);
+}

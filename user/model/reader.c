@@ -248,6 +248,8 @@ struct place reader_place(const struct reader *reader, const struct spot *spot)
 {
 	const struct value *value = nearest_value(spot);
 
+	if (reader->placeless)
+		return (struct place){};
 	return (struct place){
 		.file = reader->object->place.file,
 		.line = value ? value->line : 0,

@@ -11,7 +11,6 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
-#include "model/encode.h"
 
 /* Creates each directory on the way that is missing. */
 int state_directory_prepare(const char *directory)
@@ -111,7 +110,7 @@ int state_write(const char *directory, const char *name, const json_t *json)
 int state_directory_remove(const char *directory)
 {
 	static const char *const names[] = {STATE_FILE, STATE_OBJECTS_FILE, "." STATE_FILE ".new",
-					    "." STATE_OBJECTS_FILE ".new"};
+					    "." STATE_OBJECTS_FILE ".new", STATE_OBJECTS_DAMAGED};
 	_cleanup_fd_ int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	size_t i;
 
@@ -144,34 +143,6 @@ int state_read(const char *directory, const char *name, json_t **out)
 	}
 	*out = json;
 	return 0;
-}
-
-static int encode_kind(struct store *store, enum object_kind kind, json_t *items)
-{
-	struct object *const *objects;
-	size_t count, i;
-
-	objects = store_list(store, kind, &count);
-	if (count == SIZE_MAX)
-		return -ENOMEM;
-	for (i = 0; i < count; i++)
-		if (json_array_append_new(items, object_encode(objects[i])))
-			return -ENOMEM;
-	return 0;
-}
-
-json_t *state_encode_objects(struct store *store)
-{
-	json_t *items = json_array();
-	unsigned int kind;
-
-	for (kind = 0; kind < OBJECT_KIND_COUNT; kind++) {
-		if (encode_kind(store, kind, items)) {
-			json_decref(items);
-			return NULL;
-		}
-	}
-	return json_pack("{s:s, s:s, s:o}", "apiVersion", "v1", "kind", "List", "items", items);
 }
 
 json_t *state_text(const char *text)

@@ -9,21 +9,23 @@
  *                              "isolated":true,"attached":true,"problem":null}, …],
  *                "rules":[{"id":16,"namespace":"a","policy":"p","rule":0,"file":"…","line":3}, …],
  *                "problems":[{"severity":"error","rule":"field","file":"…","line":1,"column":2,"object":null,"message":"…"}, …]}
- * objects.json  {"apiVersion":"v1","kind":"List","items":[…]}: every object in force, as model/encode.h writes them,
- * for the words of
- *               `explain` and for a restart without the source.
+ * objects.json  {"apiVersion":"v1","kind":"List","egressd.io/version":1,"items":[…],"egressd.io/crc32":"…"}: every
+ *               object in force, as model/encode.h writes them, for the words of `explain` and for a restart without
+ *               the source. The sum is that of all bytes before its comma.
  */
 #ifndef EGRESSD_REPORT_STATE_H
 #define EGRESSD_REPORT_STATE_H
 
 #include <jansson.h>
 
+#include "model/decode.h"
 #include "model/problem.h"
 #include "model/store.h"
 
 #define STATE_DIRECTORY "/run/egressd"
 #define STATE_FILE "state.json"
 #define STATE_OBJECTS_FILE "objects.json"
+#define STATE_OBJECTS_DAMAGED "objects.json.damaged"
 
 /* Creates the directory (0700) if it is missing. -errno. */
 int state_directory_prepare(const char *directory);
@@ -33,8 +35,12 @@ int state_write(const char *directory, const char *name, const json_t *json);
 int state_directory_remove(const char *directory);
 /* New reference in *out; -ENOENT, -EINVAL (damaged) ... */
 int state_read(const char *directory, const char *name, json_t **out);
-/* All objects of the store as a List; new reference or NULL. */
-json_t *state_encode_objects(struct store *store);
+/* Writes objects.json from a list for each kind (OBJECT_KIND_COUNT of them). -errno; the old file then still stands. */
+int state_write_objects(const char *directory, const struct object_list *kinds);
+/* What it holds, as a new store. -ENOENT, -EINVAL (damaged, or of another version), ... */
+int state_read_objects(const char *directory, struct store **out);
+/* Renames it, for someone to look at. -errno. */
+int state_set_aside_objects(const char *directory);
 json_t *state_encode_problems(const struct problem_list *problems);
 /*
  * Any text as a JSON string, NULL as null; new reference or NULL when memory is short. JSON holds UTF-8 only: in a text

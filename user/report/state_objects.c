@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * objects.json: one object a line, written and read one by one, for there may be tens of thousands. Its last member is
+ * the CRC-32 of all bytes before it.
+ */
+#define _GNU_SOURCE
+#include "report/state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include "base/cleanup.h"
+#include "base/json_splitter.h"
+#include "base/text.h"
+#include "model/encode.h"
+
+#define TEMPORARY "." STATE_OBJECTS_FILE ".new"
+#define HEAD "{\"apiVersion\":\"v1\",\"kind\":\"List\",\"egressd.io/version\":1,\"items\":["
+/* What follows the bytes that are summed up. */
+#define TAIL ",\"egressd.io/crc32\":\"%08lx\"}\n"
+#define TAIL_LENGTH 32
+#define OBJECT_SIZE_MAX (16u << 20)
+#define PIECE 65536
+
+/* ------------------------------------------------------------------ writing */
+
+struct sink {
+	FILE *file;
+	unsigned long sum;
+	bool comma;
+};
+
+static int put_text(struct sink *sink, const char *text, size_t length)
+{
+	sink->sum = crc32(sink->sum, (const unsigned char *)text, (unsigned int)length);
+	return fwrite(text, 1, length, sink->file) == length ? 0 : -errno;
+}
+
+static int put_object(struct sink *sink, const struct object *object)
+{
+	_cleanup_free_ char *text = NULL;
+	json_t *json = object_encode(object);
+	int error;
+
+	text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+	json_decref(json);
+	if (!text)
+		return -ENOMEM;
+	error = put_text(sink, sink->comma ? ",\n" : "\n", sink->comma ? 2 : 1);
+	sink->comma = true;
+	return error ? error : put_text(sink, text, strlen(text));
+}
+
+static int put_all(struct sink *sink, const struct object_list *kinds)
+{
+	unsigned int kind;
+	size_t i;
+	int error = put_text(sink, HEAD, strlen(HEAD));
+
+	for (kind = 0; kind < OBJECT_KIND_COUNT && !error; kind++)
+		for (i = 0; i < kinds[kind].count && !error; i++)
+			error = put_object(sink, kinds[kind].items[i]);
+	if (!error)
+		error = put_text(sink, "\n]", 2);
+	if (!error && fprintf(sink->file, TAIL, sink->sum) != TAIL_LENGTH)
+		error = -EIO;
+	return error;
+}
+
+static int write_file(int directory, const struct object_list *kinds)
+{
+	_cleanup_fd_ int fd = openat(directory, TEMPORARY, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	_cleanup_file_ FILE *file = fd < 0 ? NULL : fdopen(dup(fd), "w");
+	struct sink sink = {.file = file};
+	int error;
+
+	if (!file)
+		return -errno;
+	sink.sum = crc32(0, NULL, 0);
+	error = put_all(&sink, kinds);
+	if (!error && fflush(file))
+		error = -errno;
+	if (error)
+		return error;
+	/* On disk before it gets the name of the old one. */
+	if (fchmod(fd, 0600) || fsync(fd) || renameat(directory, TEMPORARY, directory, STATE_OBJECTS_FILE))
+		return -errno;
+	fsync(directory);
+	return 0;
+}
+
+int state_write_objects(const char *directory, const struct object_list *kinds)
+{
+	_cleanup_fd_ int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int error;
+
+	if (fd < 0)
+		return -errno;
+	error = write_file(fd, kinds);
+	if (error)
+		unlinkat(fd, TEMPORARY, 0);
+	return error;
+}
+
+/* ------------------------------------------------------------------ reading */
+
+/* The file up to `end`, piece by piece. */
+typedef int (*piece_handler)(const char *bytes, size_t length, void *data);
+
+static int each_piece(int fd, off_t end, piece_handler handle, void *data)
+{
+	char bytes[PIECE];
+	off_t at = 0;
+	int error = 0;
+
+	while (at < end && !error) {
+		size_t wanted = end - at < PIECE ? (size_t)(end - at) : PIECE;
+		ssize_t count = pread(fd, bytes, wanted, at);
+
+		if (count < 0 && errno == EINTR)
+			continue;
+		if (count <= 0)
+			return count ? -errno : -EINVAL;
+		at += count;
+		error = handle(bytes, (size_t)count, data);
+	}
+	return error;
+}
+
+static int add_to_sum(const char *bytes, size_t length, void *data)
+{
+	unsigned long *sum = data;
+
+	*sum = crc32(*sum, (const unsigned char *)bytes, (unsigned int)length);
+	return 0;
+}
+
+static int check_sum(int fd, off_t size)
+{
+	char expected[TAIL_LENGTH + 1], found[TAIL_LENGTH];
+	unsigned long sum = crc32(0, NULL, 0);
+	int error;
+
+	if (size < TAIL_LENGTH)
+		return -EINVAL;
+	error = each_piece(fd, size - TAIL_LENGTH, add_to_sum, &sum);
+	if (error)
+		return error;
+	snprintf(expected, sizeof(expected), TAIL, sum);
+	if (pread(fd, found, sizeof(found), size - TAIL_LENGTH) != TAIL_LENGTH)
+		return -EINVAL;
+	return memcmp(expected, found, TAIL_LENGTH) ? -EINVAL : 0;
+}
+
+struct reading {
+	struct store *store;
+	struct json_splitter *splitter;
+	bool complete;
+};
+
+static int on_element(const char *text, size_t length, void *data)
+{
+	_cleanup_(problem_list_clear) struct problem_list problems = {0};
+	_cleanup_(object_list_clear) struct object_list objects = {0};
+	struct reading *reading = data;
+	size_t i;
+	int error = decode_saved_buffer(STATE_OBJECTS_FILE, text, length, &objects, &problems);
+
+	for (i = 0; i < objects.count && !error; i++)
+		error = store_put(reading->store, objects.items[i]);
+	return error;
+}
+
+static int on_document(const char *rest, size_t rest_length, const char *value, size_t value_length, void *data)
+{
+	json_t *root = json_loadb(rest, rest_length, JSON_REJECT_DUPLICATES, NULL);
+	struct reading *reading = data;
+
+	(void)value;
+	(void)value_length;
+	reading->complete = json_integer_value(json_object_get(root, "egressd.io/version")) == 1;
+	json_decref(root);
+	return reading->complete ? 0 : -ENOTSUP;
+}
+
+static int on_piece(const char *bytes, size_t length, void *data)
+{
+	struct reading *reading = data;
+
+	return json_splitter_feed(reading->splitter, bytes, length);
+}
+
+static int read_objects(int fd, off_t size, struct store *store)
+{
+	struct reading reading = {.store = store};
+	const struct json_splitter_options options = {
+		.member = "items",
+		.elements = true,
+		.limit = OBJECT_SIZE_MAX,
+		.element = on_element,
+		.document = on_document,
+		.data = &reading,
+	};
+	int error = json_splitter_new(&options, &reading.splitter);
+
+	if (!error)
+		error = each_piece(fd, size, on_piece, &reading);
+	json_splitter_free(reading.splitter);
+	if (!error && !reading.complete)
+		error = -EINVAL;
+	return error;
+}
+
+int state_read_objects(const char *directory, struct store **out)
+{
+	_cleanup_free_ char *path = text_format("%s/%s", directory, STATE_OBJECTS_FILE);
+	_cleanup_fd_ int fd = path ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
+	struct stat status;
+	struct store *store;
+	int error;
+
+	if (!path)
+		return -ENOMEM;
+	if (fd < 0 || fstat(fd, &status))
+		return -errno;
+	error = check_sum(fd, status.st_size);
+	if (!error)
+		error = store_new(&store);
+	if (error)
+		return error;
+	error = read_objects(fd, status.st_size, store);
+	if (error) {
+		store_free(store);
+		return error == -ENOMEM ? error : -EINVAL;
+	}
+	*out = store;
+	return 0;
+}
+
+int state_set_aside_objects(const char *directory)
+{
+	_cleanup_fd_ int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	return renameat(fd, STATE_OBJECTS_FILE, fd, STATE_OBJECTS_DAMAGED) ? -errno : 0;
+}
