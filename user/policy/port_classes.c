@@ -34,26 +34,62 @@ static struct column hash_cell(uint32_t row, uint32_t cell)
 	return (struct column){.low = mix(value + 0x9e3779b97f4a7c15u), .high = mix(mix(value) ^ 0xd1b54a32d192ed03u)};
 }
 
-/* changes[p]: by how much the column at p differs from the one before. */
-static void add_row(const struct policy *policy, uint32_t row, struct column *changes)
+struct port_classes {
+	struct intern columns; /* class less one; class 0 is the position without ports alone */
+	size_t first_capacity;
+	struct column *changes; /* by position: by how much the column there differs from the one before */
+	uint64_t *edges;        /* a bit a position: a row's span begins there or has ended before it */
+};
+
+#define EDGE_BITS 64u
+
+static void port_classes_clear(struct port_classes *classes)
+{
+	intern_clear(&classes->columns);
+	free(classes->changes);
+	free(classes->edges);
+}
+
+static void mark_edge(struct port_classes *classes, uint32_t position)
+{
+	classes->edges[position / EDGE_BITS] |= UINT64_C(1) << position % EDGE_BITS;
+}
+
+/* The first edge at `position` or beyond; POSITION_COUNT: there is none. */
+static uint32_t next_edge(const struct port_classes *classes, uint32_t position)
+{
+	uint64_t word;
+
+	if (position >= POSITION_COUNT)
+		return POSITION_COUNT;
+	word = classes->edges[position / EDGE_BITS] & ~UINT64_C(0) << position % EDGE_BITS;
+	while (!word) {
+		position = (position / EDGE_BITS + 1) * EDGE_BITS;
+		if (position >= POSITION_COUNT)
+			return POSITION_COUNT;
+		word = classes->edges[position / EDGE_BITS];
+	}
+	return position / EDGE_BITS * EDGE_BITS + (uint32_t)__builtin_ctzll(word);
+}
+
+static void add_row(const struct policy *policy, uint32_t row, struct port_classes *classes)
 {
 	size_t count, i;
 	const struct row_span *spans = row_spans(policy, row, &count);
 
 	for (i = 0; i < count; i++) {
 		const struct column hash = hash_cell(row, spans[i].cell);
+		struct column *begin = &classes->changes[spans[i].first];
+		struct column *end = &classes->changes[spans[i].last + 1];
 
-		changes[spans[i].first].low += hash.low;
-		changes[spans[i].first].high += hash.high;
-		changes[spans[i].last + 1].low -= hash.low;
-		changes[spans[i].last + 1].high -= hash.high;
+		begin->low += hash.low;
+		begin->high += hash.high;
+		end->low -= hash.low;
+		end->high -= hash.high;
+		mark_edge(classes, spans[i].first);
+		mark_edge(classes, spans[i].last + 1);
 	}
 }
-
-struct port_classes {
-	struct intern columns; /* class less one; class 0 is the position without ports alone */
-	size_t first_capacity;
-};
 
 static int class_of_column(struct policy *policy, struct port_classes *classes, const struct column *column,
 			   uint32_t position, uint32_t *class)
@@ -75,53 +111,54 @@ static int class_of_column(struct policy *policy, struct port_classes *classes, 
 	return 0;
 }
 
-static int classify_positions(struct policy *policy, struct port_classes *classes, const struct column *changes)
+/* From edge to edge: between them all positions have one column. */
+static int classify_positions(struct policy *policy, struct port_classes *classes)
 {
 	struct column column = {0};
-	uint32_t position, class = 0;
+	uint32_t position = POSITION_PORTLESS + 1, next, i;
 
-	for (position = 1; position < POSITION_COUNT; position++) {
-		bool changed = changes[position].low || changes[position].high;
+	/* What begins at the position without ports goes on behind it, in a class of its own. */
+	classes->changes[position].low += classes->changes[POSITION_PORTLESS].low;
+	classes->changes[position].high += classes->changes[POSITION_PORTLESS].high;
+	for (; position < POSITION_COUNT; position = next) {
+		uint32_t class;
+		int error;
 
-		column.low += changes[position].low;
-		column.high += changes[position].high;
-		if (changed || position == 1) {
-			int error = class_of_column(policy, classes, &column, position, &class);
-
-			if (error < 0)
-				return error;
-		}
-		policy->port_class[position] = (uint16_t) class;
+		column.low += classes->changes[position].low;
+		column.high += classes->changes[position].high;
+		error = class_of_column(policy, classes, &column, position, &class);
+		if (error < 0)
+			return error;
+		next = next_edge(classes, position + 1);
+		for (i = position; i < next; i++)
+			policy->port_class[i] = (uint16_t)class;
 	}
 	return 0;
 }
 
 static int find_classes(struct policy *policy, struct port_classes *classes)
 {
-	_cleanup_free_ struct column *changes = calloc(POSITION_COUNT + 1, sizeof(*changes));
 	uint32_t row;
 
+	classes->changes = calloc(POSITION_COUNT + 1, sizeof(*classes->changes));
+	classes->edges = calloc(POSITION_COUNT / EDGE_BITS + 1, sizeof(*classes->edges));
 	policy->port_class = calloc(POSITION_COUNT, sizeof(*policy->port_class));
-	if (!changes || !policy->port_class ||
+	if (!classes->changes || !classes->edges || !policy->port_class ||
 	    array_reserve(&policy->port_class_first, &classes->first_capacity, 1, sizeof(*policy->port_class_first)) <
 		    0)
 		return -ENOMEM;
 	policy->port_class_first[0] = POSITION_PORTLESS;
 	policy->port_class_count = 1;
 	for (row = 0; row < policy->rows.count; row++)
-		add_row(policy, row, changes);
-	/* What begins at the position without ports goes on behind it, in a class of its own. */
-	changes[1].low += changes[0].low;
-	changes[1].high += changes[0].high;
-	return classify_positions(policy, classes, changes);
+		add_row(policy, row, classes);
+	return classify_positions(policy, classes);
 }
 
 int compile_port_classes(struct compile *compile)
 {
-	struct port_classes classes = {0};
+	_cleanup_(port_classes_clear) struct port_classes classes = {0};
 	int error = find_classes(compile->policy, &classes);
 
-	intern_clear(&classes.columns);
 	if (error == -E2BIG)
 		return compile_limit(compile, largest_policy(compile->policy), "port classes", PORT_CLASSES_MAX);
 	return error;
