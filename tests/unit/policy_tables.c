@@ -150,30 +150,185 @@ static void damaged_tables_are_an_error(void **state)
 
 /* ------------------------------------------------------------------ limits */
 
+/* Text that grows. */
+struct text {
+	char *text;
+	size_t size;
+	FILE *file;
+};
+
+static void text_begin(struct text *text)
+{
+	text->file = open_memstream(&text->text, &text->size);
+	assert_non_null(text->file);
+}
+
+static void add_text(struct world *world, struct text *text)
+{
+	fclose(text->file);
+	add(world, "%s", text->text);
+	free(text->text);
+}
+
+/* A policy that reaches a limit is refused with one error that names it, the limit and what there is too much of. */
+static void assert_limit(struct world *world, const char *policy, const char *what)
+{
+	struct problem_list *problems = &world->problems;
+	const struct problem *problem = NULL;
+	char object[64];
+	size_t i;
+
+	snprintf(object, sizeof(object), "NetworkPolicy a/%s", policy);
+	assert_int_equal(try_compile(world), -E2BIG);
+	assert_null(world->policy);
+	assert_int_equal(problems->errors, 1);
+	for (i = 0; i < problems->count; i++)
+		if (problems->items[i].severity == PROBLEM_ERROR)
+			problem = &problems->items[i];
+	assert_non_null(problem);
+	assert_string_equal(problem->rule, "limit");
+	assert_string_equal(problem->object, object);
+	assert_string_equal(problem->file, "test.yaml");
+	assert_non_null(strstr(problem->message, "more than "));
+	if (!strstr(problem->message, what))
+		fail_msg("'%s' says nothing of %s", problem->message, what);
+}
+
+#define HUGE_BEGIN                                                                                         \
+	"{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {namespace: a, name: huge}, " \
+	"spec: {podSelector: {}, egress: ["
+#define HUGE_END "]}}\n"
+
+/* Policy a/huge with as many rules as `put_rule` is asked for, and a pod for it. */
+static struct world *world_with_huge_policy(void (*put_rule)(FILE *file, unsigned int number), unsigned int rules)
+{
+	struct world *world = world_new();
+	struct text text;
+	unsigned int i;
+
+	text_begin(&text);
+	fputs(HUGE_BEGIN, text.file);
+	for (i = 0; i < rules; i++)
+		put_rule(text.file, i);
+	fputs(HUGE_END, text.file);
+	add(world, POD, "a", "client", "", "10.0.0.1");
+	add(world, POLICY, "a", "small", "podSelector: {}, egress: [{ports: [{port: 1}]}]");
+	add_text(world, &text);
+	return world;
+}
+
 /* More rules that differ in one port each than there are port classes. */
+static void put_port_rule(FILE *file, unsigned int number)
+{
+	fprintf(file, "{ports: [{port: %u, protocol: %s}]}, ", number % 65535 + 1, number < 65535 ? "TCP" : "UDP");
+}
+
 static void too_many_port_classes(void **state)
 {
-	enum { RULES = 66000 };
+	struct world *world = world_with_huge_policy(put_port_rule, 66000);
+
+	(void)state;
+	assert_limit(world, "huge", "port classes");
+	world_free(world);
+}
+
+/* Sets of sets: what a pod is in is stored with every step that led there. */
+enum { TOO_MANY_IN_A_SET = 11700 };
+
+static void too_many_policies_on_a_pod(void **state)
+{
 	struct world *world = world_new();
-	struct problem_list *problems = &world->problems;
-	char *text = malloc(RULES * 48), *end = text;
+	struct text text;
 	unsigned int i;
 
 	(void)state;
-	assert_non_null(text);
-	for (i = 0; i < RULES; i++)
-		end += sprintf(end, "{ports: [{port: %u, protocol: %s}]}, ", i % 65535 + 1, i < 65535 ? "TCP" : "UDP");
+	text_begin(&text);
+	for (i = 0; i < TOO_MANY_IN_A_SET; i++)
+		fprintf(text.file,
+			"{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {namespace: a, name: p%05u}, "
+			"spec: {policyTypes: [Egress]}}\n---\n",
+			i);
 	add(world, POD, "a", "client", "", "10.0.0.1");
-	add(world,
-	    "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {namespace: a, name: huge}, "
-	    "spec: {podSelector: {}, egress: [%s]}}",
-	    text);
+	add_text(world, &text);
+	/* By name they come one after the other; one of the last is the one too many. */
 	assert_int_equal(try_compile(world), -E2BIG);
-	assert_int_equal(problems->errors, 1);
-	assert_string_equal(problems->items[0].rule, "limit");
-	assert_string_equal(problems->items[0].object, "NetworkPolicy a/huge");
-	assert_non_null(strstr(problems->items[0].message, "port classes"));
-	free(text);
+	assert_int_equal(world->problems.errors, 1);
+	assert_non_null(strstr(world->problems.items[0].message, "members of policy sets"));
+	assert_memory_equal(world->problems.items[0].object, "NetworkPolicy a/p11", 19);
+	world_free(world);
+}
+
+static void put_selector_rule(FILE *file, unsigned int number)
+{
+	fprintf(file, "{to: [{podSelector: {matchExpressions: [{key: k%u, operator: DoesNotExist}]}}]}, ", number);
+}
+
+static void too_many_destinations_of_a_pod(void **state)
+{
+	struct world *world = world_with_huge_policy(put_selector_rule, TOO_MANY_IN_A_SET);
+
+	(void)state;
+	assert_limit(world, "huge", "members of sets of destinations");
+	world_free(world);
+}
+
+static void put_overlapping_rule(FILE *file, unsigned int number)
+{
+	fprintf(file, "{to: [{ipBlock: {cidr: 0.0.0.0/1}}, {ipBlock: {cidr: '2001:db8::%x/128'}}]}, ", number);
+}
+
+static void too_many_blocks_that_overlap(void **state)
+{
+	struct world *world = world_with_huge_policy(put_overlapping_rule, TOO_MANY_IN_A_SET);
+
+	(void)state;
+	assert_limit(world, "huge", "members of sets of blocks that overlap");
+	world_free(world);
+}
+
+/*
+ * As many port classes as there are ports, by two rules that hold at a port: one for its high byte, one for its low one.
+ * And a row for each rule, since each has a destination of its own.
+ */
+static void put_row_rule(FILE *file, unsigned int number)
+{
+	unsigned int low = number - 255, high;
+
+	fprintf(file, "{to: [{ipBlock: {cidr: 192.0.%u.%u/32}}], ports: [", number >> 8, number & 255);
+	if (number < 255)
+		fprintf(file, "{port: %u, endPort: %u}", number << 8, number << 8 | 255);
+	for (high = 0; number >= 255 && number < 511 && high < 255; high++)
+		fprintf(file, "{port: %u}, ", high << 8 | low);
+	fprintf(file, "%s]}, ", number < 511 ? "" : "{port: 1}");
+}
+
+static void too_many_table_words(void **state)
+{
+	struct world *world = world_with_huge_policy(put_row_rule, 4300);
+
+	(void)state;
+	assert_limit(world, "huge", "words of table memory");
+	world_free(world);
+}
+
+static void put_empty_rule(FILE *file, unsigned int number)
+{
+	(void)number;
+	fputs("{}, ", file);
+}
+
+/* Sixteen million rules are more than fit in a test; what counts them does not look into them. */
+static void too_many_rules(void **state)
+{
+	struct world *world = world_with_huge_policy(put_empty_rule, 1);
+	struct object *huge = store_get(world->store, OBJECT_NETWORK_POLICY, "a", "huge");
+	size_t count = huge->policy.rule_count;
+
+	(void)state;
+	huge->policy.rule_count = EGRESS_CELL_RULE_MASK - EGRESS_RULE_FIRST + 1;
+	assert_limit(world, "huge", "rules");
+	huge->policy.rule_count = count;
+	compile(world);
 	world_free(world);
 }
 
@@ -251,6 +406,11 @@ int main(void)
 		cmocka_unit_test(no_space_leaves_the_bank_in_force),
 		cmocka_unit_test(damaged_tables_are_an_error),
 		cmocka_unit_test(too_many_port_classes),
+		cmocka_unit_test(too_many_policies_on_a_pod),
+		cmocka_unit_test(too_many_destinations_of_a_pod),
+		cmocka_unit_test(too_many_blocks_that_overlap),
+		cmocka_unit_test(too_many_table_words),
+		cmocka_unit_test(too_many_rules),
 		cmocka_unit_test(packed_blocks_read_the_same),
 		cmocka_unit_test(class_texts),
 	};

@@ -47,13 +47,14 @@ static int find_policies(struct compile *compile)
 		if (!objects[i]->policy.isolates_egress)
 			continue;
 		error = isolate_groups(policy, objects[i], (uint32_t)policy->policy_count, &any);
+		if (error == -E2BIG)
+			return compile_limit(compile, objects[i], "members of policy sets", NUMBER_SETS_MEMBERS_MAX);
 		if (error || !any)
 			continue;
 		policy->policies[policy->policy_count++].object = objects[i];
 		error = policy_keep(policy, objects[i]);
 	}
-	return error == -E2BIG ? compile_limit(compile, NULL, "members of policy sets", NUMBER_SETS_MEMBERS_MAX)
-			       : error;
+	return error;
 }
 
 /* The objects of a set of policies; one array for all endpoints that have the set. */
