@@ -160,6 +160,10 @@ bench: deps-bench ## measure it beside what others use (ten minutes; BENCH=quick
 bench-readme: ## put the figures of the last benchmark into README.md
 	$(Q)tests/bench/readme
 
+.PHONY: bench-compile
+bench-compile: build ## measure the compiler through egressctl: time, memory, flows a second
+	$(Q)tests/bench/offline $(OUT)/egressctl
+
 .PHONY: install
 install: build ## copy the programs to $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/share/doc/egressd/examples
