@@ -154,6 +154,50 @@ static void services_share_an_external_address(void **state)
 	world_free(world);
 }
 
+static void services_at_one_port_need_the_backends_of_both(void **state)
+{
+	struct world *world = world_with_client();
+	const struct problem *problem;
+
+	(void)state;
+	add(world, SERVICE, "a", "one", "clusterIP: 10.96.0.1, externalIPs: [192.0.2.1], ports: [{port: 80}]");
+	add(world, SERVICE, "a", "two", "clusterIP: 10.96.0.2, externalIPs: [192.0.2.1], ports: [{port: 80}]");
+	add_slice(world, "one", "{port: 80}", "{addresses: [10.0.0.2]}");
+	/* One of them serves nothing: what may be reached is the other's. */
+	assert_passes(world, "a/client", "192.0.2.1", TCP, 80);
+	problem = find_problem(world, "conflict", "port 80/TCP of 192.0.2.1 is also served by Service a/one");
+	assert_non_null(problem);
+	assert_string_equal(problem->object, "Service a/two");
+	assert_null(find_problem(world, "conflict", "10.96.0.1"));
+	add_slice(world, "two", "{port: 80}", "{addresses: [10.0.0.4]}");
+	compile(world);
+	assert_denied(world, "a/client", "192.0.2.1", TCP, 80);
+	assert_passes(world, "a/client", "10.96.0.1", TCP, 80);
+	world_free(world);
+}
+
+static void two_kinds_of_objects_at_one_address_are_reported(void **state)
+{
+	struct world *world = world_with_client();
+	const struct problem *problem;
+
+	(void)state;
+	add(world, SERVICE, "a", "one", "type: NodePort, clusterIP: 10.0.0.3, ports: [{port: 80, nodePort: 30080}]");
+	add(world, SERVICE, "a", "two", "type: NodePort, clusterIP: 10.96.0.2, ports: [{port: 81, nodePort: 30080}]");
+	add(world, NODE, "10.0.0.2");
+	compile(world);
+	problem = find_problem(world, "conflict", "address 10.0.0.3 is also pod a/");
+	assert_non_null(problem);
+	assert_string_equal(problem->object, "Service a/one");
+	problem = find_problem(world, "conflict", "address 10.0.0.2 is also a node's");
+	assert_non_null(problem);
+	assert_memory_equal(problem->object, "Pod a/", 6);
+	problem = find_problem(world, "conflict", "nodePort 30080/TCP is also served by Service a/one");
+	assert_non_null(problem);
+	assert_string_equal(problem->object, "Service a/two");
+	world_free(world);
+}
+
 static void node_port_is_a_service(void **state)
 {
 	struct world *world = world_with_client();
@@ -387,6 +431,8 @@ int main(void)
 		cmocka_unit_test(block_over_the_cluster_ip_does_not_count),
 		cmocka_unit_test(external_and_load_balancer_addresses),
 		cmocka_unit_test(services_share_an_external_address),
+		cmocka_unit_test(services_at_one_port_need_the_backends_of_both),
+		cmocka_unit_test(two_kinds_of_objects_at_one_address_are_reported),
 		cmocka_unit_test(node_port_is_a_service),
 		cmocka_unit_test(dual_stack),
 		cmocka_unit_test(several_ports_by_number_and_name),

@@ -9,6 +9,9 @@
 
 int key_add(struct key *key, const void *bytes, size_t length)
 {
+	/* Nothing has no address, and an empty key has none either. */
+	if (!length)
+		return 0;
 	if (array_reserve(&key->bytes, &key->capacity, key->length + length, 1) < 0)
 		return -ENOMEM;
 	memcpy(key->bytes + key->length, bytes, length);

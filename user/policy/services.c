@@ -353,15 +353,30 @@ static int add_service(struct compile *compile, const struct slices *slices, str
 
 /* ------------------------------------------------------------------ nodes */
 
-static int add_node_address(struct policy *policy, const struct ip_address *address, bool own)
+/* A pod that has its node's address without hostNetwork is a mistake of its manifest, or of the node's. */
+static int report_node_and_pod(struct compile *compile, const struct point *point)
 {
-	uint32_t point;
+	char text[IP_TEXT_SIZE];
 
-	if (point_put(policy, address, &point) < 0)
+	return problem_add(compile->problems, PROBLEM_WARNING, "conflict", &point->pod->place, point->pod,
+			   "address %s is also a node's: the pod is taken to have it, and lacks hostNetwork if it does not",
+			   ip_address_format(&point->address, text));
+}
+
+static int add_node_address(struct compile *compile, const struct ip_address *address, bool own)
+{
+	struct policy *policy = compile->policy;
+	struct point *point;
+	uint32_t id;
+	bool known;
+
+	if (point_put(policy, address, &id) < 0)
 		return -ENOMEM;
-	policy->points[point].any_node = true;
-	policy->points[point].own_node |= own;
-	return 0;
+	point = &policy->points[id];
+	known = point->any_node;
+	point->any_node = true;
+	point->own_node |= own;
+	return point->pod && !known ? report_node_and_pod(compile, point) : 0;
 }
 
 static int compile_nodes(struct compile *compile)
@@ -375,9 +390,9 @@ static int compile_nodes(struct compile *compile)
 		return -ENOMEM;
 	for (i = 0; i < count; i++)
 		for (j = 0; j < nodes[i]->node.address_count && !error; j++)
-			error = add_node_address(compile->policy, &nodes[i]->node.addresses[j], false);
+			error = add_node_address(compile, &nodes[i]->node.addresses[j], false);
 	for (i = 0; i < options->node_address_count && !error; i++)
-		error = add_node_address(compile->policy, &options->node_addresses[i], true);
+		error = add_node_address(compile, &options->node_addresses[i], true);
 	return error;
 }
 
@@ -390,6 +405,84 @@ static int compare_listeners(const void *left, const void *right)
 	if (a->position != b->position)
 		return a->position < b->position ? -1 : 1;
 	return a->front < b->front ? -1 : a->front > b->front;
+}
+
+/* ------------------------------------------------------------------ two objects at one address */
+
+static int report_service_and_pod(struct compile *compile, const struct object *service, const struct ip_address *address)
+{
+	const struct point *point = point_find(compile->policy, address);
+	char text[IP_TEXT_SIZE];
+
+	if (!point || !point->pod || !point->service)
+		return 0;
+	return problem_add(compile->problems, PROBLEM_WARNING, "conflict", &service->place, service,
+			   "address %s is also pod %s/%s's: the service has the ports that it serves, the pod the others",
+			   ip_address_format(address, text), point->pod->namespace, point->pod->name);
+}
+
+static int report_addresses(struct compile *compile, const struct object *service)
+{
+	size_t i;
+	int error = 0;
+
+	for (i = 0; i < service->service.cluster_ip_count && !error; i++)
+		error = report_service_and_pod(compile, service, &service->service.cluster_ips[i]);
+	for (i = 0; i < service->service.external_ip_count && !error; i++)
+		error = report_service_and_pod(compile, service, &service->service.external_ips[i]);
+	return error;
+}
+
+/* Which of the services a node sends to is not defined; a pod is allowed the port if it is allowed the backends of all. */
+static int report_shared_port(struct compile *compile, const struct service_listener *listener,
+			      const struct service_listener *other)
+{
+	const struct policy *policy = compile->policy;
+	const struct service_front *front = &policy->fronts[listener->front], *first = &policy->fronts[other->front];
+	const char *transport = transport_name(front->port->transport);
+	char text[IP_TEXT_SIZE];
+
+	if (listener->point == NONE)
+		return problem_add(compile->problems, PROBLEM_WARNING, "conflict", &front->service->place,
+				   front->service,
+				   "nodePort %u/%s is also served by Service %s/%s: pods need to be allowed the backends of both",
+				   front->port->node_port, transport, first->service->namespace, first->service->name);
+	return problem_add(compile->problems, PROBLEM_WARNING, "conflict", &front->service->place, front->service,
+			   "port %u/%s of %s is also served by Service %s/%s: pods need to be allowed the backends of both",
+			   front->port->port, transport,
+			   ip_address_format(&policy->points[listener->point].address, text), first->service->namespace,
+			   first->service->name);
+}
+
+/* The listeners are sorted: those of one port at one address stand together. */
+static int report_shared_ports(struct compile *compile, const struct service_listener *listeners, size_t count)
+{
+	size_t first = 0, i;
+	int error = 0;
+
+	for (i = 1; i < count && !error; i++) {
+		if (listeners[i].point != listeners[first].point || listeners[i].position != listeners[first].position)
+			first = i;
+		else if (compile->policy->fronts[listeners[i].front].service !=
+			 compile->policy->fronts[listeners[first].front].service)
+			error = report_shared_port(compile, &listeners[i], &listeners[first]);
+	}
+	return error;
+}
+
+static int report_conflicts(struct compile *compile, struct object *const *services, size_t count)
+{
+	const struct policy *policy = compile->policy;
+	enum family family;
+	size_t i;
+	int error = report_shared_ports(compile, policy->listeners, policy->listener_count);
+
+	for (family = 0; family < FAMILY_COUNT && !error; family++)
+		error = report_shared_ports(compile, policy->node_listeners[family],
+					    policy->node_listener_count[family]);
+	for (i = 0; i < count && !error; i++)
+		error = report_addresses(compile, services[i]);
+	return error;
 }
 
 static void slices_clear(struct slices *slices)
@@ -421,5 +514,5 @@ int compile_services(struct compile *compile)
 		if (policy->node_listener_count[family])
 			qsort(policy->node_listeners[family], policy->node_listener_count[family],
 			      sizeof(**policy->node_listeners), compare_listeners);
-	return error;
+	return error ? error : report_conflicts(compile, services, count);
 }
