@@ -12,6 +12,8 @@
 #define STEPS       60
 #define PROBES      120
 #define WORLDS      25
+#define SERVICES    3
+#define NODE_PORT   30001
 
 static uint64_t random_state;
 
@@ -336,33 +338,59 @@ static void change_pod(struct world *world, struct object **old, struct object *
 		object_ref(*new);
 }
 
-static void compare_with_compile(struct world *changed)
+/* The verdict and the rule behind it: tables that name another reason have gone another way. */
+static void compare_flow(const struct world *changed, const struct world *fresh, const char *from, const char *to,
+			 uint8_t protocol, uint16_t port)
+{
+	const struct ip_address destination = address(to);
+	struct table_verdict before, after;
+	char namespace[64];
+	const char *name;
+
+	split_name(from, namespace, &name);
+	assert_int_equal(tables_verdict_pod(changed->tables, namespace, name, &destination, protocol, port, &before), 0);
+	assert_int_equal(tables_verdict_pod(fresh->tables, namespace, name, &destination, protocol, port, &after), 0);
+	if (before.allow != after.allow || before.cell != after.cell)
+		fail_msg("%s to %s %u/%u: %d (cell %x) after the changes, %d (%x) from scratch", from, to, port,
+			 protocol, before.allow, before.cell, after.allow, after.cell);
+}
+
+static void compare_services(const struct world *changed, const struct world *fresh)
+{
+	static const char *const nodes[] = {"10.9.0.1", "10.0.0.30", "10.0.1.7"};
+	unsigned int namespace, service, node;
+	char from[64], to[64];
+	uint16_t port;
+
+	for (namespace = 0; namespace < NAMESPACES; namespace++) {
+		snprintf(from, sizeof(from), "n%u/local", namespace);
+		for (service = 1; service <= SERVICES; service++) {
+			snprintf(to, sizeof(to), "10.96.0.%u", service);
+			for (port = 1; port <= 3; port++) {
+				compare_flow(changed, fresh, from, to, TCP, port);
+				compare_flow(changed, fresh, from, "10.0.0.9", TCP, port);
+			}
+		}
+		for (node = 0; node < sizeof(nodes) / sizeof(*nodes); node++)
+			compare_flow(changed, fresh, from, nodes[node], TCP, NODE_PORT);
+	}
+}
+
+static void compare_with_compile(struct world *changed, unsigned int probes)
 {
 	struct world fresh = {.store = changed->store, .options = changed->options};
 	unsigned int i;
 
 	compile(&fresh);
-	for (i = 0; i < PROBES; i++) {
-		char from[64], to[64], namespace[64];
-		const char *name;
-		struct table_verdict before, after;
-		struct ip_address destination;
+	for (i = 0; i < probes; i++) {
+		char from[64], to[64];
 		uint8_t protocol;
 		uint16_t port;
 
 		random_flow(from, to, sizeof(from), &protocol, &port);
-		if (random_below(8) == 0)
-			snprintf(to, sizeof(to), "10.96.0.%u", 1 + random_below(2));
-		destination = address(to);
-		split_name(from, namespace, &name);
-		assert_int_equal(
-			tables_verdict_pod(changed->tables, namespace, name, &destination, protocol, port, &before), 0);
-		assert_int_equal(
-			tables_verdict_pod(fresh.tables, namespace, name, &destination, protocol, port, &after), 0);
-		if (before.allow != after.allow)
-			fail_msg("%s to %s %u/%u: %d in place, %d from scratch", from, to, port, protocol, before.allow,
-				 after.allow);
+		compare_flow(changed, &fresh, from, to, protocol, port);
 	}
+	compare_services(changed, &fresh);
 	world_forget_tables(&fresh);
 	problem_list_clear(&fresh.problems);
 }
@@ -388,7 +416,7 @@ static void incremental_equals_full(void **state)
 				anew++;
 			} else {
 				in_place++;
-				compare_with_compile(world);
+				compare_with_compile(world, PROBES);
 			}
 			object_unref(old);
 			object_unref(new);
@@ -398,6 +426,153 @@ static void incremental_equals_full(void **state)
 	print_message("%u changes in place, %u compiles\n", in_place, anew);
 	/* A test of changes in place needs some. */
 	assert_true(in_place > WORLDS * STEPS / 10);
+}
+
+/* ------------------------------------------------------------------ objects of every kind */
+
+static void remove_if_there(struct world *world, enum object_kind kind, const char *namespace, const char *name)
+{
+	if (store_get(world->store, kind, namespace, name))
+		assert_int_equal(store_remove(world->store, kind, namespace, name), 0);
+}
+
+static void change_service(struct world *world, const char *namespace, const char *name, unsigned int number)
+{
+	char rest[256];
+
+	if (random_below(4) == 0) {
+		remove_if_there(world, OBJECT_SERVICE, namespace, name);
+		return;
+	}
+	snprintf(rest, sizeof(rest),
+		 "type: NodePort, clusterIP: 10.96.0.%u, externalIPs: [%s], selector: {%s}, "
+		 "ports: [{port: %u, targetPort: %s, nodePort: %u}]",
+		 1 + number, PICK("", "10.0.0.9", "10.0.1.7"), PICK("", "app: x", "tier: a"), 1 + random_below(3), PICK("web", "2", "1"),
+		 random_below(2) * NODE_PORT);
+	add(world, SERVICE, namespace, name, rest);
+}
+
+static void change_slice(struct world *world, const char *namespace, const char *name)
+{
+	char endpoints[256], ip[64];
+
+	if (random_below(4) == 0) {
+		remove_if_there(world, OBJECT_ENDPOINT_SLICE, namespace, name);
+		return;
+	}
+	do {
+		random_address(ip, sizeof(ip));
+	} while (strchr(ip, ':'));
+	snprintf(endpoints, sizeof(endpoints), "{addresses: [%s], conditions: {%s}}, {addresses: [10.0.1.2]}", ip,
+		 PICK("", "ready: false", "ready: false, serving: true, terminating: true"));
+	add(world, SLICE, namespace, name, name, "IPv4", PICK("{port: 1}", "{port: 2}", "{port: 1, protocol: UDP}"),
+	    endpoints);
+}
+
+static void change_other_object(struct world *world)
+{
+	char namespace[8], name[8], labels[16];
+	unsigned int number = random_below(SERVICES);
+
+	snprintf(namespace, sizeof(namespace), "n%u", random_below(NAMESPACES));
+	switch (random_below(6)) {
+	case 0:
+		snprintf(labels, sizeof(labels), "team: t%u", random_below(3));
+		if (random_below(4))
+			add(world, NAMESPACE, namespace, labels);
+		else
+			remove_if_there(world, OBJECT_NAMESPACE, "", namespace);
+		return;
+	case 1:
+		snprintf(name, sizeof(name), "p%u", number);
+		if (random_below(3))
+			add_random_policy(world, number);
+		else
+			remove_if_there(world, OBJECT_NETWORK_POLICY, namespace, name);
+		return;
+	case 2:
+		snprintf(name, sizeof(name), "s%u", number);
+		change_service(world, namespace, name, number);
+		return;
+	case 3:
+		snprintf(name, sizeof(name), "s%u", number);
+		change_slice(world, namespace, name);
+		return;
+	case 4:
+		if (random_below(3))
+			add(world, NODE, PICK("10.9.0.1", "10.0.0.30", "10.0.1.7"));
+		else
+			remove_if_there(world, OBJECT_NODE, "", "n");
+		return;
+	default:
+		/* A local pod gets other labels, ports, address. */
+		add_random_pod(world, namespace, "local", true);
+	}
+}
+
+/* As the agent does: into the bank that is not in force, and into new memory only where that has become too small. */
+static void write_next_generation(struct world *world, uint32_t generation, struct policy **before)
+{
+	struct policy *policy = world->policy;
+	int error;
+
+	world->policy = NULL;
+	assert_int_equal(try_compile(world), 0);
+	error = tables_write(world->tables, world->policy, generation);
+	if (error == -ENOSPC) {
+		struct policy *next = world->policy;
+
+		world->policy = policy;
+		world_forget_tables(world);
+		world->policy = next;
+		write_tables(world);
+		policy = NULL;
+	} else {
+		assert_int_equal(error, 0);
+		tables_publish(world->tables);
+	}
+	policy_free(*before);
+	*before = policy;
+}
+
+static void any_sequence_of_changes_equals_full(void **state)
+{
+	unsigned int round, step, in_place = 0, anew = 0;
+
+	(void)state;
+	for (round = 0; round < WORLDS; round++) {
+		struct world *world = random_world();
+		struct policy *before = NULL;
+
+		compile(world);
+		for (step = 0; step < STEPS; step++) {
+			struct object *old = NULL, *new = NULL;
+			int error = -EAGAIN;
+
+			if (random_below(2)) {
+				change_pod(world, &old, &new);
+				error = tables_pod_changed(world->tables, old, new);
+			} else {
+				change_other_object(world);
+			}
+			if (error) {
+				assert_int_equal(error, -EAGAIN);
+				write_next_generation(world, step + 2, &before);
+				anew++;
+			} else {
+				in_place++;
+			}
+			compare_with_compile(world, PROBES / 3);
+			object_unref(old);
+			object_unref(new);
+		}
+		tables_free(world->tables);
+		world->tables = NULL;
+		policy_free(before);
+		world_free(world);
+	}
+	print_message("%u changes in place, %u generations\n", in_place, anew);
+	assert_true(in_place > WORLDS * STEPS / 20);
 }
 
 /* Each address of a range in turn, IPv4 and IPv6: leaves, skip nodes that split, blocks that are copied. */
@@ -534,6 +709,7 @@ int main(void)
 		cmocka_unit_test(a_pod_behind_a_service_needs_a_compile),
 		cmocka_unit_test(what_needs_a_compile_says_so),
 		cmocka_unit_test(incremental_equals_full),
+		cmocka_unit_test(any_sequence_of_changes_equals_full),
 	};
 	const char *seed = getenv("SEED");
 
