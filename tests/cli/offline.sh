@@ -117,6 +117,14 @@ test_node_addresses_are_allowed()
 	EOF
 }
 
+test_without_node_addresses_the_node_is_an_address()
+{
+	for addresses in none "" 192.0.2.2; do
+		assert_equal "verdict with '$addresses'" deny \
+			"$(explain --node-addresses "$addresses" --from shop/db-0 --to 192.0.2.1:22 -o json | json verdict)"
+	done
+}
+
 test_pod_reaches_itself()
 {
 	expect 0 explain --from shop/db-0 --to 10.1.0.20:80 <<-EOF

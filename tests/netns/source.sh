@@ -154,4 +154,81 @@ test_other_files_are_not_read()
 	assert_no_match "log" 'notes\.txt|policy\.yaml~' "$(cat "$AGENT_LOG")"
 }
 
+test_what_is_legal_but_surely_a_mistake_is_named_in_status()
+{
+	cluster_up
+	{
+		pod_manifest contender 9 other "note: remote" | sed 's/10\.1\.9\.2/10.1.2.2/'
+		cat <<-EOF
+			---
+			apiVersion: v1
+			kind: Service
+			metadata: {name: both}
+			spec: {clusterIP: 10.96.0.1, ports: [{port: 8000}]}
+			---
+			apiVersion: discovery.k8s.io/v1
+			kind: EndpointSlice
+			metadata: {name: both, labels: {kubernetes.io/service-name: both}}
+			addressType: IPv4
+			ports: [{port: 80}]
+			endpoints: [{addresses: [10.1.2.2]}, {addresses: [192.0.2.10]}]
+		EOF
+	} | manifest more.yaml
+	policy_manifest web web <<<'[{to: [{podSelector: {}}], ports: [{port: 80}]}]' | manifest policy.yaml
+	agent_up
+	assert_matches "a mixed service" 'more\.yaml:[0-9]+.*port 8000/TCP.*NetworkPolicy default/web' "$(egressctl status)"
+	assert_matches "a contested address" '10\.1\.2\.2 is also claimed by pod default/contender' "$(egressctl status)"
+	fails passes web 10.96.0.1 8000/TCP
+}
+
+# huge_policy: more ports of their own than there are classes of ports
+huge_policy()
+{
+	/usr/bin/python3 -c '
+protocols = ("TCP", "UDP")
+rules = (f"{{ports: [{{port: {number % 65535 + 1}, protocol: {protocols[number // 65535]}}}]}}"
+         for number in range(66000))
+print("[{}]".format(",\n ".join(rules)))' | policy_manifest huge web
+}
+
+build_errors_beyond()
+{
+	[ "$(metric egressd_build_errors_total)" -gt "$1" ]
+}
+
+test_limit_of_the_tables_is_told_and_the_last_good_generation_stays()
+{
+	local generation errors
+
+	cluster_up
+	agent_up
+	generation=$(metric egressd_generation)
+	errors=$(metric egressd_build_errors_total)
+	huge_policy | manifest huge.yaml
+	eventually 20 build_errors_beyond "$errors"
+	assert_matches "log" 'huge\.yaml:[0-9]+:[0-9]+: .*more than 65536 port classes.*NetworkPolicy default/huge' \
+		"$(cat "$AGENT_LOG")"
+	assert_matches "status" 'huge\.yaml:[0-9]+.*more than 65536 port classes' "$(egressctl status)"
+	assert_matches "status" 'the last generation stays in force' "$(egressctl status)"
+	assert_equal "the policy in the state" "NetworkPolicy default/huge" \
+		"$(status_problems | json problems | /usr/bin/python3 -c '
+import json, sys
+print(*(problem["object"] for problem in json.load(sys.stdin) if problem["rule"] == "limit"))')"
+	assert_equal "/readyz" 503 "$(http_status /readyz)"
+	assert_equal "/healthz" 200 "$(http_status /healthz)"
+	assert_equal "ready" 0 "$(metric egressd_ready)"
+	assert_equal "generation" "$generation" "$(metric egressd_generation)"
+	expect_flows web <<-EOF
+		passed 10.1.2.2 80/TCP
+		dropped 10.1.2.2 81/TCP
+	EOF
+	# What can be enforced again is, with whatever else has changed since.
+	allow_peer_80_and_81
+	fails passes web 10.1.2.2 81/TCP
+	rm "$MANIFESTS/huge.yaml"
+	eventually 10 passes web 10.1.2.2 81/TCP
+	eventually 10 agent_is_ready
+	assert_no_match "status" 'huge' "$(egressctl status)"
+}
+
 run_tests "$@"

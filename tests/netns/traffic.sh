@@ -123,6 +123,24 @@ test_isolated_pod_reaches_its_own_node()
 	EOF
 }
 
+test_own_node_is_an_address_without_node_addresses()
+{
+	cluster_up
+	deny_everything
+	agent_up --node-addresses none
+	expect_flows web <<-EOF
+		dropped 10.1.1.1 0/ICMP
+		dropped fd00:1:1::1 0/ICMP
+	EOF
+	assert_equal "node addresses in the state" "[]" "$(egressctl -o json status | json node_addresses)"
+	agent_stop
+	agent_up --node-addresses 10.1.1.1
+	expect_flows web <<-EOF
+		passed 10.1.1.1 0/ICMP
+		dropped fd00:1:1::1 0/ICMP
+	EOF
+}
+
 test_service_is_judged_by_its_backends()
 {
 	cluster_up

@@ -37,7 +37,8 @@ void node_addresses_clear(struct node_addresses *addresses)
 int node_addresses_parse(const char *list, struct node_addresses *out)
 {
 	_cleanup_(node_addresses_clear) struct node_addresses addresses = {0};
-	_cleanup_free_ char *copy = copy_text(list ? list : "");
+	/* "none" is what egressd calls it. */
+	_cleanup_free_ char *copy = copy_text(list && strcmp(list, "none") ? list : "");
 	char *save = NULL, *item;
 	size_t capacity = 0;
 
