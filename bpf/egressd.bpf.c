@@ -33,6 +33,8 @@ static __always_inline enum egress_drop_reason judge_find(struct __sk_buff *skb,
 	judge->endpoint = endpoint_find(skb->ifindex);
 	if (unlikely(!judge->endpoint))
 		return EGRESS_DROP_UNKNOWN_ENDPOINT;
+	if (unlikely(judge->endpoint->id == EGRESS_ENDPOINT_NONE))
+		return EGRESS_DROP_PENDING;
 	judge->control = control_read();
 	if (unlikely(!judge->control))
 		return EGRESS_DROP_TABLES;

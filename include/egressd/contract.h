@@ -79,7 +79,11 @@ _Static_assert(EGRESS_DROP_REASON_COUNT <= EGRESS_DROP_REASON_SLOTS, "raise the 
 
 /* ------------------------------------------------------------------ endpoints */
 
-/* Slot 0 of every per-endpoint table belongs to no pod: it counts what no endpoint can be blamed for. */
+/*
+ * Slot 0 of every per-endpoint table belongs to no pod: it counts what no endpoint can be blamed for. An entry with
+ * this id holds an interface whose pod is not known yet: whatever comes from it is dropped (pending), until an entry
+ * with the id of a pod takes its place. Such entries are in "endpoints_overflow" only.
+ */
 #define EGRESS_ENDPOINT_NONE 0
 #define EGRESS_ENDPOINT_MAX 1024 /* endpoint ids are 1 .. EGRESS_ENDPOINT_MAX - 1 */
 
@@ -96,7 +100,7 @@ _Static_assert(EGRESS_DROP_REASON_COUNT <= EGRESS_DROP_REASON_SLOTS, "raise the 
 
 struct egress_endpoint {
 	__u32 ifindex;  /* host-side interface; 0: the bucket is free */
-	__u32 id;       /* 1 .. EGRESS_ENDPOINT_MAX - 1; index of the set word, the counters and the flows */
+	__u32 id;       /* index of the set word, the counters and the flows; EGRESS_ENDPOINT_NONE: held */
 	__u32 flags;    /* EGRESS_ENDPOINT_* */
 	__u32 ipv4;     /* the pod's IPv4 address, network order; 0: none */
 	__u32 ipv6[4];  /* the pod's IPv6 address, network order; all 0: none */

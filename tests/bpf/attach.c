@@ -382,6 +382,60 @@ static void failed_commit_changes_nothing(void **state)
 	assert_true(pod_passes(&pod));
 }
 
+static uint64_t pending_drops(void)
+{
+	struct egress_counter allowed, reasons[EGRESS_DROP_REASON_SLOTS];
+
+	check(datapath_counters(datapath, EGRESS_ENDPOINT_NONE, &allowed, reasons));
+	return reasons[EGRESS_DROP_PENDING].packets;
+}
+
+static size_t held_count(void)
+{
+	uint32_t *held;
+	size_t count;
+
+	check(datapath_held_list(datapath, &held, &count));
+	free(held);
+	return count;
+}
+
+static void held_interface_sends_nothing_until_its_pod_is_named(void **state)
+{
+	struct egress_endpoint endpoint = endpoint_of(&pod), *list;
+	uint64_t before;
+	size_t count;
+
+	(void)state;
+	check(datapath_endpoint_remove(datapath, pod.ifindex));
+	assert_false(datapath_has_programs(datapath));
+	tables_commit(datapath, EGRESS_SET_OPEN, 1);
+	assert_true(datapath_has_programs(datapath));
+	assert_true(pod_passes(&pod));
+	check(datapath_hold(datapath, pod.ifindex));
+	assert_true(datapath_attached(datapath, pod.ifindex));
+	before = pending_drops();
+	assert_true(pod_is_cut_off(&pod));
+	assert_int_equal(pending_drops() - before, 5);
+	assert_int_equal(held_count(), 1);
+	check(datapath_endpoint_list(datapath, &list, &count));
+	free(list);
+	assert_int_equal(count, 0);
+	check(datapath_endpoint_put(datapath, &endpoint));
+	assert_int_equal(held_count(), 0);
+	assert_true(pod_passes(&pod));
+	/* And the way back. */
+	check(datapath_hold(datapath, pod.ifindex));
+	assert_true(pod_is_cut_off(&pod));
+	check(datapath_endpoint_put(datapath, &endpoint));
+	assert_true(pod_passes(&pod));
+	check(datapath_hold(datapath, pod.ifindex));
+	check(datapath_detach(datapath, pod.ifindex));
+	check(datapath_endpoint_remove(datapath, pod.ifindex));
+	assert_int_equal(held_count(), 0);
+	assert_true(pod_passes(&pod));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -397,6 +451,7 @@ int main(void)
 		test_of_both(other_kind_of_a_predecessor_is_replaced),
 		test_of_both(successor_adopts),
 		test_of_both(failed_commit_changes_nothing),
+		test_of_both(held_interface_sends_nothing_until_its_pod_is_named),
 	};
 
 	return cmocka_run_group_tests_name("attach", tests, enter, NULL);

@@ -121,7 +121,7 @@ static void note_interface(enum interface_event event, uint32_t ifindex, const c
 
 	log_debug("interface %u (%s): notice %d", ifindex, name ? name : "", (int)event);
 	if (event == INTERFACE_VANISHED) {
-		attachments_vanished(notices->agent, ifindex);
+		attachments_vanished(notices->agent, ifindex, true);
 		notices->vanished = true;
 	}
 	if (event == INTERFACE_ADDRESS_CHANGED)
@@ -352,6 +352,7 @@ static void agent_clear(struct agent *agent)
 	free(agent->build_failure);
 	free(agent->pin_failure);
 	free(agent->attachment_failure);
+	free(agent->hold_failure);
 	close_fd(&agent->listener);
 	close_fd(&agent->pin_lock);
 	close_fd(&agent->state_lock);

@@ -9,6 +9,7 @@
  *   locate.c       endpoints -> interfaces
  *   cni_attachments.c, cni_server.c  what egress-cni tells, and what it is answered
  *   attachments.c  endpoints -> kernel: entries, programs
+ *   pending.c      interfaces before their pod's policy is in force
  *   problems.c     what is wrong, told once
  *   status.c       readiness, and what is left for egressctl
  *   serve.c        HTTP; metrics.c what /metrics says
@@ -72,6 +73,7 @@ struct agent {
 	char *source_failure; /* why the directory cannot be read, or NULL */
 	char *attachment_failure; /* why what egress-cni left cannot be read, or NULL */
 	char *pin_failure;    /* why what someone unpinned cannot be pinned again, or NULL */
+	char *hold_failure;   /* why an interface that should be held is not, or NULL */
 	char *build_failure;  /* why the objects in the store are not in force, or NULL */
 	int state_failed;     /* the error of the last attempt to write the state */
 	bool ready;           /* as last told */
@@ -153,10 +155,35 @@ void attachments_withdraw_retiring(struct agent *agent);
 void attachments_apply(struct agent *agent);
 /* Takes off what hangs on interfaces that no endpoint has; for the start and after lost notices. */
 void attachments_sweep(struct agent *agent);
-/* An interface is gone, and with it what was attached to it. */
-void attachments_vanished(struct agent *agent, uint32_t ifindex);
+/* An interface is gone, and with it what was attached to it. told: the kernel gave notice of it. */
+void attachments_vanished(struct agent *agent, uint32_t ifindex, bool told);
 /* Attaches again what someone else took off; counts repairs. True where there was something to do. */
 bool attachments_check(struct agent *agent);
+
+/* Takes programs and entry from an interface that is no pod's. */
+void attachments_let_go(struct agent *agent, uint32_t ifindex);
+
+/* -------------------------------------------------------------- pending.c */
+
+/* Interfaces that are held; items are the caller's to free. */
+struct held_interfaces {
+	uint32_t *items; /* ifindexes */
+	size_t count;
+};
+
+/* Whether a pod of this namespace (NULL: unknown) is denied everything until its policy is in force. */
+bool pending_denies(const struct agent *agent, const char *namespace);
+/* Whether an interface of which no pod is known is to be held. */
+bool pending_holds_unknown(const struct agent *agent, uint32_t ifindex);
+/* Holds what is new and lets go what need not be held any more. */
+void pending_hold(struct agent *agent);
+/* Whether the kernel holds it; also where that cannot be told. */
+bool pending_is_held(struct agent *agent, uint32_t ifindex);
+size_t pending_count(struct agent *agent);
+/* An interface is gone. */
+void pending_vanished(struct agent *agent, uint32_t ifindex);
+/* Attaches again where someone took the programs off an interface that is held; true where there was something to do. */
+bool pending_check(struct agent *agent);
 
 /* -------------------------------------------------------------- problems.c */
 

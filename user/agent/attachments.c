@@ -79,6 +79,7 @@ struct withdrawal {
 		struct endpoint *endpoint; /* whose entry it is, or NULL */
 	} items[WITHDRAWAL_MAX];
 	size_t count;
+	bool told_gone; /* the kernel told that the interfaces are gone */
 };
 
 /* The kernel has nothing of it any more. */
@@ -101,7 +102,8 @@ static void remove_entry(struct agent *agent, uint32_t ifindex)
 
 /*
  * Programs first, and the entry only when none of them can still be running: a program without an entry drops what it
- * sees. Where the programs cannot be taken off the entry stays, and so does the endpoint's id.
+ * sees. Where the programs cannot be taken off the entry stays, and so does the endpoint's id. When the kernel tells that
+ * an interface is gone it has waited for what was under way there: then there is nothing to wait for.
  */
 static void withdraw_now(struct agent *agent, struct withdrawal *withdrawal)
 {
@@ -116,10 +118,10 @@ static void withdraw_now(struct agent *agent, struct withdrawal *withdrawal)
 		withdrawal->items[left++] = withdrawal->items[i];
 	}
 	withdrawal->count = 0;
-	agent->generation.grace_owed = true;
+	agent->generation.grace_owed |= !withdrawal->told_gone;
 	if (!left)
 		return;
-	if (generation_settle(&agent->generation, agent->datapath)) {
+	if (!withdrawal->told_gone && generation_settle(&agent->generation, agent->datapath)) {
 		log_warning("%s", datapath_error());
 		agent->sweep_due = true;
 		return;
@@ -132,6 +134,19 @@ static void withdraw_now(struct agent *agent, struct withdrawal *withdrawal)
 			forget_entry(endpoint);
 	}
 	/* The entries: no packet may be on its way with an id that is given to someone else. */
+	agent->generation.grace_owed |= !withdrawal->told_gone;
+}
+
+/* From one packet to the next it is no longer the pod's, but nobody's, and held. */
+static void hold_instead(struct agent *agent, uint32_t ifindex, struct endpoint *endpoint)
+{
+	if (datapath_hold(agent->datapath, ifindex)) {
+		log_warning("%s", datapath_error());
+		agent->sweep_due = true;
+		return;
+	}
+	if (endpoint)
+		forget_entry(endpoint);
 	agent->generation.grace_owed = true;
 }
 
@@ -139,6 +154,10 @@ static void withdraw(struct agent *agent, struct withdrawal *withdrawal, uint32_
 {
 	if (!ifindex || endpoints_wanting(&agent->endpoints, ifindex))
 		return;
+	if (pending_holds_unknown(agent, ifindex)) {
+		hold_instead(agent, ifindex, endpoint);
+		return;
+	}
 	if (withdrawal->count == WITHDRAWAL_MAX)
 		withdraw_now(agent, withdrawal);
 	withdrawal->items[withdrawal->count].ifindex = ifindex;
@@ -197,19 +216,29 @@ void attachments_sweep(struct agent *agent)
 		return;
 	agent->sweep_due = false;
 	for (i = 0; i < interface_count; i++)
-		withdraw(agent, &withdrawal, interfaces[i], NULL);
+		if (!pending_is_held(agent, interfaces[i]))
+			withdraw(agent, &withdrawal, interfaces[i], NULL);
 	withdraw_rest(agent, &withdrawal);
 	for (i = 0; i < entry_count; i++)
 		withdraw(agent, &withdrawal, entries[i].ifindex, NULL);
 	withdraw_rest(agent, &withdrawal);
 }
 
-void attachments_vanished(struct agent *agent, uint32_t ifindex)
+void attachments_let_go(struct agent *agent, uint32_t ifindex)
+{
+	struct withdrawal withdrawal = {.items = {{ifindex, NULL}}, .count = 1};
+
+	withdraw_now(agent, &withdrawal);
+}
+
+void attachments_vanished(struct agent *agent, uint32_t ifindex, bool told)
 {
 	struct endpoint *endpoint;
 
+	pending_vanished(agent, ifindex);
 	for (endpoint = agent->endpoints.current; endpoint; endpoint = endpoint->hh.next) {
-		struct withdrawal withdrawal = {.items = {{ifindex, endpoint}}, .count = 1};
+		struct withdrawal withdrawal = {
+			.items = {{ifindex, endpoint}}, .count = 1, .told_gone = told};
 
 		if (endpoint->entry.ifindex != ifindex)
 			continue;
@@ -290,8 +319,6 @@ static int attach(struct agent *agent, struct endpoint *endpoint)
 		error = datapath_attach(agent->datapath, endpoint->wanted);
 		if (error)
 			return error;
-		log_info("%s: attached to %s (interface %u, endpoint %u)", endpoint->key, endpoint->interface,
-			 endpoint->wanted, endpoint->id);
 	}
 	endpoint->attached = true;
 	return 0;
@@ -309,14 +336,22 @@ static void put_on(struct agent *agent, struct withdrawal *withdrawal, struct en
 	}
 	if (old != endpoint->wanted)
 		endpoint->attached = false;
+	/* Allowed until its policy is in force, which it is not. */
+	if (!old && !endpoint->attachment &&
+	    generation_set(&agent->generation, endpoint->id) == EGRESS_SET_PENDING &&
+	    !pending_denies(agent, endpoint->namespace))
+		return;
 	if (put_entry(agent, endpoint) || attach(agent, endpoint)) {
 		failed(agent, endpoint);
 		return;
 	}
 	if (!endpoint->kept)
 		endpoint_set_problem(endpoint, NULL);
-	if (old != endpoint->wanted)
-		withdraw(agent, withdrawal, old, NULL);
+	if (old == endpoint->wanted)
+		return;
+	log_info("%s: attached to %s (interface %u, endpoint %u)", endpoint->key, endpoint->interface,
+		 endpoint->wanted, endpoint->id);
+	withdraw(agent, withdrawal, old, NULL);
 }
 
 /* Whose interface another endpoint took over has nothing in the kernel any more. */
@@ -348,8 +383,8 @@ void attachments_apply(struct agent *agent)
 
 bool attachments_check(struct agent *agent)
 {
+	bool missing = pending_check(agent);
 	struct endpoint *endpoint;
-	bool missing = false;
 	char name[IF_NAMESIZE];
 
 	for (endpoint = agent->endpoints.current; endpoint; endpoint = endpoint->hh.next) {
@@ -360,7 +395,7 @@ bool attachments_check(struct agent *agent)
 		endpoint->attached = false;
 		missing = true;
 		if (!if_indextoname(ifindex, name)) {
-			attachments_vanished(agent, ifindex);
+			attachments_vanished(agent, ifindex, false);
 			continue;
 		}
 		agent->repairs++;

@@ -133,7 +133,7 @@ static void write_build(FILE *out)
 	metrics_sample(out, "egressd_build_info", labels, 1);
 }
 
-static void write_policy(const struct agent *agent, FILE *out)
+static void write_policy(struct agent *agent, FILE *out)
 {
 	const struct generation *generation = &agent->generation;
 	struct policy_statistics statistics = {0};
@@ -148,6 +148,8 @@ static void write_policy(const struct agent *agent, FILE *out)
 		       HASH_COUNT(agent->endpoints.current));
 	metrics_single(out, "egressd_endpoints_isolated", METRIC_GAUGE,
 		       "Pods of this node that at least one policy isolates.", statistics.isolated);
+	metrics_single(out, "egressd_interfaces_held", METRIC_GAUGE,
+		       "Interfaces that may send nothing until their pod's policy is in force.", pending_count(agent));
 	metrics_single(out, "egressd_generation", METRIC_GAUGE, "Number of the generation of tables in force.",
 		       generation->number);
 	metrics_single(out, "egressd_address_classes", METRIC_GAUGE, "Address classes of the tables in force.",

@@ -25,6 +25,8 @@ enum {
 	OPTION_KUBECONFIG,
 	OPTION_CONTEXT,
 	OPTION_NODE,
+	OPTION_PENDING,
+	OPTION_POD_INTERFACES,
 };
 
 static const struct option long_options[] = {
@@ -40,6 +42,8 @@ static const struct option long_options[] = {
 	{"kubeconfig", required_argument, NULL, OPTION_KUBECONFIG},
 	{"context", required_argument, NULL, OPTION_CONTEXT},
 	{"node", required_argument, NULL, OPTION_NODE},
+	{"pending", required_argument, NULL, OPTION_PENDING},
+	{"pod-interfaces", required_argument, NULL, OPTION_POD_INTERFACES},
 	{"help", no_argument, NULL, 'h'},
 	{NULL, 0, NULL, 0},
 };
@@ -65,6 +69,11 @@ void agent_options_usage(FILE *out)
 		"  --node-addresses LIST|none|auto\n"
 		"                           addresses of this node, to which its pods may always send: separated by commas,\n"
 		"                           none of them, or (default) all that its interfaces have\n"
+		"  --pending deny|allow     what a pod may send before its policy is in force: nothing or everything; default:\n"
+		"                           nothing if a policy for egress is known to exist in its namespace\n"
+		"  --pod-interfaces PATTERN[,PATTERN]...\n"
+		"                           interfaces that are pods' also while no pod is known that names them, such as\n"
+		"                           'veth*': until it is, --pending holds for them\n"
 		"  --lock fail|wait         when another egressd uses these directories: end with an error (default), or\n"
 		"                           wait for its end and take over\n"
 		"  --log-level LEVEL        error, warning, info (default) or debug\n"
@@ -136,6 +145,12 @@ static int parse_lock(const char *text, struct agent_options *options)
 	return options->wait_for_lock || !strcmp(text, "fail") ? 0 : -EINVAL;
 }
 
+static int parse_pending(const char *text, struct agent_options *options)
+{
+	options->pending = strcmp(text, "deny") ? PENDING_ALLOW : PENDING_DENY;
+	return options->pending == PENDING_DENY || !strcmp(text, "allow") ? 0 : -EINVAL;
+}
+
 static size_t count_items(const char *list)
 {
 	size_t count = 1;
@@ -199,6 +214,11 @@ static int parse_option(int option, const char *value, struct agent_options *opt
 		return *value ? 0 : -EINVAL;
 	case OPTION_NODE:
 		options->node = value;
+		return *value ? 0 : -EINVAL;
+	case OPTION_PENDING:
+		return parse_pending(value, options);
+	case OPTION_POD_INTERFACES:
+		options->pod_interfaces = value;
 		return *value ? 0 : -EINVAL;
 	default:
 		return parse_node_addresses(value, options);

@@ -14,6 +14,9 @@
 
 #define DEFAULT_LISTEN "127.0.0.1:9711"
 
+/* What a pod may send before its policy is in force; AUTO: nothing once policy is known to exist for its namespace. */
+enum pending { PENDING_AUTO, PENDING_DENY, PENDING_ALLOW };
+
 /* Texts are borrowed from argv. */
 struct agent_options {
 	const char *from;      /* as given: "dir:PATH" or "kube" */
@@ -26,6 +29,8 @@ struct agent_options {
 	enum log_level log_level;
 	bool log_json;
 	enum attach_kind attach;
+	enum pending pending;
+	const char *pod_interfaces; /* patterns, separated by commas, or NULL: none */
 	bool wait_for_lock; /* for the end of another agent, instead of an error */
 
 	bool serve; /* false: --listen none */

@@ -283,6 +283,7 @@ static void schedule_retry(struct agent *agent)
 static void follow_endpoints(struct agent *agent)
 {
 	attachments_apply(agent);
+	pending_hold(agent);
 	if (agent->sweep_due)
 		attachments_sweep(agent);
 	if (generation_settle(&agent->generation, agent->datapath)) {
@@ -326,6 +327,8 @@ void agent_reconcile(struct agent *agent)
 	note_new_locals(agent);
 	attachments_resolve(agent, agent->resolve_all);
 	agent->resolve_all = false;
+	/* Before anything that takes time. */
+	pending_hold(agent);
 	error = follow_objects(agent);
 	/* Before the first generation there is nothing that an interface could be judged by. */
 	if (agent->generation.number && agent->generation.tables) {

@@ -52,6 +52,8 @@ bool agent_is_ready(const struct agent *agent, FILE *reasons)
 		ready = lack(reasons, "", agent->pin_failure);
 	if (agent->attachment_failure)
 		ready = lack(reasons, "", agent->attachment_failure);
+	if (agent->hold_failure)
+		ready = lack(reasons, "", agent->hold_failure);
 	for (endpoint = agent->endpoints.current; endpoint; endpoint = endpoint->hh.next) {
 		const char *why = agent_endpoint_lacks(agent, endpoint);
 
@@ -140,6 +142,7 @@ static json_t *encode_problems(const struct agent *agent)
 	add_failure(&failures, "build", agent->build_failure);
 	add_failure(&failures, "pin", agent->pin_failure);
 	add_failure(&failures, "attachment", agent->attachment_failure);
+	add_failure(&failures, "hold", agent->hold_failure);
 	append_all(list, state_encode_problems(&failures));
 	append_all(list, state_encode_problems(&agent->source_problems));
 	append_all(list, state_encode_problems(&agent->policy_problems));

@@ -58,6 +58,11 @@ int datapath_attached_list(struct datapath *datapath, uint32_t **out, size_t *co
 	return 0;
 }
 
+bool datapath_has_programs(const struct datapath *datapath)
+{
+	return datapath->in_force;
+}
+
 bool datapath_attached(struct datapath *datapath, uint32_t ifindex)
 {
 	const struct attachment *attachment = attachment_of(datapath->kind);
@@ -118,6 +123,23 @@ int datapath_attach(struct datapath *datapath, uint32_t ifindex)
 			return error;
 	}
 	return 0;
+}
+
+/*
+ * The entry stands before the programs look for it. The program that drops comes first: the kernel may wait a grace
+ * period before it returns from an attachment, and nothing passes yet that the other one would have to remember.
+ */
+int datapath_hold(struct datapath *datapath, uint32_t ifindex)
+{
+	const struct attachment *attachment = attachment_of(datapath->kind);
+	int error = datapath_endpoint_hold(datapath, ifindex);
+
+	if (error || datapath_attached(datapath, ifindex))
+		return error;
+	if (!datapath->in_force)
+		return fail(-EINVAL, "there are no programs to hold interface %u with", ifindex);
+	error = attachment->attach(datapath, ifindex, HOOK_FROM_POD, datapath->in_force->program_fd[HOOK_FROM_POD]);
+	return error ? error : datapath_attach(datapath, ifindex);
 }
 
 int datapath_detach(struct datapath *datapath, uint32_t ifindex)

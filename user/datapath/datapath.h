@@ -62,8 +62,27 @@ int datapath_hz(struct datapath *datapath, uint32_t *hz);
 /* Endpoints. put replaces the one with the same ifindex; 0, -ENOSPC, ... */
 int datapath_endpoint_put(struct datapath *datapath, const struct egress_endpoint *endpoint);
 int datapath_endpoint_remove(struct datapath *datapath, uint32_t ifindex);
-/* All endpoints in the maps, in no order; the caller frees *out. */
+/* All endpoints in the maps but those held, in no order; the caller frees *out. */
 int datapath_endpoint_list(struct datapath *datapath, struct egress_endpoint **out, size_t *count);
+
+/*
+ * Interfaces whose pod is not known yet.
+ *
+ * datapath_hold() attaches both programs to the interface, with an entry that belongs to no pod: from then on every
+ * packet from it is dropped and counted as `pending` for endpoint 0, whoever lives or dies, until datapath_endpoint_put()
+ * names its pod (the change is atomic for packets, and what is attached stays), or datapath_detach() and then
+ * datapath_endpoint_remove() let it go. Errors are those of datapath_attach. Holding the interface of a pod takes it from the pod: packets under way may
+ * still be judged by its policy until the next grace period. Holding what is held is 0.
+ *
+ * datapath_endpoint_hold() is the entry alone, for interfaces whose programs are attached. datapath_held_list() lists
+ * ifindexes; the caller frees *out.
+ */
+int datapath_hold(struct datapath *datapath, uint32_t ifindex);
+int datapath_endpoint_hold(struct datapath *datapath, uint32_t ifindex);
+int datapath_held_list(struct datapath *datapath, uint32_t **out, size_t *count);
+
+/* Whether there are programs to attach. */
+bool datapath_has_programs(const struct datapath *datapath);
 
 /*
  * Attachment of both programs to an interface of this network namespace, pinned (TCX) or held by the filter (clsact).

@@ -32,20 +32,55 @@ static int write_bucket(const struct datapath *datapath, uint32_t bucket, const 
 }
 
 /* Whatever looks the bucket up from now on goes on to the hash. */
-static int clear_ifindex(const struct datapath *datapath, uint32_t bucket, const struct egress_endpoint *old)
+static int clear_ifindex(struct datapath *datapath, uint32_t bucket, const struct egress_endpoint *old)
 {
 	struct egress_endpoint cleared = *old;
 
 	cleared.ifindex = 0;
+	datapath->given_up[bucket] = datapath->any_given_up = true;
 	return write_bucket(datapath, bucket, &cleared);
 }
 
 /* Fills a bucket that no program is reading: the fields first, then the ifindex that makes them count. */
-static int fill_bucket(const struct datapath *datapath, uint32_t bucket, const struct egress_endpoint *endpoint)
+static int fill_bucket(struct datapath *datapath, uint32_t bucket, const struct egress_endpoint *endpoint)
 {
 	int error = clear_ifindex(datapath, bucket, endpoint);
 
+	datapath->given_up[bucket] = false;
 	return error ? error : write_bucket(datapath, bucket, endpoint);
+}
+
+static const struct egress_endpoint unused;
+
+static bool bucket_is_unused(const struct egress_endpoint *bucket)
+{
+	return !memcmp(bucket, &unused, sizeof(unused));
+}
+
+static int tidy_bucket(struct datapath *datapath, uint32_t bucket)
+{
+	struct egress_endpoint found;
+	int error = read_bucket(datapath, bucket, &found);
+
+	if (!error && !found.ifindex && !bucket_is_unused(&found))
+		error = write_bucket(datapath, bucket, &unused);
+	if (!error)
+		datapath->given_up[bucket] = false;
+	return error;
+}
+
+int endpoints_tidy(struct datapath *datapath)
+{
+	int error = 0;
+
+	if (!datapath->any_given_up)
+		return 0;
+	for (uint32_t bucket = 0; !error && bucket < EGRESS_ENDPOINT_BUCKETS; bucket++)
+		if (datapath->given_up[bucket])
+			error = tidy_bucket(datapath, bucket);
+	if (!error)
+		datapath->any_given_up = false;
+	return error;
 }
 
 static int put_overflow(const struct datapath *datapath, const struct egress_endpoint *endpoint)
@@ -64,11 +99,17 @@ static int remove_overflow(const struct datapath *datapath, uint32_t ifindex)
 	return 0;
 }
 
-static bool in_overflow(const struct datapath *datapath, uint32_t ifindex)
+/* An entry that is not there has ifindex 0. */
+static struct egress_endpoint in_overflow(const struct datapath *datapath, uint32_t ifindex)
 {
 	struct egress_endpoint endpoint;
 
-	return !bpf_map_lookup_elem(datapath->endpoints_overflow, &ifindex, &endpoint);
+	return bpf_map_lookup_elem(datapath->endpoints_overflow, &ifindex, &endpoint) ? unused : endpoint;
+}
+
+static bool is_held(const struct egress_endpoint *entry)
+{
+	return entry->ifindex && entry->id == EGRESS_ENDPOINT_NONE;
 }
 
 /* The hash answers for the interface while its bucket is rewritten: no packet goes without an endpoint. */
@@ -92,25 +133,28 @@ static int rewrite_bucket(struct datapath *datapath, uint32_t bucket, const stru
 	return error;
 }
 
-/* A bucket that was used before is still being read, perhaps. */
+/*
+ * A bucket that was given up just now is still being read, perhaps: then the hash has the entry for good. One that was
+ * held is found there until the bucket has it; a packet that meets neither is of a time when it was held, and dropped.
+ */
 static int take_bucket(struct datapath *datapath, uint32_t bucket, const struct egress_endpoint *old,
 		       const struct egress_endpoint *endpoint)
 {
-	static const struct egress_endpoint unused;
-	int error = 0;
+	int error;
 
-	if (memcmp(old, &unused, sizeof(unused)))
-		error = datapath_grace_period(datapath);
-	return error ? error : fill_bucket(datapath, bucket, endpoint);
+	if (!bucket_is_unused(old))
+		return put_overflow(datapath, endpoint);
+	error = fill_bucket(datapath, bucket, endpoint);
+	return error ? error : remove_overflow(datapath, endpoint->ifindex);
 }
 
 int datapath_endpoint_put(struct datapath *datapath, const struct egress_endpoint *endpoint)
 {
 	uint32_t bucket = bucket_of(endpoint->ifindex);
-	struct egress_endpoint old;
+	struct egress_endpoint old, behind;
 	int error;
 
-	if (!endpoint->ifindex || !endpoint->id || endpoint->id >= EGRESS_ENDPOINT_MAX)
+	if (!endpoint->ifindex || endpoint->id == EGRESS_ENDPOINT_NONE || endpoint->id >= EGRESS_ENDPOINT_MAX)
 		return fail(-EINVAL, "endpoint %u of interface %u is out of range", endpoint->id, endpoint->ifindex);
 	error = read_bucket(datapath, bucket, &old);
 	if (error)
@@ -119,9 +163,27 @@ int datapath_endpoint_put(struct datapath *datapath, const struct egress_endpoin
 		return remove_overflow(datapath, endpoint->ifindex);
 	if (old.ifindex == endpoint->ifindex)
 		return rewrite_bucket(datapath, bucket, &old, endpoint);
-	if (old.ifindex || in_overflow(datapath, endpoint->ifindex))
+	behind = in_overflow(datapath, endpoint->ifindex);
+	if (old.ifindex || (behind.ifindex && !is_held(&behind)))
 		return put_overflow(datapath, endpoint);
 	return take_bucket(datapath, bucket, &old, endpoint);
+}
+
+int datapath_endpoint_hold(struct datapath *datapath, uint32_t ifindex)
+{
+	const struct egress_endpoint held = {.ifindex = ifindex, .id = EGRESS_ENDPOINT_NONE};
+	uint32_t bucket = bucket_of(ifindex);
+	struct egress_endpoint old;
+	int error;
+
+	if (!ifindex)
+		return fail(-EINVAL, "interface 0 cannot be held");
+	error = read_bucket(datapath, bucket, &old);
+	if (!error)
+		error = put_overflow(datapath, &held);
+	if (!error && old.ifindex == ifindex)
+		error = clear_ifindex(datapath, bucket, &old);
+	return error;
 }
 
 int datapath_endpoint_remove(struct datapath *datapath, uint32_t ifindex)
@@ -134,7 +196,7 @@ int datapath_endpoint_remove(struct datapath *datapath, uint32_t ifindex)
 	error = read_bucket(datapath, bucket, &old);
 	if (error)
 		return error;
-	found = in_overflow(datapath, ifindex);
+	found = in_overflow(datapath, ifindex).ifindex;
 	error = remove_overflow(datapath, ifindex);
 	if (!error && old.ifindex == ifindex)
 		return clear_ifindex(datapath, bucket, &old);
@@ -174,7 +236,8 @@ static int add_endpoint(struct endpoint_list *list, const struct egress_endpoint
 	return 0;
 }
 
-static int list_buckets(const struct datapath *datapath, struct endpoint_list *list)
+/* Buckets that a predecessor gave up are found here too. */
+static int list_buckets(struct datapath *datapath, struct endpoint_list *list)
 {
 	struct egress_endpoint endpoint;
 
@@ -185,6 +248,8 @@ static int list_buckets(const struct datapath *datapath, struct endpoint_list *l
 			error = add_endpoint(list, &endpoint);
 		if (error)
 			return error;
+		if (!datapath->read_only && !endpoint.ifindex && !bucket_is_unused(&endpoint))
+			datapath->given_up[bucket] = datapath->any_given_up = true;
 	}
 	return 0;
 }
@@ -206,6 +271,35 @@ static int list_overflow(const struct datapath *datapath, struct endpoint_list *
 	return errno == ENOENT ? 0 : fail_errno(-errno, "cannot list the endpoints");
 }
 
+static void keep(struct endpoint_list *list, bool held)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < list->count; i++)
+		if (is_held(&list->items[i]) == held)
+			list->items[kept++] = list->items[i];
+	list->count = kept;
+}
+
+int datapath_held_list(struct datapath *datapath, uint32_t **out, size_t *count)
+{
+	_cleanup_(free_list) struct endpoint_list list = {};
+	int error = list_overflow(datapath, &list);
+	uint32_t *held;
+
+	if (error)
+		return error;
+	keep(&list, true);
+	held = calloc(list.count + 1, sizeof(*held));
+	if (!held)
+		return fail_errno(-ENOMEM, "no memory");
+	for (size_t i = 0; i < list.count; i++)
+		held[i] = list.items[i].ifindex;
+	*count = list.count;
+	*out = held;
+	return 0;
+}
+
 int datapath_endpoint_list(struct datapath *datapath, struct egress_endpoint **out, size_t *count)
 {
 	_cleanup_(free_list) struct endpoint_list list = {};
@@ -216,6 +310,7 @@ int datapath_endpoint_list(struct datapath *datapath, struct egress_endpoint **o
 		error = list_overflow(datapath, &list);
 	if (error)
 		return error;
+	keep(&list, false);
 	*count = list.count;
 	*out = take(list.items);
 	return 0;

@@ -56,5 +56,7 @@ static int nested_update(struct datapath *datapath)
 
 int datapath_grace_period(struct datapath *datapath)
 {
-	return barrier_done() ? 0 : nested_update(datapath);
+	int error = barrier_done() ? 0 : nested_update(datapath);
+
+	return error ? error : endpoints_tidy(datapath);
 }

@@ -49,6 +49,9 @@ struct interface_watch;
 int interface_watch_new(struct interface_watch **out);
 void interface_watch_free(struct interface_watch *watch);
 int interface_watch_fd(const struct interface_watch *watch);
+/* Every link that is known to be there now, in no order. */
+void interface_watch_each(const struct interface_watch *watch,
+			  void (*visit)(uint32_t ifindex, const char *name, void *data), void *data);
 int interface_watch_dispatch(struct interface_watch *watch, interface_visitor visit, void *data);
 
 #endif

@@ -149,6 +149,17 @@ int interface_watch_fd(const struct interface_watch *watch)
 	return mnl_socket_get_fd(watch->socket);
 }
 
+void interface_watch_each(const struct interface_watch *watch,
+			  void (*visit)(uint32_t ifindex, const char *name, void *data), void *data)
+{
+	const struct known_link *link, *next;
+
+	for (link = watch->known; link; link = next) {
+		next = link->hh.next;
+		visit(link->ifindex, link->name, data);
+	}
+}
+
 static int visit_new_link(struct interface_watch *watch, const struct nlmsghdr *message)
 {
 	const struct ifinfomsg *header = mnl_nlmsg_get_payload(message);

@@ -53,6 +53,9 @@ struct datapath {
 	int endpoints, endpoints_overflow, allowed, dropped, drop_log, drop_log_state;
 	int flows, flow_shares, flow_rings_own, flow_rings_pool, fragments;
 	uint32_t drop_log_entries;
+	/* Endpoint buckets that were given up and may still be read, by number. */
+	bool given_up[EGRESS_ENDPOINT_BUCKETS];
+	bool any_given_up;
 
 	struct table_set *in_force; /* NULL: none yet */
 	struct table_set *made;     /* by datapath_new_tables, not committed */
@@ -160,6 +163,11 @@ int map_id(int fd, uint32_t *id);
  * Every attached interface gets the programs of `set`. On failure those already switched get back what they had.
  */
 int attachments_switch(struct datapath *datapath, const struct table_set *set);
+
+/* ---------------------------------------------------------------- endpoints.c */
+
+/* After a grace period: buckets that were given up before it are as good as new, so that their next use needs none. */
+int endpoints_tidy(struct datapath *datapath);
 
 /* ---------------------------------------------------------------- check.c, clock.c */
 
