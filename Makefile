@@ -180,6 +180,12 @@ image: ## build container images from nothing into build/image/ (IMAGE_ARCHS="am
 	$(Q)tests/deps image
 	$(Q)deploy/image/build $(IMAGE_ARCHS)
 
+.PHONY: kind-demo kind-bench
+kind-demo: ## show it at work on a cluster of two nodes (needs kind, docker, kubectl)
+	$(Q)deploy/kind/demo
+kind-bench: ## measure pods' traffic between two nodes, with and without it (needs kind, docker, kubectl)
+	$(Q)deploy/kind/bench
+
 .PHONY: manifests
 manifests: ## render deploy/kustomize from the Helm chart
 	$(Q)HELM=$$(tests/lib/go-tool helm) deploy/helm/render deploy/kustomize

@@ -25,15 +25,15 @@ layout_blob()
 	echo "$digest $(stat --format=%s "$1/blobs/sha256/$digest")"
 }
 
+# layout_config ARCH CREATED DIFF TITLE COMMAND: the command as elements of a JSON list
 layout_config()
 {
-	printf '{"created":"%s","architecture":"%s","os":"linux",' "$(date --utc --date="@$2" +%Y-%m-%dT%H:%M:%SZ)" "$1"
-	printf '"config":{"Env":["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],"Cmd":["egressd","run","--from","kube"],'
-	printf '"WorkingDir":"/","Labels":{"org.opencontainers.image.title":"egressd",'
-	printf '"org.opencontainers.image.description":"Kubernetes egress policy, enforced in the kernel",'
-	printf '"org.opencontainers.image.licenses":"Apache-2.0","org.opencontainers.image.version":"%s"}},' "$4"
+	printf '{"created":"%s","architecture":"%s","os":"linux",' "$2" "$1"
+	printf '"config":{"Env":["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],"Cmd":[%s],"WorkingDir":"/",' "$5"
+	printf '"Labels":{"org.opencontainers.image.title":"%s",' "$4"
+	printf '"org.opencontainers.image.licenses":"Apache-2.0","org.opencontainers.image.version":"%s"}},' "${version:?}"
 	printf '"rootfs":{"type":"layers","diff_ids":["sha256:%s"]},"history":[{"created":"%s","created_by":"%s"}]}' \
-		"$3" "$(date --utc --date="@$2" +%Y-%m-%dT%H:%M:%SZ)" "deploy/image/build"
+		"$3" "$2" "deploy/image/build"
 }
 
 layout_manifest()
@@ -44,14 +44,15 @@ layout_manifest()
 		"$3" "$4"
 }
 
-# layout_add DIRECTORY ARCH EPOCH: makes the blobs of one image from its rootfs/
+# layout_add DIRECTORY ARCH EPOCH TITLE COMMAND: makes the blobs of one image from its rootfs/
 layout_add()
 {
-	local directory=$1 layer diff config
+	local directory=$1 created layer diff config
 
+	created=$(date --utc --date="@$3" +%Y-%m-%dT%H:%M:%SZ)
 	diff=$(layout_tar "$3" "$directory/rootfs" | sha256sum | cut --delimiter=' ' --fields=1)
 	layer=$(layout_tar "$3" "$directory/rootfs" | gzip --no-name --best | layout_blob "$directory")
-	config=$(layout_config "$2" "$3" "$diff" "${version:?}" | layout_blob "$directory")
+	config=$(layout_config "$2" "$created" "$diff" "$4" "$5" | layout_blob "$directory")
 	echo "$layer" >"$directory/layer"
 	echo "$config" >"$directory/config"
 	# shellcheck disable=SC2086 # two words each
