@@ -15,8 +15,9 @@ rootfs_make()
 	for program in egressd egressctl; do
 		rootfs_program "$root/usr/sbin/$program" "$build/$program" "$objcopy"
 	done
+	rootfs_program "$root/usr/libexec/egressd/egress-cni" "$build/egress-cni" "$objcopy"
 	install -m 0644 LICENSE "$root/usr/share/doc/egressd/LICENSE"
-	rootfs_libraries "$root" "$sysroot" "$build"/{egressd,egressctl}
+	rootfs_libraries "$root" "$sysroot" "$build"/{egressd,egressctl,egress-cni}
 }
 
 # rootfs_program TARGET PROGRAM OBJCOPY: without symbols and debugging data

@@ -13,7 +13,7 @@ import json
 import sys
 import tarfile
 
-PROGRAMS = ("./usr/sbin/egressd", "./usr/sbin/egressctl")
+PROGRAMS = ("./usr/sbin/egressd", "./usr/sbin/egressctl", "./usr/libexec/egressd/egress-cni")
 # How a registry and a node count: what is pulled.
 SIZE_LIMIT = 15_000_000
 
