@@ -8,7 +8,7 @@
 VARIANT ?= plain
 PREFIX ?= /usr/local
 DESTDIR ?=
-FUZZ_SECONDS ?= 20
+FUZZ_SECONDS ?= 30
 SEEDS ?= 20
 IMAGE_ARCHS ?= amd64 arm64
 
@@ -146,7 +146,7 @@ check-asan: deps ## run everything that is built with sanitizers
 check-oracle: deps ## compare the compiler with the oracle over SEEDS (20) random clusters
 	$(Q)$(MAKE) --jobs=$(jobs) tests
 	$(Q)tests/oracle/run --seeds $(SEEDS)
-check-fuzz: deps ## fuzz for FUZZ_SECONDS (20) a target
+check-fuzz: deps ## fuzz for FUZZ_SECONDS (30) a target
 	$(Q)FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run fuzz-build fuzz
 check-deploy: deps ## run the tests of image, manifests and chart only
 	$(Q)tests/run build deploy
