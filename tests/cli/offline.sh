@@ -187,6 +187,10 @@ test_flows_that_are_wrong_keep_their_line()
 		{"from":"shop/web-1","to":"10.20.1.1","port":65536}
 		{"from":"shop/web-1","to":"10.20.1.1","port":80,"protocol":"FOO"}
 		{"from":"shop/web-1","port":80}
+		{"from":"shop/web-1","to":"10.20.1.1","port":80,"proto":"UDP"}
+		{"from":"shop/web-1","to":"::ffff:10.20.1.1","port":443}
+
+		{"from":"shop/web-1","to":"10.20.1.1","port":80,"port":443}
 		{"from":"kube-system/dns","to":"10.20.1.1","port":443}
 	EOF
 	expect 2 explain --flows "$WORK/flows" <<-'EOF'
@@ -199,6 +203,10 @@ test_flows_that_are_wrong_keep_their_line()
 		{"error":"line 7: \"port\" is not a number from 0 to 65535"}
 		{"error":"line 8: \"protocol\" is none of TCP, UDP, SCTP, ICMP, ICMPv6 and not a number from 0 to 255"}
 		{"error":"line 9: \"from\" and \"to\" must be strings"}
+		{"error":"line 10: only \"from\", \"to\", \"port\" and \"protocol\" are expected"}
+		{"error":"line 11: \"to\" is neither an address nor NS/POD nor svc:NS/NAME"}
+		{"error":"line 12: '[' or '{' expected near end of file"}
+		{"error":"line 13: duplicate object key near '\"port\"'"}
 		{"verdict":"allow","policies":[],"rule":null,"reason":"no policy isolates the pod's egress"}
 	EOF
 }

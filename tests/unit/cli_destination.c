@@ -107,6 +107,8 @@ static void test_bad(void **state)
 		"svc:",
 		"svc:10.0.0.1:80",
 		"shop/web:80:90",
+		"::ffff:10.0.0.1",
+		"[::ffff:10.0.0.1]:80",
 	};
 	struct destination untouched, destination;
 	const char *problem;

@@ -42,6 +42,9 @@ int destination_parse_plain(const char *text, struct destination *out)
 		if (object_name_parse(text + strlen(SERVICE_PREFIX), &destination.object))
 			return -EINVAL;
 	} else if (!ip_address_parse(text, &destination.address)) {
+		/* What is sent to such an address leaves the pod as IPv4, and is judged as that. */
+		if (address_is_mapped(&destination.address))
+			return -EINVAL;
 		destination.kind = DESTINATION_ADDRESS;
 	} else {
 		destination.kind = DESTINATION_POD;
@@ -131,7 +134,7 @@ static int parse_parts(const struct parts *parts, struct destination *out, const
 	struct destination destination;
 
 	*problem = "expected ADDRESS, NS/POD or svc:NS/NAME, then [:PORT[/PROTOCOL]]; "
-		   "IPv6 with a port is [ADDRESS]:PORT";
+		   "IPv6 with a port is [ADDRESS]:PORT, and IPv4 is not written as IPv6";
 	if (destination_parse_plain(parts->plain, &destination))
 		return -EINVAL;
 	*problem = "the port is not a number from 0 to 65535";

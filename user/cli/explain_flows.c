@@ -185,6 +185,17 @@ static const char *parse_protocol(const json_t *protocol, bool has_port, uint8_t
 	return "\"protocol\" is none of TCP, UDP, SCTP, ICMP, ICMPv6 and not a number from 0 to 255";
 }
 
+/* A member that is not known may be one that is misspelt, and the answer that to another flow. */
+static bool has_only_known(const json_t *object)
+{
+	static const char *const known[] = {"from", "to", "port", "protocol"};
+	size_t found = 0, i;
+
+	for (i = 0; i < ARRAY_SIZE(known); i++)
+		found += json_object_get(object, known[i]) != NULL;
+	return found == json_object_size(object);
+}
+
 /* NULL, or what is wrong with it; static. */
 static const char *read_flow(const json_t *object, struct flow_line *out)
 {
@@ -195,6 +206,8 @@ static const char *read_flow(const json_t *object, struct flow_line *out)
 
 	if (!json_is_object(object))
 		return "not a JSON object";
+	if (!has_only_known(object))
+		return "only \"from\", \"to\", \"port\" and \"protocol\" are expected";
 	if (!json_is_string(from) || !json_is_string(to))
 		return "\"from\" and \"to\" must be strings";
 	if (has_port &&

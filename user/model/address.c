@@ -101,3 +101,10 @@ bool ip_prefix_covers(const struct ip_prefix *outer, const struct ip_prefix *inn
 {
 	return inner->length >= outer->length && ip_prefix_contains(outer, &inner->address);
 }
+
+bool address_is_mapped(const struct ip_address *address)
+{
+	static const uint8_t prefix[12] = { [10] = 0xff, [11] = 0xff };
+
+	return address->family == 6 && !memcmp(address->bytes, prefix, sizeof(prefix));
+}

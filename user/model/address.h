@@ -31,6 +31,8 @@ const char *ip_prefix_format(const struct ip_prefix *prefix, char text[IP_PREFIX
 /* Order: family, then bytes. Unused bytes must be zero. */
 int ip_address_compare(const struct ip_address *a, const struct ip_address *b);
 bool ip_prefix_contains(const struct ip_prefix *prefix, const struct ip_address *address);
+/* ::ffff:0:0/96: no packet has such a destination, and what else it should mean differs from program to program. */
+bool address_is_mapped(const struct ip_address *address);
 bool ip_prefix_covers(const struct ip_prefix *outer, const struct ip_prefix *inner);
 
 #endif

@@ -582,13 +582,6 @@ void read_selector(struct reader *reader, const struct spot *spot, struct label_
 	}
 }
 
-bool address_is_mapped(const struct ip_address *address)
-{
-	static const uint8_t prefix[12] = { [10] = 0xff, [11] = 0xff };
-
-	return address->family == 6 && !memcmp(address->bytes, prefix, sizeof(prefix));
-}
-
 void address_list_add(struct ip_address *addresses, size_t *count, const struct ip_address *address)
 {
 	for (size_t i = 0; i < *count; i++) {

@@ -87,8 +87,6 @@ void read_label_map_selector(struct reader *reader, const struct spot *spot, str
 /* metav1.LabelSelector. */
 void read_selector(struct reader *reader, const struct spot *spot, struct label_selector *out);
 
-/* ::ffff:0:0/96: no packet has such a destination, and what else it should mean differs from program to program. */
-bool address_is_mapped(const struct ip_address *address);
 /* Appends unless it is there; the array has room. */
 void address_list_add(struct ip_address *addresses, size_t *count, const struct ip_address *address);
 
