@@ -262,6 +262,7 @@ run, = log["runs"]
 rules = run["tool"]["driver"]["rules"]
 assert run["tool"]["driver"]["name"] == "egressctl"
 assert len({rule["id"] for rule in rules}) == len(rules)
+assert all(rule["shortDescription"]["text"] for rule in rules)
 result, = run["results"]
 assert result["level"] == "error" and result["message"]["text"]
 assert rules[result["ruleIndex"]]["id"] == result["ruleId"]
@@ -271,6 +272,36 @@ assert location["region"] == {"startLine": 9, "startColumn": 30}, location
 '
 	rm "a b/bad.yaml"
 	check -o sarif "a b" | json runs.0.results.0.level | grep -qx warning
+	assert_equal "a path below the directory checked" "a%20b/all.yaml" \
+		"$(check -o sarif . | json runs.0.results.0.locations.0.physicalLocation.artifactLocation.uri)"
+}
+
+# refused_quickly PATTERN FILE
+refused_quickly()
+{
+	local status=0 output
+
+	output=$(timeout 5 "$EGRESSCTL" check "$2" 2>&1) || status=$?
+	assert_equal "exit status for $2" 2 "$status"
+	assert_matches "$2" "$1" "$output"
+}
+
+test_files_that_are_too_much_are_refused_quickly()
+{
+	local i
+
+	truncate --size=100M large.yaml
+	refused_quickly '^large.yaml: error: expected at most 64 MiB, found more \[limit\]$' large.yaml
+	/usr/bin/python3 -c 'print("[" * 1000000)' | tee deep.json >deep.yaml
+	refused_quickly '^deep.yaml:1:65: error: expected at most 64 levels, found more \[limit\]$' deep.yaml
+	refused_quickly '^deep.json:1:[0-9]+: error: .*depth' deep.json
+	{
+		echo 'a0: &a0 [x, x, x, x, x, x, x, x, x, x]'
+		for i in {1..9}; do
+			echo "a$i: &a$i [$(printf "*a$((i - 1)), %.0s" {1..10})]"
+		done
+	} >aliases.yaml
+	refused_quickly '^aliases.yaml:[0-9:]+ error: .*values.* \[limit\]$' aliases.yaml
 }
 
 test_standard_input()

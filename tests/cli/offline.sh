@@ -313,6 +313,10 @@ test_verify_refuses_wrong_tests()
 	wrong_tests "test: []" "1:1: expected the key tests"
 	wrong_tests "tests: [" "2:1: did not find expected node content"
 	wrong_tests "tests: []" " there are no tests in it"
+	wrong_tests "{tests: [{$rest}], tests: [{$rest}]}" "1:59: the key stands twice"
+	truncate --size=100M "$WORK/huge.yaml"
+	expect 2 timeout 5 "$EGRESSCTL" verify -f shop "$WORK/huge.yaml" \
+		<<<"error: $WORK/huge.yaml: expected at most 64 MiB, found more"
 }
 
 # A copy of shop/ to be changed, in $WORK/new.

@@ -7,10 +7,28 @@
 
 #include "base/cleanup.h"
 #include "cli/check_report.h"
+#include "cli/lint.h"
 #include "cli/memory.h"
 #include "cli/output.h"
 
 #define SARIF_SCHEMA "https://json.schemastore.org/sarif-2.1.0.json"
+
+/* What the rules are about, for code review tools that list them. */
+static const struct {
+	const char *id, *text;
+} descriptions[] = {
+	{"syntax", "The file is not YAML or JSON"},
+	{"field", "A field has a value that is not allowed there, is unknown or is missing"},
+	{"file", "A file cannot be read"},
+	{"limit", "A limit of what can be read or enforced is exceeded"},
+	{"conflict", "Two objects are the same, or claim the same address or port"},
+	{"unknown-kind", "Objects of this kind decide nothing about egress"},
+	{"mixed-service", "A service's port is denied because only some of its backends are allowed"},
+	{LINT_EMPTY_SELECTOR, "A selector matches nothing"},
+	{LINT_EXCEPT_OUTSIDE, "An except is outside its block, or takes all of it away"},
+	{LINT_DNS_FORGOTTEN, "Pods that are isolated cannot resolve names"},
+	{LINT_REDUNDANT_RULE, "Another rule allows all that a rule allows"},
+};
 
 /* A path as a relative or absolute reference of RFC 3986; the caller frees it. */
 static char *path_to_uri(const char *path)
@@ -19,6 +37,9 @@ static char *path_to_uri(const char *path)
 
 	if (*path == '/')
 		end = stpcpy(end, "file://");
+	/* A reviewer's tool compares with the repository's own paths. */
+	while (!strncmp(path, "./", 2))
+		path += 2;
 	for (; *path; path++) {
 		unsigned char c = (unsigned char)*path;
 
@@ -73,6 +94,9 @@ static size_t rule_index(json_t *rules, const char *id)
 			return i;
 	rule = json_new_object();
 	json_put_text(rule, "id", id);
+	for (i = 0; i < ARRAY_SIZE(descriptions); i++)
+		if (!strcmp(descriptions[i].id, id))
+			json_put(rule, "shortDescription", encode_text(descriptions[i].text));
 	json_append(rules, rule);
 	return count;
 }

@@ -110,15 +110,24 @@ static size_t first_block(const struct indexed_rule *rule, const struct ip_prefi
 	return low;
 }
 
+/* So few are looked at one by one. */
+#define SCAN_MAX 16
+
 static bool rule_covers_block(const struct indexed_rule *wide, const struct ip_block *narrow)
 {
 	int length;
+	size_t i;
 
-	for (length = narrow->cidr.length; wide->block_count && length >= 0; length--) {
+	if (wide->block_count <= SCAN_MAX) {
+		for (i = 0; i < wide->block_count; i++)
+			if (block_covers(wide->blocks[i], narrow))
+				return true;
+		return false;
+	}
+	for (length = narrow->cidr.length; length >= 0; length--) {
 		struct ip_prefix prefix = shorten(&narrow->cidr, (uint8_t)length);
-		size_t i = first_block(wide, &prefix);
 
-		for (; i < wide->block_count && !compare_prefixes(&wide->blocks[i]->cidr, &prefix); i++)
+		for (i = first_block(wide, &prefix); i < wide->block_count && !compare_prefixes(&wide->blocks[i]->cidr, &prefix); i++)
 			if (block_covers(wide->blocks[i], narrow))
 				return true;
 	}

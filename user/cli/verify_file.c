@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <yaml.h>
 
@@ -10,6 +11,7 @@
 #include "cli/memory.h"
 #include "cli/protocol.h"
 #include "cli/verify.h"
+#include "model/decode.h"
 
 /* A document being read. */
 struct reading {
@@ -172,6 +174,7 @@ static int read_tests(struct reading *reading, const yaml_node_t *node)
 static int read_document(struct reading *reading, const yaml_node_t *root)
 {
 	const yaml_node_pair_t *pair;
+	bool seen = false;
 	int error = 0;
 
 	if (root->type != YAML_MAPPING_NODE)
@@ -181,6 +184,9 @@ static int read_document(struct reading *reading, const yaml_node_t *root)
 
 		if (key->type != YAML_SCALAR_NODE || strcmp(text_of(key), "tests"))
 			return wrong(reading, key, "expected the key tests");
+		if (seen)
+			return wrong(reading, key, "the key stands twice");
+		seen = true;
 		error = read_tests(reading, yaml_document_get_node(reading->document, pair->value));
 	}
 	return error;
@@ -228,6 +234,17 @@ static int read_all(const char *path, FILE *file, struct test_list *tests)
 	return error;
 }
 
+/* As large as a manifest may be; what has no size, such as a pipe, is taken as it comes. */
+static int check_size(const char *path, FILE *file)
+{
+	struct stat status;
+
+	if (fstat(fileno(file), &status) || status.st_size <= (off_t)DECODE_FILE_MAX)
+		return 0;
+	log_error("%s: expected at most %u MiB, found more", path, DECODE_FILE_MAX >> 20);
+	return -EFBIG;
+}
+
 int test_file_read(const char *path, struct test_list *out)
 {
 	_cleanup_(test_list_clear) struct test_list tests = {0};
@@ -239,7 +256,9 @@ int test_file_read(const char *path, struct test_list *out)
 		log_error("%s cannot be opened: %s", path, strerror(errno));
 		return error;
 	}
-	error = read_all(path, file, &tests);
+	error = check_size(path, file);
+	if (!error)
+		error = read_all(path, file, &tests);
 	if (!error && !tests.count) {
 		log_error("%s: there are no tests in it", path);
 		error = -EINVAL;
