@@ -9,6 +9,7 @@
 #include "agent/agent.h"
 #include "base/cleanup.h"
 #include "report/metrics.h"
+#include "source/kube.h"
 
 struct pod_counters {
 	const struct endpoint *endpoint; /* NULL: slot 0, packets that no pod can be blamed for */
@@ -177,6 +178,87 @@ static void write_health(const struct agent *agent, FILE *out)
 		       (uint64_t)agent->started);
 }
 
+/* A sample for each resource that is followed. */
+static void write_resources(FILE *out, const char *name, enum metric_type type, const char *help,
+			    const struct kube_source_resource *resources, size_t count,
+			    uint64_t (*value)(const struct kube_source_resource *))
+{
+	size_t i;
+
+	metrics_family(out, name, type, help);
+	for (i = 0; i < count; i++) {
+		const struct metric_label labels[] = {{"resource", resources[i].name}, {NULL, NULL}};
+
+		metrics_sample(out, name, labels, value(&resources[i]));
+	}
+}
+
+static uint64_t resource_synced(const struct kube_source_resource *resource)
+{
+	return resource->synced;
+}
+
+static uint64_t resource_objects(const struct kube_source_resource *resource)
+{
+	return resource->objects;
+}
+
+static uint64_t resource_lists(const struct kube_source_resource *resource)
+{
+	return resource->lists;
+}
+
+static uint64_t resource_watches(const struct kube_source_resource *resource)
+{
+	return resource->watches;
+}
+
+static uint64_t resource_events(const struct kube_source_resource *resource)
+{
+	return resource->events;
+}
+
+static uint64_t resource_errors(const struct kube_source_resource *resource)
+{
+	return resource->errors;
+}
+
+/* Seconds; since the start of the agent where the API has said nothing yet. */
+static uint64_t resource_staleness(const struct kube_source_resource *resource)
+{
+	return (uint64_t)resource->silence_ms / 1000;
+}
+
+#define RESOURCES_MAX 16
+
+static void write_api(const struct agent *agent, FILE *out)
+{
+	struct kube_source_resource resources[RESOURCES_MAX];
+	size_t count, i;
+
+	if (agent->options->directory)
+		return;
+	count = kube_source_resources(agent->source, resources, RESOURCES_MAX);
+	for (i = 0; i < count; i++)
+		if (resources[i].silence_ms < 0)
+			resources[i].silence_ms = (int64_t)(time(NULL) - agent->started) * 1000;
+	write_resources(out, "egressd_api_staleness_seconds", METRIC_GAUGE,
+			"Seconds since the API server last said something about the resource.", resources, count,
+			resource_staleness);
+	write_resources(out, "egressd_api_synced", METRIC_GAUGE, "1 when the resource was seen as a whole.", resources,
+			count, resource_synced);
+	write_resources(out, "egressd_api_objects", METRIC_GAUGE, "Objects of the resource that are kept.", resources,
+			count, resource_objects);
+	write_resources(out, "egressd_api_lists_total", METRIC_COUNTER, "Times that the resource was read as a whole.",
+			resources, count, resource_lists);
+	write_resources(out, "egressd_api_watches_total", METRIC_COUNTER, "Watches of the resource that were begun.",
+			resources, count, resource_watches);
+	write_resources(out, "egressd_api_events_total", METRIC_COUNTER, "Objects of the resource that came in.",
+			resources, count, resource_events);
+	write_resources(out, "egressd_api_errors_total", METRIC_COUNTER, "Requests for the resource that failed.",
+			resources, count, resource_errors);
+}
+
 static void write_drop_log(struct agent *agent, FILE *out)
 {
 	uint64_t written, suppressed;
@@ -197,6 +279,7 @@ int agent_write_metrics(struct agent *agent, FILE *out)
 	write_build(out);
 	write_policy(agent, out);
 	write_health(agent, out);
+	write_api(agent, out);
 	write_drop_log(agent, out);
 	return ferror(out) ? -ENOMEM : 0;
 }

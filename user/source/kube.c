@@ -653,7 +653,7 @@ static int sync_store(struct source *base, struct store *store, struct problem_l
 
 static const char *follower_name(unsigned int which)
 {
-	return which == FOLLOW_REMOTE_PODS ? "remote pods" : resources[which].name;
+	return which == FOLLOW_REMOTE_PODS ? "remote-pods" : resources[which].name;
 }
 
 static bool waits(const struct source *base, FILE *reasons)
@@ -697,6 +697,21 @@ static void free_source(struct source *base)
 	free(source);
 }
 
+static size_t count_objects(const struct follower *follower)
+{
+	struct store *staged = follower->source->staged;
+	struct object *const *objects;
+	size_t count, i, found = 0;
+
+	if (follower->resource.kind != OBJECT_POD)
+		return store_count(staged, follower->resource.kind);
+	objects = store_list(staged, OBJECT_POD, &count);
+	for (i = 0; objects && i < count; i++)
+		if (in_scope(follower, objects[i]))
+			found++;
+	return found;
+}
+
 size_t kube_source_resources(const struct source *base, struct kube_source_resource *out, size_t capacity)
 {
 	const struct kube_source *source = (const struct kube_source *)base;
@@ -713,7 +728,7 @@ size_t kube_source_resources(const struct source *base, struct kube_source_resou
 		out[count++] = (struct kube_source_resource){
 			.name = follower_name(which),
 			.synced = kube_reflector_synced(follower->reflector),
-			.objects = store_count(source->staged, follower->resource.kind),
+			.objects = count_objects(follower),
 			.lists = statistics.lists,
 			.watches = statistics.watches,
 			.events = statistics.events,

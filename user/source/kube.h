@@ -23,7 +23,7 @@ int kube_source_new(struct kube_config *config, const struct kube_source_options
 
 /* One resource that is followed. */
 struct kube_source_resource {
-	const char *name; /* "pods" for this node's, "remote pods" for the others; static */
+	const char *name; /* "pods" for this node's, "remote-pods" for the others; static */
 	bool synced;
 	size_t objects;
 	uint64_t lists, watches, events, errors;

@@ -22,7 +22,7 @@
 #define WATCH_SECONDS_MOST 600u
 /* One that ends sooner than this has failed. */
 #define WATCH_SHORTEST_MS 1000
-/* One that goes on for so long is none that fails. */
+/* One that goes on for so long, or brings something, is none that fails. */
 #define WATCH_STEADY_MS 10000
 /* A failure that is told only when it lasts. */
 #define FAILURES_TOLD 2
@@ -58,6 +58,7 @@ struct kube_reflector {
 	char *complaint;         /* why a piece was refused, or what an ERROR event says */
 
 	struct kube_backoff backoff;
+	struct kube_backoff gone; /* views that were of no use: the server had forgotten their version at once */
 	char *problem;
 	bool told; /* the problem is worth telling */
 	int64_t heard_ms; /* CLOCK_MONOTONIC; 0: never */
@@ -252,6 +253,7 @@ static int end_view(struct kube_reflector *reflector)
 	reflector->synced = true;
 	reflector->phase = WATCH;
 	reflector->whole = false;
+	kube_backoff_reset(&reflector->backoff);
 	log_debug("%s: all of it is known as of version %s", reflector->resource->name, reflector->version);
 	clear_problem(reflector);
 	reflector->handler.state_changed(reflector->handler.data);
@@ -517,17 +519,15 @@ static void fail(struct kube_reflector *reflector, const struct kube_answer *ans
 /* The server does not have that version any more. At once, unless it did so before. */
 static void start_over(struct kube_reflector *reflector)
 {
-	uint32_t pause = reflector->backoff.failures ?
-				 kube_backoff_next(&reflector->backoff, random_number(), 0) : 0;
+	bool again = reflector->gone.failures;
+	uint32_t pause = kube_backoff_next(&reflector->gone, random_number(), 0);
 
-	if (!reflector->backoff.failures)
-		reflector->backoff.failures++;
 	log_debug("%s: reading everything anew", reflector->resource->name);
 	if (reflector->phase == LIST && reflector->continuation)
 		reflector->whole = true;
 	replace_text(&reflector->version, "");
 	begin_view(reflector);
-	start_after(reflector, pause);
+	start_after(reflector, again ? pause : 0);
 }
 
 static bool is_gone(const struct kube_reflector *reflector, const struct kube_answer *answer)
@@ -553,8 +553,10 @@ static void watch_ended(struct kube_reflector *reflector, const struct kube_answ
 {
 	int64_t lasted = now_ms() - reflector->started_ms;
 
-	if (lasted >= WATCH_STEADY_MS)
+	if (reflector->phase == WATCH && (reflector->heard || lasted >= WATCH_STEADY_MS)) {
 		kube_backoff_reset(&reflector->backoff);
+		kube_backoff_reset(&reflector->gone);
+	}
 	if (!answer->error && answer->status == 200 && json_splitter_is_between(reflector->splitter) &&
 	    lasted >= WATCH_SHORTEST_MS) {
 		start_after(reflector, 0);
