@@ -134,15 +134,17 @@ demo: deps-demo ## install what is missing, build, and show the program at work
 check: deps ## install what is missing, build, and run every test
 	$(Q)tests/run
 
-.PHONY: check-unit check-bpf check-netns check-asan check-oracle check-fuzz check-deploy
+.PHONY: check-kube check-unit check-bpf check-netns check-asan check-oracle check-fuzz check-deploy
 check-unit: deps ## run the unit tests only
 	$(Q)tests/run build unit
 check-bpf: deps ## run the tests of the BPF programs only
 	$(Q)tests/run build bpf
 check-netns: deps ## run the tests with real traffic in namespaces only
 	$(Q)tests/run build netns cli
+check-kube: deps ## run the agent against a real API server, and a server with faults (see tests/kube/build-binaries)
+	$(Q)tests/run build kube
 check-asan: deps ## run everything that is built with sanitizers
-	$(Q)tests/run asan-build asan-unit asan-bpf asan-netns asan-cli
+	$(Q)tests/run asan-build asan-unit asan-bpf asan-netns asan-cli asan-kube
 check-oracle: deps ## compare the compiler with the oracle over SEEDS (20) random clusters
 	$(Q)$(MAKE) --jobs=$(jobs) tests
 	$(Q)tests/oracle/run --seeds $(SEEDS)

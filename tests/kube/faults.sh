@@ -1,0 +1,382 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# The agent against a server that speaks the watch protocol badly (fault_server): it converges, or says why it cannot;
+# nothing is lost, nothing crashes.
+# shellcheck disable=SC2119,SC2120 # functions with optional arguments
+# shellcheck source=tests/lib/harness.sh
+. "$(dirname "$0")/../lib/harness.sh"
+if [ -n "${SANDBOX:-}" ]; then
+	# shellcheck source=tests/lib/cluster.sh
+	. "$TESTS/lib/cluster.sh"
+	# shellcheck source=tests/lib/kube.sh
+	. "$TESTS/lib/kube.sh"
+fi
+TEST_TIMEOUT=280
+
+# server COMMAND: one line to the fault server, and its answer
+server()
+{
+	local answer
+
+	echo "$*" >&"${FAULTS[1]}"
+	read -r answer <&"${FAULTS[0]}"
+	case $answer in
+	ok*) echo "${answer#ok }" ;;
+	*) fail "fault_server: $answer" ;;
+	esac
+}
+
+# put_policy PORT: web may go to pods labelled peer, at that port only
+put_policy()
+{
+	server put '{"kind":"NetworkPolicy","apiVersion":"networking.k8s.io/v1",' \
+		'"metadata":{"namespace":"default","name":"web","annotations":{"note":"Grüße, 漢字, 😀"}},' \
+		'"spec":{"podSelector":{"matchLabels":{"app":"web"}},"policyTypes":["Egress"],' \
+		'"egress":[{"to":[{"podSelector":{"matchLabels":{"app":"peer"}}}],"ports":[{"protocol":"TCP","port":'"$1"'}]}]}}' \
+		>/dev/null
+}
+
+# put_pod NAME ADDRESS NODE [ANNOTATIONS]
+put_pod()
+{
+	server put '{"kind":"Pod","apiVersion":"v1","metadata":{"namespace":"default","name":"'"$1"'","uid":"uid-'"$1"'",' \
+		'"labels":{"app":"'"$1"'"},"annotations":{'"${4:-}"'}},' \
+		'"spec":{"nodeName":"'"$3"'","containers":[{"name":"c"}]},' \
+		'"status":{"phase":"Running","podIP":"'"$2"'","podIPs":[{"ip":"'"$2"'"}]}}' >/dev/null
+}
+
+# faults_up [OPTION...]: the server, and what it has
+faults_up()
+{
+	kube_pki
+	kubeconfig agent <<<"tokenFile: token"
+	echo secret >"$SANDBOX/token"
+	coproc FAULTS { exec /usr/bin/python3 "$TESTS/kube/fault_server" 6443 "$SANDBOX/pki/server.crt" \
+		"$SANDBOX/pki/server.key" "$@" 2>"$SANDBOX/faults.log"; }
+	read -r _ <&"${FAULTS[0]}"
+	network_setup
+	add_pod web
+	put_pod web 10.1.1.2 node1 '"egressd.io/interface":"web0"'
+	put_pod peer 10.9.0.1 node2
+	put_policy 80
+}
+
+kube_agent_start()
+{
+	"$EGRESSD" run --from kube --kubeconfig "$SANDBOX/agent.conf" --node node1 --pin "$PIN" --state "$STATE" \
+		--listen "$LISTEN" "$@" </dev/null >>"$AGENT_LOG" 2>&1 &
+	AGENT=$!
+}
+
+kube_agent_up()
+{
+	kube_agent_start "$@"
+	eventually 60 agent_is_ready
+}
+
+allows()
+{
+	[ "$(verdict default/web "10.9.0.1:$1/TCP")" = allow ]
+}
+
+denies()
+{
+	[ "$(verdict default/web "10.9.0.1:$1/TCP")" = deny ]
+}
+
+# follows PORT: a change to that port arrives
+follows()
+{
+	put_policy "$1"
+	eventually 60 allows "$1"
+}
+
+log_has()
+{
+	grep -q -- "$1" "$AGENT_LOG"
+}
+
+# converges FAULT COUNT PORT: with that many requests for policies that meet the fault, the change still arrives
+converges()
+{
+	server fault "$1" "$2" >/dev/null
+	server cut >/dev/null
+	follows "$3" || fail "after the fault '$1'"
+	kill -0 "$AGENT" || fail "the agent did not survive the fault '$1'"
+}
+
+test_chunks_of_one_byte_and_a_slow_drip()
+{
+	faults_up
+	server fault bytes 1000 >/dev/null
+	kube_agent_up
+	eventually 20 allows 80
+	follows 81
+	eventually 20 denies 80
+	server fault none >/dev/null
+	server only networkpolicies >/dev/null
+	converges drip 2 82
+	converges bytes 2 83
+}
+
+# Streaming lists: the same, where the view itself comes as a stream of events.
+test_streaming_lists()
+{
+	local lists watches
+
+	faults_up --streams
+	server fault bytes 1000 >/dev/null
+	kube_agent_up
+	eventually 20 allows 80
+	read -r lists watches <<<"$(server count)"
+	assert_equal "lists asked for where streams are served" 0 "$lists"
+	server fault none >/dev/null
+	server only networkpolicies >/dev/null
+	server compact >/dev/null
+	converges half 2 81
+	converges reset 1 82
+	converges gone-event 2 83
+	converges huge 1 84
+	read -r lists watches <<<"$(server count)"
+	[ "$watches" -gt 7 ]
+}
+
+test_connections_that_end_half_way()
+{
+	faults_up
+	kube_agent_up
+	server only networkpolicies >/dev/null
+	converges half 2 81
+	converges reset 2 82
+	converges no-length 1 83
+	converges empty 1 84
+	# Also where it is the view that ends so.
+	server compact >/dev/null
+	converges reset 2 85
+	server compact >/dev/null
+	converges half 2 86
+}
+
+test_errors_and_versions_that_are_gone()
+{
+	faults_up
+	kube_agent_up
+	server only networkpolicies >/dev/null
+	converges gone-event 1 81
+	converges error-event 2 82
+	converges gone 2 83
+	converges busy 2 84
+	converges unavailable 2 85
+	converges bad-gateway 2 86
+}
+
+test_what_is_no_event()
+{
+	faults_up
+	kube_agent_up
+	server only networkpolicies >/dev/null
+	converges garbage 2 81
+	converges truncated-json 2 82
+	converges unknown-type 2 83
+	converges deep 1 84
+	converges html 3 85
+	log_has "cannot watch networkpolicies.networking.k8s.io at https://127.0.0.1:6443: expected application/json, found text/html"
+}
+
+test_a_line_of_a_gigabyte()
+{
+	local before after
+
+	faults_up
+	kube_agent_up
+	server only networkpolicies >/dev/null
+	before=$(sed -n 's/^VmHWM:[^0-9]*\([0-9]*\) kB/\1/p' "/proc/$AGENT/status")
+	converges huge 2 81
+	after=$(sed -n 's/^VmHWM:[^0-9]*\([0-9]*\) kB/\1/p' "/proc/$AGENT/status")
+	# Buffers double: 8 MB in use are 16 MB at most, and as much again while one is copied to the next.
+	[ $((after - before)) -lt $((96 * 1024)) ] || fail "the peak of memory grew from $before kB to $after kB"
+	log_has "expected at most 8388608 bytes of an object, found more"
+}
+
+test_events_twice_and_out_of_order()
+{
+	faults_up
+	kube_agent_up
+	server only networkpolicies >/dev/null
+	converges twice 1 81
+	converges reorder 1 82
+	# What came last was the older version; only a new view can tell.
+	sleep 1
+	eventually 20 allows 82
+	server only pods >/dev/null
+	server fault twice 2 >/dev/null
+	server cut >/dev/null
+	put_pod late 10.9.0.2 node2
+	server delete Pod default peer >/dev/null
+	eventually 30 denies 82
+}
+
+# What was deleted while nobody watched is found missing.
+test_deletes_that_were_missed()
+{
+	faults_up
+	kube_agent_up
+	eventually 20 allows 80
+	kill -STOP "$AGENT"
+	server delete Pod default peer >/dev/null
+	server compact >/dev/null
+	server cut >/dev/null
+	kill -CONT "$AGENT"
+	eventually 30 denies 80
+}
+
+# A page that the server has forgotten: the list begins again, without pages.
+test_pages()
+{
+	faults_up --pods 1200
+	server only pods >/dev/null
+	server fault page-gone 1 >/dev/null
+	kube_agent_up
+	eventually 20 allows 80
+	assert_equal "objects" 1201 "$(metric 'egressd_api_objects{resource="remote-pods"}')"
+}
+
+test_a_list_that_stalls()
+{
+	faults_up
+	server only networkpolicies >/dev/null
+	server fault stall 1 >/dev/null
+	kube_agent_start
+	eventually 10 log_has "this node is node1"
+	sleep 2
+	assert_equal "ready while it waits" 503 "$(http_status /readyz)"
+	assert_matches "what it waits for" "waiting for the API server's first view of networkpolicies" "$(http_get /readyz)"
+	eventually 70 agent_is_ready
+	eventually 20 allows 80
+}
+
+test_a_refusal_is_told()
+{
+	faults_up
+	server only networkpolicies >/dev/null
+	server fault forbidden 1000 >/dev/null
+	kube_agent_start
+	eventually 20 log_has "the API server refuses it to this account, which needs the verbs list and watch on networkpolicies.networking.k8s.io"
+	assert_matches "what it waits for" "cannot (list|watch) networkpolicies.*cannot (list|watch) resource" \
+		"$(http_get /readyz)"
+	server fault none >/dev/null
+	eventually 60 agent_is_ready
+}
+
+test_a_token_that_is_replaced()
+{
+	faults_up
+	server token secret >/dev/null
+	kube_agent_up
+	server token another >/dev/null
+	server cut >/dev/null
+	eventually 20 log_has "does not accept the credentials"
+	echo another >"$SANDBOX/token"
+	follows 81
+}
+
+test_a_clock_that_is_wrong()
+{
+	faults_up
+	server fault skewed 100 >/dev/null
+	kube_agent_up
+	eventually 10 log_has "the clock of the API server is 3[56][0-9][0-9] s ahead of this node's"
+}
+
+# One that cannot be enforced exactly is refused aloud, and its last good version stays in force.
+test_an_object_that_cannot_be_read()
+{
+	faults_up
+	kube_agent_up
+	server put '{"kind":"NetworkPolicy","apiVersion":"networking.k8s.io/v1","metadata":{"namespace":"default",' \
+		'"name":"web"},"spec":{"podSelector":{},"policyTypes":["Egress"],"egress":[{"fromTheFuture":true}]}}' \
+		>/dev/null
+	eventually 20 log_has "NetworkPolicy default/web: .*fromTheFuture"
+	eventually 20 allows 80
+	assert_equal "bad objects" 1 "$(metric egressd_source_files_bad)"
+	follows 81
+	eventually 10 no_bad_objects
+}
+
+no_bad_objects()
+{
+	[ "$(metric egressd_source_files_bad)" = 0 ]
+}
+
+# The API is gone, and the agent is started anew: what was in force last still is, and a pod that is denied stays denied.
+test_restart_without_the_api()
+{
+	faults_up
+	kube_agent_up
+	kill "$FAULTS_PID"
+	agent_stop
+	kube_agent_start
+	eventually 20 log_has "cannot .* at https://127.0.0.1:6443"
+	eventually 30 allows 80
+	eventually 20 denies 81
+	assert_equal "ready without the API" 503 "$(http_status /readyz)"
+	assert_matches "what it waits for" "waiting for the API server's first view of pods" "$(http_get /readyz)"
+	egressctl status >/dev/null || true
+	agent_stop
+	printf x >>"$STATE/objects.json"
+	kube_agent_start
+	eventually 20 log_has "objects.json: damaged: set aside as objects.json.damaged"
+	[ -e "$STATE/objects.json.damaged" ]
+	agent_stop
+}
+
+# Pods of other nodes are followed only while policy speaks of pods.
+test_interest()
+{
+	faults_up --pods 300
+	server delete NetworkPolicy default web >/dev/null
+	kube_agent_up
+	assert_equal "remote pods without a policy" "" "$(metric 'egressd_api_lists_total{resource="remote-pods"}')"
+	put_policy 80
+	eventually 20 allows 80
+	assert_equal "remote pods are listed once" 1 "$(metric 'egressd_api_lists_total{resource="remote-pods"}')"
+}
+
+# memory FIELD: of the agent, in MB: VmRSS, VmHWM (its peak)
+memory()
+{
+	awk -v field="$1:" '$1 == field { print int($2 / 1024) }' "/proc/$AGENT/status"
+}
+
+# 20,000 pods, all of which policy speaks of, and 5,000 services: in use and at the peak of a start.
+test_memory()
+{
+	faults_up --pods 20000 --services 5000
+	kube_agent_start
+	eventually 200 agent_is_ready
+	eventually 60 allows 80
+	assert_equal "remote pods" 20001 "$(metric 'egressd_api_objects{resource="remote-pods"}')"
+	assert_equal "services" 5000 "$(metric 'egressd_api_objects{resource="services"}')"
+	echo "# 20,000 pods, 5,000 services: $(memory VmRSS) MB, at most $(memory VmHWM) MB"
+	# What sanitizers add is not the agent's.
+	case $BUILD in
+	*/asan) ;;
+	*) [ "$(memory VmRSS)" -lt 80 ] || fail "the agent has $(memory VmRSS) MB" ;;
+	esac
+	follows 81
+	case $BUILD in
+	*/asan) ;;
+	*) [ "$(memory VmRSS)" -lt 80 ] || fail "after a change the agent has $(memory VmRSS) MB" ;;
+	esac
+}
+
+after_failure()
+{
+	echo "--- the agent's log:"
+	tail -n 40 "$AGENT_LOG"
+	echo "--- the server's:"
+	tail -n 20 "$SANDBOX/faults.log"
+}
+
+run_tests "$@"
