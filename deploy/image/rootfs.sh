@@ -3,7 +3,7 @@
 #
 # The files of an image: for deploy/image/build.
 
-# rootfs_make DIRECTORY BUILD SYSROOT OBJCOPY
+# rootfs_make DIRECTORY BUILD SYSROOT OBJCOPY CC
 rootfs_make()
 {
 	local root=$1 build=$2 sysroot=${3%/} objcopy=$4 program
@@ -15,9 +15,27 @@ rootfs_make()
 	for program in egressd egressctl; do
 		rootfs_program "$root/usr/sbin/$program" "$build/$program" "$objcopy"
 	done
-	rootfs_program "$root/usr/libexec/egressd/egress-cni" "$build/egress-cni" "$objcopy"
+	rootfs_portable "$root/usr/libexec/egressd/egress-cni" "$build/egress-cni" "$sysroot" "$objcopy" "$5"
 	install -m 0644 LICENSE "$root/usr/share/doc/egressd/LICENSE"
 	rootfs_libraries "$root" "$sysroot" "$build"/{egressd,egressctl,egress-cni}
+}
+
+# rootfs_portable TARGET PROGRAM SYSROOT OBJCOPY CC: what is copied to the node takes its libraries along
+rootfs_portable()
+{
+	local stripped name path loader='' files=()
+
+	stripped=$(mktemp --directory)/$(basename "$2")
+	rootfs_program "$stripped" "$2" "$4"
+	while read -r name path; do
+		if [ "$name" = "$path" ]; then
+			loader=$3$path
+		else
+			files+=("$3$path")
+		fi
+	done < <(rootfs_closure "$3" "$stripped")
+	deploy/image/portable "$1" "$5" "$loader" "${files[@]}" "$stripped"
+	rm -r "$(dirname "$stripped")"
 }
 
 # rootfs_program TARGET PROGRAM OBJCOPY: without symbols and debugging data
@@ -49,39 +67,58 @@ rootfs_find()
 	return 1
 }
 
-# rootfs_libraries ROOT SYSROOT PROGRAM...: copies all that they load, and what licences and scanners want to know
-rootfs_libraries()
+# rootfs_multiarch FILE: the directory of libraries for its machine
+rootfs_multiarch()
 {
-	local root=$1 sysroot=$2 multiarch name path queue
-	declare -A seen=()
-
-	shift 2
 	case $(readelf --file-header "$1" | sed -n 's/ *Machine: *//p') in
-	*X86-64) multiarch=x86_64-linux-gnu ;;
-	AArch64) multiarch=aarch64-linux-gnu ;;
+	*X86-64) echo x86_64-linux-gnu ;;
+	AArch64) echo aarch64-linux-gnu ;;
 	*)
 		echo "build: $1 is for a machine that is not known" >&2
 		return 1
 		;;
 	esac
+}
+
+# rootfs_closure SYSROOT FILE...: "NAME PATH" of all that they load; the loader's name is its path
+rootfs_closure()
+{
+	local sysroot=$1 multiarch name path queue
+	declare -A seen=()
+
+	shift
+	multiarch=$(rootfs_multiarch "$1")
 	queue=("$@")
 	while [ ${#queue[@]} -gt 0 ]; do
 		while read -r name; do
 			# The C library names the loader too, which programs name by its path.
 			[ -z "${seen[${name##*/}]:-}" ] || continue
 			seen[${name##*/}]=yes
-			path=$(rootfs_find "$name" "$sysroot" "$multiarch")
-			# The loader's name stands in the programs; the libraries have one directory where it looks.
-			if [ "$name" = "$path" ]; then
-				install -D -m 0755 "$sysroot$path" "$root$path"
-			else
-				install -D -m 0644 "$sysroot$path" "$root/usr/lib/$multiarch/$name"
-			fi
-			rootfs_package "$root" "$sysroot" "$path"
+			path=$(rootfs_find "$name" "$sysroot" "$multiarch") || return
+			echo "$name $path"
 			queue+=("$sysroot$path")
 		done < <(rootfs_needed "${queue[0]}")
 		queue=("${queue[@]:1}")
 	done
+}
+
+# rootfs_libraries ROOT SYSROOT PROGRAM...: copies all that they load, and what licences and scanners want to know
+rootfs_libraries()
+{
+	local root=$1 sysroot=$2 closure multiarch name path
+
+	shift 2
+	multiarch=$(rootfs_multiarch "$1")
+	closure=$(rootfs_closure "$sysroot" "$@")
+	while read -r name path; do
+		# The loader's name stands in the programs; the libraries have one directory where it looks.
+		if [ "$name" = "$path" ]; then
+			install -D -m 0755 "$sysroot$path" "$root$path"
+		else
+			install -D -m 0644 "$sysroot$path" "$root/usr/lib/$multiarch/$name"
+		fi
+		rootfs_package "$root" "$sysroot" "$path"
+	done <<<"$closure"
 }
 
 # rootfs_owner SYSROOT PATH: "NAME CONTROL-FILE" of the package that a file belongs to

@@ -58,6 +58,22 @@ test_programs_run_on_their_own()
 	assert_matches "check" "^0 errors" "$(chroot "$WORK/$NATIVE" /usr/sbin/egressctl check /examples)"
 }
 
+# The plugin runs on the node, whose libraries are its own business: here it has none but its own.
+test_plugin_needs_nothing_of_the_node()
+{
+	unpacked "$NATIVE"
+	mkdir -p "$WORK/node/proc" "$WORK/node/opt"
+	cp "$WORK/$NATIVE/usr/libexec/egressd/egress-cni" "$WORK/node/opt"
+	# shellcheck disable=SC2016 # for the shell in there
+	CNI_COMMAND=VERSION "$TESTS/lib/sandbox" bash -c '
+		mount -t proc proc "$1/proc"
+		chroot "$1" /opt/egress-cni <<<"{\"cniVersion\": \"1.0.0\"}"' bash "$WORK/node" >"$WORK/output"
+	assert_matches "answer" '"supportedVersions":.*"1.1.0"' "$(cat "$WORK/output")"
+	# It says so in the way of plugins where it cannot.
+	fails env CNI_COMMAND=VERSION "$TESTS/lib/sandbox" chroot "$WORK/node" /opt/egress-cni >"$WORK/output" </dev/null
+	assert_matches "error" '"code":100,.*cannot run ld-linux' "$(cat "$WORK/output")"
+}
+
 test_arm64_programs_run_under_an_emulator()
 {
 	unpacked arm64
@@ -66,6 +82,10 @@ test_arm64_programs_run_under_an_emulator()
 	cp /usr/bin/qemu-aarch64-static "$WORK/arm64/emulator"
 	assert_matches "version" "^egressd $VERSION .*contract" "$(chroot "$WORK/arm64" /emulator /usr/sbin/egressd version)"
 	assert_matches "check" "^0 errors" "$(chroot "$WORK/arm64" /emulator /usr/sbin/egressctl check /examples)"
+	# Without binfmt_misc an emulated program can start no other: what the plugin's file carries is run by itself.
+	cp "$ROOT/build/arm64/egress-cni" "$WORK/arm64/plugin"
+	assert_matches "plugin" '"supportedVersions"' \
+		"$(CNI_COMMAND=VERSION chroot "$WORK/arm64" /emulator /plugin <<<'{"cniVersion": "1.0.0"}')"
 }
 
 test_same_source_gives_the_same_image()
