@@ -10,6 +10,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 FUZZ_SECONDS ?= 30
 SEEDS ?= 20
+ROUNDS ?= 3
 IMAGE_ARCHS ?= amd64 arm64
 
 BPF_CLANG ?= clang
@@ -134,7 +135,7 @@ demo: deps-demo ## install what is missing, build, and show the program at work
 check: deps ## install what is missing, build, and run every test
 	$(Q)tests/run
 
-.PHONY: check-kube check-unit check-bpf check-netns check-asan check-oracle check-fuzz check-deploy
+.PHONY: check-kube check-unit check-bpf check-netns check-asan check-oracle check-fuzz check-deploy check-cni
 check-unit: deps ## run the unit tests only
 	$(Q)tests/run build unit
 check-bpf: deps ## run the tests of the BPF programs only
@@ -144,7 +145,10 @@ check-netns: deps ## run the tests with real traffic in namespaces only
 check-kube: deps ## run the agent against a real API server, and a server with faults (see tests/kube/build-binaries)
 	$(Q)tests/run build kube
 check-asan: deps ## run everything that is built with sanitizers
-	$(Q)tests/run asan-build asan-unit asan-bpf asan-netns asan-cli asan-kube
+	$(Q)tests/run asan-build asan-unit asan-bpf asan-netns asan-cli asan-cni asan-kube
+check-cni: deps ## run egress-cni with real containers, ROUNDS (3) times as many as `check` does
+	$(Q)tests/run build
+	$(Q)ROUNDS=$(ROUNDS) bash tests/cni/containers.sh
 check-oracle: deps ## compare the compiler with the oracle over SEEDS (20) random clusters
 	$(Q)$(MAKE) --jobs=$(jobs) tests
 	$(Q)tests/oracle/run --seeds $(SEEDS)

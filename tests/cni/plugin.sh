@@ -94,7 +94,7 @@ sys.exit(not (pods and pods[0]["attached"]))' "$1"
 after_failure()
 {
 	echo "--- the last answer of egress-cni, and its log:"
-	cat "$CNI_OUT" "$CNI_LOG" 2>/dev/null
+	cat "$CNI_OUT" "$CNI_LOG" 2>/dev/null || true
 	echo "--- the agent's log:"
 	tail -n 40 "$AGENT_LOG"
 }

@@ -96,7 +96,7 @@ test_add_of_a_pod_that_no_manifest_has_is_denied_until_one_comes()
 	END
 	# And the other way round: it is still a pod of which nobody says what it may do.
 	pod_manifest peer 2 peer 'note: "none"' | manifest pods.yaml
-	eventually 10 not_ready
+	eventually 30 not_ready
 	expect_flows web <<-END
 		dropped 10.1.2.2 80/TCP
 	END
@@ -153,7 +153,7 @@ test_agent_that_does_not_answer()
 	END
 	cni_fails 11 'no answer in time' ADD peer "$(network_config ', "onAgentDown": "fail"' "$(previous_result peer 2)")"
 	kill -CONT "$AGENT"
-	eventually 10 passes web 10.1.2.2 80/TCP
+	eventually 20 passes web 10.1.2.2 80/TCP
 	fails passes web 10.1.2.2 81/TCP
 }
 
@@ -222,7 +222,7 @@ test_many_at_once_without_an_agent()
 	done
 	# No two of them took the same endpoint id, and none of them is let go by an agent that knows no Pod of theirs.
 	agent_start
-	eventually 10 not_ready
+	eventually 30 not_ready
 	assert_equal "endpoint ids" 6 "$(egressctl -o json pods | json '' | grep -o '"id": [0-9]*' | sort -u | wc -l)"
 	for number in 3 4 5 6 7 8; do
 		expect_flows "pod$number" <<<"dropped 10.1.2.2 80/TCP"
@@ -413,7 +413,7 @@ test_a_damaged_attachment_takes_no_filter_off()
 	agent_stop
 	echo '{"version": 1}' >"$STATE/attachments/web-1:eth0.json"
 	agent_start
-	eventually 10 grep -q 'is no attachment of egress-cni' "$AGENT_LOG"
+	eventually 30 grep -q 'is no attachment of egress-cni' "$AGENT_LOG"
 	sleep 1.5
 	fails passes web 10.1.2.2 81/TCP
 	assert_matches "why it is not ready" 'is no attachment of egress-cni' "$(http_get /readyz)"
@@ -499,7 +499,7 @@ for number in range(300):
     held.append(connection)
 print("ready", flush=True)
 time.sleep(60)' "$STATE/cni.sock" >"$SANDBOX/held" &
-	eventually 10 grep -q ready "$SANDBOX/held"
+	eventually 30 grep -q ready "$SANDBOX/held"
 	# They are hung up on after five seconds without a request.
 	eventually 15 cni_add web 1 ', "onAgentDown": "fail"'
 	passes web 10.1.2.2 80/TCP
