@@ -31,6 +31,7 @@
 #include "datapath/interface.h"
 #include "model/problem.h"
 #include "model/store.h"
+#include "node/pod_processes.h"
 #include "source/source.h"
 #include "source/tree_watch.h"
 
@@ -52,6 +53,10 @@ struct agent {
 	struct interface_watch *interfaces;
 	struct tree_watch *attachment_watch; /* of the directory in which egress-cni leaves what it knows */
 	struct cni_server *cni;              /* answers egress-cni */
+
+	struct pod_processes processes; /* while pods are looked for by their processes */
+	bool processes_read;
+	int64_t processes_due; /* CLOCK_MONOTONIC, ns; processes are not looked at sooner */
 
 	struct ip_address *node_addresses; /* sorted */
 	size_t node_address_count;
@@ -123,8 +128,13 @@ struct located_interface {
 	uint8_t mac[6]; /* of the pod's side; all 0: unknown */
 };
 
-/* Finds the host's side of the pod's interface. 0, or -errno with the reason as the endpoint's problem. */
-int locate_interface(struct endpoint *endpoint, struct located_interface *out);
+/*
+ * Finds the host's side of the pod's interface. 0, or -errno: then the endpoint waits, or the reason is its problem
+ * (-EAGAIN: it was not looked for, and the problem is as it was).
+ */
+int locate_interface(struct agent *agent, struct endpoint *endpoint, struct located_interface *out);
+/* What is known of processes counts for the pods that are looked for together. */
+void locate_forget_processes(struct agent *agent);
 
 /* -------------------------------------------------------------- cni_attachments.c */
 

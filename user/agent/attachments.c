@@ -34,7 +34,7 @@ static void resolve(struct agent *agent, struct endpoint *endpoint)
 
 	endpoint->wanted = 0;
 	endpoint->kept = false;
-	if (locate_interface(endpoint, &found))
+	if (locate_interface(agent, endpoint, &found))
 		return;
 	owner = endpoints_wanting(&agent->endpoints, found.ifindex);
 	if (owner) {
@@ -63,6 +63,7 @@ void attachments_resolve(struct agent *agent, bool all)
 	for (endpoint = agent->endpoints.current; endpoint; endpoint = endpoint->hh.next)
 		if (!endpoint->wanted)
 			resolve(agent, endpoint);
+	locate_forget_processes(agent);
 	for (endpoint = agent->endpoints.current; endpoint; endpoint = endpoint->hh.next)
 		if (!endpoint->wanted)
 			keep(agent, endpoint);

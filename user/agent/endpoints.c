@@ -107,9 +107,11 @@ static bool can_be_endpoint(const struct object *pod)
 	return !fields->host_network && fields->phase != POD_SUCCEEDED && fields->phase != POD_FAILED;
 }
 
-static bool is_annotated(const struct object *pod)
+static bool is_local(const struct object *pod, const struct locality *locality)
 {
-	return pod->pod.interface || pod->pod.netns;
+	if (locality->node && !strcmp(pod->pod.node_name, locality->node))
+		return true;
+	return locality->annotations && (pod->pod.interface || pod->pod.netns);
 }
 
 int endpoints_adopt(struct endpoint_table *table, const struct egress_endpoint *entry, const char *namespace,
@@ -157,6 +159,17 @@ static bool same_owner(const struct endpoint *endpoint, const struct object *pod
 	return is_uid_of(endpoint->uid, pod);
 }
 
+static bool same_text(const char *a, const char *b)
+{
+	return a && b ? !strcmp(a, b) : a == b;
+}
+
+/* Where they differ another interface may be meant. */
+static bool same_annotations(const struct object *a, const struct object *b)
+{
+	return same_text(a->pod.interface, b->pod.interface) && same_text(a->pod.netns, b->pod.netns);
+}
+
 static int take_pod(struct endpoint *endpoint, struct object *pod)
 {
 	if (strcmp(endpoint->uid, pod->uid) && *pod->uid) {
@@ -168,10 +181,10 @@ static int take_pod(struct endpoint *endpoint, struct object *pod)
 		endpoint->uid = uid;
 	}
 	if (endpoint->pod != pod) {
+		if (!endpoint->pod || !same_annotations(endpoint->pod, pod))
+			endpoint->wanted = 0;
 		object_unref(endpoint->pod);
 		endpoint->pod = object_ref(pod);
-		/* Its annotation may name another interface now. */
-		endpoint->wanted = 0;
 	}
 	endpoint->seen = true;
 	return 0;
@@ -355,7 +368,7 @@ static int match_attachments(struct endpoint_table *table, const struct store *s
 	return error;
 }
 
-static int match_annotated(struct endpoint_table *table, struct store *store)
+static int match_local(struct endpoint_table *table, struct store *store, const struct locality *locality)
 {
 	struct object *const *pods;
 	struct endpoint *endpoint;
@@ -366,7 +379,7 @@ static int match_annotated(struct endpoint_table *table, struct store *store)
 	if (count == SIZE_MAX)
 		return -ENOMEM;
 	for (i = 0; i < count; i++) {
-		error = can_be_endpoint(pods[i]) && is_annotated(pods[i]) ? match_pod(table, pods[i], &endpoint) : 0;
+		error = can_be_endpoint(pods[i]) && is_local(pods[i], locality) ? match_pod(table, pods[i], &endpoint) : 0;
 		if (error)
 			return error;
 	}
@@ -389,7 +402,7 @@ int endpoints_match(struct endpoint_table *table, struct store *store, const str
 		endpoint->seen = false;
 		endpoint->attachment = NULL;
 	}
-	error = match_annotated(table, store);
+	error = match_local(table, store, locality);
 	if (!error)
 		error = match_attachments(table, store, &locality->attachments);
 	if (error)
@@ -423,11 +436,6 @@ struct endpoint *endpoints_wanting(const struct endpoint_table *table, uint32_t 
 	return NULL;
 }
 
-static bool same_problem(const char *a, const char *b)
-{
-	return a && b ? !strcmp(a, b) : a == b;
-}
-
 void endpoint_set_problem(struct endpoint *endpoint, const char *format, ...)
 {
 	char *problem = NULL;
@@ -441,7 +449,7 @@ void endpoint_set_problem(struct endpoint *endpoint, const char *format, ...)
 		if (!problem)
 			problem = strdup("");
 	}
-	if (!same_problem(endpoint->problem, problem))
+	if (!same_text(endpoint->problem, problem))
 		endpoint->told = false;
 	free(endpoint->problem);
 	endpoint->problem = problem;

@@ -34,7 +34,8 @@ struct endpoint {
 
 	/* Where the pod's interface is now; wanted 0: nowhere. */
 	uint32_t wanted;
-	bool kept; /* it cannot be found under its name any more, but the one that was found is still there */
+	bool waits; /* nothing of it has been started yet */
+	bool kept;  /* it cannot be found under its name any more, but the one that was found is still there */
 	char interface[IF_NAMESIZE];
 	uint8_t mac[6]; /* of the pod's side; all 0: unknown */
 
@@ -59,6 +60,8 @@ void endpoints_clear(struct endpoint_table *table);
 /* What makes a pod one of this node. */
 struct locality {
 	struct cni_attachment_list attachments; /* what egress-cni tells */
+	const char *node; /* pods with this spec.nodeName; NULL: none. Borrowed */
+	bool annotations; /* pods that say where they hang; not from the API, where whoever may make a pod may say it */
 };
 
 /*
@@ -69,8 +72,8 @@ int endpoints_adopt(struct endpoint_table *table, const struct egress_endpoint *
 		    const char *name, const char *uid);
 
 /*
- * Brings the table in line with the local pods: those in the store whose annotation names an interface or a namespace,
- * and those that egress-cni told of, in the store or not; without host network, and not finished. New ones get the
+ * Brings the table in line with the local pods: those in the store of this node or with an annotation that names an
+ * interface or a namespace, and those that egress-cni told of, in the store or not; without host network, and not finished. New ones get the
  * lowest free id; those that are gone, or were replaced by another pod of their name, retire. 0 or -ENOMEM.
  */
 int endpoints_match(struct endpoint_table *table, struct store *store, const struct locality *locality);

@@ -134,6 +134,16 @@ static void write_build(FILE *out)
 	metrics_sample(out, "egressd_build_info", labels, 1);
 }
 
+static uint64_t count_without_interface(const struct agent *agent)
+{
+	const struct endpoint *endpoint;
+	uint64_t count = 0;
+
+	for (endpoint = agent->endpoints.current; endpoint; endpoint = endpoint->hh.next)
+		count += endpoint->problem && !endpoint->wanted;
+	return count;
+}
+
 static void write_policy(struct agent *agent, FILE *out)
 {
 	const struct generation *generation = &agent->generation;
@@ -151,6 +161,9 @@ static void write_policy(struct agent *agent, FILE *out)
 		       "Pods of this node that at least one policy isolates.", statistics.isolated);
 	metrics_single(out, "egressd_interfaces_held", METRIC_GAUGE,
 		       "Interfaces that may send nothing until their pod's policy is in force.", pending_count(agent));
+	metrics_single(out, "egressd_endpoints_without_interface", METRIC_GAUGE,
+		       "Pods of this node whose interface cannot be found, so that their policy is not in force.",
+		       count_without_interface(agent));
 	metrics_single(out, "egressd_generation", METRIC_GAUGE, "Number of the generation of tables in force.",
 		       generation->number);
 	metrics_single(out, "egressd_address_classes", METRIC_GAUGE, "Address classes of the tables in force.",

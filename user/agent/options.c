@@ -61,7 +61,7 @@ void agent_options_usage(FILE *out)
 		"  --from kube              the Kubernetes API, as the service account of the pod that this runs in\n"
 		"  --kubeconfig FILE        the API server and credentials that FILE names, instead\n"
 		"  --context NAME           of that file's contexts, instead of its current one\n"
-		"  --node NAME              whose pods are this node's (default $NODE_NAME, or the host's name)\n"
+		"  --node NAME              whose pods are this node's (default with kube: $NODE_NAME, or the host's name)\n"
 		"  --pin DIR                parent directory of the pinned maps, on a bpffs (default %s)\n"
 		"  --state DIR              where state for egressctl is left (default %s)\n"
 		"  --listen ADDR:PORT|none  /metrics, /healthz and /readyz (default %s; port 0: any)\n"
@@ -255,8 +255,8 @@ static void find_node_name(struct agent_options *options)
 /* Options that would be without effect are a mistake. */
 static int check_source_options(const char *program, const struct agent_options *options)
 {
-	if (options->directory && (options->kubeconfig || options->context || options->node)) {
-		fprintf(stderr, "%s: --kubeconfig, --context and --node are for --from kube\n", program);
+	if (options->directory && (options->kubeconfig || options->context)) {
+		fprintf(stderr, "%s: --kubeconfig and --context are for --from kube\n", program);
 		return -EINVAL;
 	}
 	if (options->context && !options->kubeconfig) {

@@ -22,7 +22,7 @@ struct agent_options {
 	const char *from;      /* as given: "dir:PATH" or "kube" */
 	const char *directory; /* PATH; NULL: the Kubernetes API */
 	const char *kubeconfig, *context; /* NULL: in-cluster; current-context */
-	const char *node;      /* with the API: the name of this node */
+	const char *node;      /* the name of this node; NULL: none, which only a directory allows */
 	char host_name[256];   /* what `node` is where nothing says another */
 	const char *pin;
 	const char *state;

@@ -95,6 +95,8 @@ static void tell_endpoints(struct agent *agent)
 				    endpoint->interface);
 		else
 			log_warning("%s: %s; its policy is not in force", endpoint->key, endpoint->problem);
+		if (!endpoint->kept && !endpoint->unknown)
+			source_tell(agent->source, endpoint->pod, "EgressNotEnforced", endpoint->problem);
 		endpoint->told = true;
 	}
 }

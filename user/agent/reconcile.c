@@ -249,12 +249,13 @@ static int follow_objects(struct agent *agent)
 
 /* ------------------------------------------------------------------ all of it */
 
+/* Or wait for their interface, of which no notice may come. */
 static bool endpoints_have_problems(const struct agent *agent)
 {
 	struct endpoint *endpoint;
 
 	for (endpoint = agent->endpoints.current; endpoint; endpoint = endpoint->hh.next)
-		if (endpoint->problem)
+		if (endpoint->problem || !endpoint->wanted)
 			return true;
 	return false;
 }

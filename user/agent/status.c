@@ -21,6 +21,8 @@ const char *agent_endpoint_lacks(const struct agent *agent, const struct endpoin
 {
 	if (endpoint->problem)
 		return endpoint->problem;
+	if (endpoint->waits)
+		return "nothing of it has been started yet";
 	if (!endpoint->attached)
 		return "not attached yet";
 	if (endpoint->unknown)
@@ -57,8 +59,8 @@ bool agent_is_ready(const struct agent *agent, FILE *reasons)
 	for (endpoint = agent->endpoints.current; endpoint; endpoint = endpoint->hh.next) {
 		const char *why = agent_endpoint_lacks(agent, endpoint);
 
-		/* One that is being torn down holds nobody up. */
-		if (why && !(endpoint->attachment && endpoint->attachment->deleted))
+		/* One that is being torn down, or was not started yet, holds nobody up. */
+		if (why && !endpoint->waits && !(endpoint->attachment && endpoint->attachment->deleted))
 			ready = lack(reasons, endpoint->key, why);
 	}
 	return ready;

@@ -122,7 +122,12 @@ static int follow_answer(const struct cni_request *request, const struct cni_att
 			    request->namespace, request->pod, answer->reason);
 		return 0;
 	case AGENT_REFUSED:
-		return cni_fail(error, CNI_NOT_ATTACHED, "the pod's filter is not attached", "%s", answer->reason);
+		if (fail)
+			return cni_fail(error, CNI_TRY_AGAIN_LATER, "the pod's filter is not attached", "%s",
+					answer->reason);
+		log_warning("%s/%s: not attached by the agent (%s): nothing passes until it is", request->namespace,
+			    request->pod, answer->reason);
+		return hold_pod(request, attachment, error);
 	default:
 		if (fail)
 			return cni_fail(error, CNI_TRY_AGAIN_LATER, "no egressd answers on this node",

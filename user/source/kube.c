@@ -796,7 +796,7 @@ static int prepare(struct kube_source *source, const struct kube_source_options 
 
 int kube_source_new(struct kube_config *config, const struct kube_source_options *options, struct source **out)
 {
-	static const struct source_operations operations = {start_following, sync_store, waits, free_source};
+	static const struct source_operations operations = {start_following, sync_store, waits, NULL, free_source};
 	struct kube_source *source = calloc(1, sizeof(*source));
 	int error;
 

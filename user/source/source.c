@@ -16,6 +16,12 @@ bool source_waits(const struct source *source, FILE *reasons)
 	return source->operations->waits(source, reasons);
 }
 
+void source_tell(struct source *source, const struct object *pod, const char *reason, const char *message)
+{
+	if (source->operations->tell)
+		source->operations->tell(source, pod, reason, message);
+}
+
 void source_free(struct source *source)
 {
 	if (source)

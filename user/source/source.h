@@ -22,6 +22,8 @@ struct source_operations {
 	int (*sync)(struct source *source, struct store *store, struct problem_list *problems, bool *changed,
 		    size_t *bad);
 	bool (*waits)(const struct source *source, FILE *reasons);
+	/* May be NULL: a source that keeps no events. */
+	void (*tell)(struct source *source, const struct object *pod, const char *reason, const char *message);
 	void (*free)(struct source *source);
 };
 
@@ -49,6 +51,12 @@ int source_sync(struct source *source, struct store *store, struct problem_list 
  * known yet. Writes what it waits for, a line each, to `reasons` unless that is NULL.
  */
 bool source_waits(const struct source *source, FILE *reasons);
+
+/*
+ * Leaves word, where those who look at the pod will find it, that something is wrong with it: reason is one word in
+ * CamelCase, message a sentence. Nothing is waited for, and what cannot be left is only logged.
+ */
+void source_tell(struct source *source, const struct object *pod, const char *reason, const char *message);
 
 void source_free(struct source *source);
 

@@ -68,7 +68,7 @@ static void free_watched(struct source *source)
 
 int watched_directory_new(const char *path, struct source **out)
 {
-	static const struct source_operations operations = {start_watching, sync_store, waits, free_watched};
+	static const struct source_operations operations = {start_watching, sync_store, waits, NULL, free_watched};
 	_cleanup_free_ struct watched_directory *watched = calloc(1, sizeof(*watched));
 	int error;
 
