@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -218,6 +219,8 @@ static int update_policy(struct agent *agent, struct snapshot *now, const struct
 		if (error)
 			return error;
 		tell_generation(agent, &start);
+		/* The old generation's memory is of no use until the next change. */
+		malloc_trim(0);
 	}
 	agent->recompile = false;
 	replace_snapshot(agent, now);
