@@ -18,7 +18,7 @@ if [ "${1:-}" != --one ]; then
 	# Building them takes longer than any test's limit.
 	(kube_find) >/dev/null 2>&1 || true
 	"$TESTS/lib/go-tool" helm >/dev/null 2>&1 || true
-	(cd "$ROOT" && deploy/image/build) >/dev/null 2>&1 || true
+	"$TESTS/deploy/images" >/dev/null 2>&1 || true
 	go mod download "$OPERATOR" >/dev/null 2>&1 || true
 fi
 

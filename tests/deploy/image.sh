@@ -14,7 +14,7 @@ WORK=$(mktemp --directory)
 CONTAINER=egressd-test-$$
 trap clean_up EXIT
 if [ "${1:-}" != --one ]; then
-	(cd "$ROOT" && deploy/image/build amd64 arm64) >"$WORK/log" 2>&1 || sed 's/^/# /' "$WORK/log"
+	"$HERE/images" >"$WORK/log" 2>&1 || sed 's/^/# /' "$WORK/log"
 fi
 
 clean_up()

@@ -11,7 +11,7 @@ WORK=$(mktemp --directory)
 trap 'rm -rf "$WORK"' EXIT
 export KIND_BUILT=yes
 if [ "${1:-}" != --one ]; then
-	(cd "$ROOT" && deploy/image/build && deploy/kind/traffic-image) >"$WORK/log" 2>&1 || sed 's/^/# /' "$WORK/log"
+	"$TESTS/deploy/images" >"$WORK/log" 2>&1 || sed 's/^/# /' "$WORK/log"
 fi
 
 # fake_programs: kind, docker and kubectl, before all others in PATH
@@ -196,7 +196,7 @@ test_traffic_image_works()
 		FLOWS
 		exec {ready}< <(chroot "$1" /usr/bin/load serve)
 		read -r -t 20 <&$ready
-		chroot "$1" /usr/bin/load measure /dev/stdin 50 <<<127.0.0.1' bash "$WORK/root" >"$WORK/output"
+		chroot "$1" /usr/bin/load measure /proc/self/fd/0 50 <<<127.0.0.1' bash "$WORK/root" >"$WORK/output"
 	assert_equal "flows" 2 "$(grep -c '"passed": true, "by": "it"' "$WORK/output")"
 	tail -n 1 "$WORK/output" | json throughput >/dev/null
 }
