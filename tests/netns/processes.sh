@@ -60,7 +60,7 @@ remove_groups()
 	GROUPS_MADE=()
 }
 
-# pods PHASE: web and peer, both of node-a, known by their UIDs
+# pods: web and peer, both running on node-a, known by their UIDs
 pods()
 {
 	local name number=0 uid
@@ -75,7 +75,7 @@ pods()
 			kind: Pod
 			metadata: {name: $name, uid: $uid, labels: {app: $name}}
 			spec: {nodeName: node-a}
-			status: {phase: $1, podIPs: [{ip: 10.1.$number.2}, {ip: "fd00:1:$number::2"}]}
+			status: {phase: Running, podIPs: [{ip: 10.1.$number.2}, {ip: "fd00:1:$number::2"}]}
 		END
 	done | manifest pods.yaml
 }
@@ -83,7 +83,7 @@ pods()
 setup()
 {
 	cluster_up
-	pods "${1:-Running}"
+	pods
 }
 
 web_is_enforced()
@@ -152,7 +152,7 @@ test_a_process_in_the_network_of_the_node_is_no_way_to_the_pod()
 	local beside
 
 	setup
-	sleep infinity </dev/null >/dev/null 2>&1 &
+	sleep infinity >/dev/null 2>&1 &
 	beside=$!
 	join_group "$(hierarchy cgroup2)" "kubepods/pod$UID_WEB/shim" "$beside"
 	agent_start --node node-a
