@@ -276,9 +276,9 @@ test_del_is_idempotent_and_the_filter_stays_as_long_as_the_interface()
 	NETNS='' cni DEL web "$(network_config)"
 	assert_equal "readiness" 200 "$(http_status /readyz)"
 	ip link delete web0
-	eventually 5 fails test -e "$STATE/attachments/web-1:eth0.json"
+	eventually 5 not test -e "$STATE/attachments/web-1:eth0.json"
 	cni DEL web "$(network_config)"
-	eventually 5 fails attached web
+	eventually 5 not attached web
 	CONTAINER=never cni DEL web "$(network_config)"
 	agent_stop
 	cni DEL web "$(network_config)"
@@ -319,7 +319,7 @@ test_gc_removes_what_is_not_valid_any_more()
 	cni GC web "$(network_config ', "cni.dev/valid-attachments": []' | sed 's/"name": "pods"/"name": "other"/')"
 	assert_equal "web" false "$(attachment_field web-1:eth0 deleted)"
 	ip link delete peer0
-	eventually 5 fails test -e "$STATE/attachments/peer-1:eth0.json"
+	eventually 5 not test -e "$STATE/attachments/peer-1:eth0.json"
 }
 
 test_check()

@@ -56,6 +56,12 @@ fails()
 	fi
 }
 
+# not COMMAND...: for `eventually`, which `fails` would end at once
+not()
+{
+	! "$@"
+}
+
 # eventually SECONDS COMMAND...: repeats it until it succeeds
 eventually()
 {

@@ -141,7 +141,7 @@ test_second_agent_waits_and_takes_over()
 	eventually 5 second_says "waiting until it ends"
 	enforced
 	deny_everything
-	eventually 5 fails passes web 10.1.2.2 80/TCP
+	eventually 5 not passes web 10.1.2.2 80/TCP
 	agent_kill
 	eventually 10 second_says "ready: every local pod"
 	eventually 5 agent_of_second

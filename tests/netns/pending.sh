@@ -108,7 +108,7 @@ test_allow_holds_nothing()
 	eventually 5 passes newcomer 10.1.2.2 81/TCP
 	held_are 0
 	newcomer_is_known web
-	eventually 5 fails passes newcomer 10.1.2.2 81/TCP
+	eventually 5 not passes newcomer 10.1.2.2 81/TCP
 	passes newcomer 10.1.2.2 80/TCP
 }
 

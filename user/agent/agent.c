@@ -69,6 +69,7 @@ static void on_resync(evutil_socket_t fd, short what, void *data)
 	(void)fd;
 	(void)what;
 	agent->resolve_all = true;
+	cni_install_check(agent);
 	agent_read_attachments(agent);
 	read_and_reconcile(agent);
 }
@@ -307,6 +308,8 @@ static int run_loop(struct agent *agent)
 		error = serve_start(agent);
 	if (!error)
 		error = cni_server_start(agent);
+	if (!error)
+		error = cni_install_start(agent);
 	if (error) {
 		log_error("the event loop cannot be set up: %s", strerror(-error));
 		return error;
@@ -325,6 +328,7 @@ static void free_event(struct event *event)
 /* Closes what the agent holds; the kernel keeps what is pinned and attached. */
 static void agent_clear(struct agent *agent)
 {
+	cni_install_stop(agent);
 	cni_server_stop(agent);
 	if (agent->http)
 		evhttp_free(agent->http);
@@ -352,6 +356,7 @@ static void agent_clear(struct agent *agent)
 	free(agent->build_failure);
 	free(agent->pin_failure);
 	free(agent->attachment_failure);
+	free(agent->cni_failure);
 	free(agent->hold_failure);
 	close_fd(&agent->listener);
 	close_fd(&agent->pin_lock);

@@ -7,7 +7,7 @@
  *   reconcile.c    source -> store -> policy -> tables -> endpoints -> programs
  *   node.c         the node's own addresses
  *   locate.c       endpoints -> interfaces
- *   cni_attachments.c, cni_server.c  what egress-cni tells, and what it is answered
+ *   cni_attachments.c, cni_server.c, cni_install.c  what egress-cni tells, and what it is answered
  *   attachments.c  endpoints -> kernel: entries, programs
  *   pending.c      interfaces before their pod's policy is in force
  *   problems.c     what is wrong, told once
@@ -53,6 +53,8 @@ struct agent {
 	struct interface_watch *interfaces;
 	struct tree_watch *attachment_watch; /* of the directory in which egress-cni leaves what it knows */
 	struct cni_server *cni;              /* answers egress-cni */
+	struct tree_watch *cni_watch;        /* of the network configuration; NULL: egress-cni is not installed */
+	struct event *cni_event;
 
 	struct pod_processes processes; /* while pods are looked for by their processes */
 	bool processes_read;
@@ -76,6 +78,7 @@ struct agent {
 	struct told_problem *told; /* those that were logged */
 	size_t bad_files;
 	char *source_failure; /* why the directory cannot be read, or NULL */
+	char *cni_failure;        /* why egress-cni is not in the network configuration, or NULL */
 	char *attachment_failure; /* why what egress-cni left cannot be read, or NULL */
 	char *pin_failure;    /* why what someone unpinned cannot be pinned again, or NULL */
 	char *hold_failure;   /* why an interface that should be held is not, or NULL */
@@ -144,6 +147,14 @@ int agent_read_attachments(struct agent *agent);
 int agent_watch_attachments(struct agent *agent);
 /* Reads what changed; true: there is something to reconcile. */
 bool agent_attachments_changed(struct agent *agent);
+
+/* -------------------------------------------------------------- cni_install.c */
+
+/* Installs egress-cni if that is wanted, and follows the network configuration. 0 or -errno, logged. */
+int cni_install_start(struct agent *agent);
+void cni_install_stop(struct agent *agent);
+/* Puts it in again where it is missing; what fails is kept in cni_failure, and told. */
+void cni_install_check(struct agent *agent);
 
 /* -------------------------------------------------------------- cni_server.c */
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "node/cni_config.h"
 #include "report/state.h"
 
 enum {
@@ -17,6 +18,9 @@ enum {
 	OPTION_PIN,
 	OPTION_STATE,
 	OPTION_LISTEN,
+	OPTION_INSTALL_CNI,
+	OPTION_CNI_BINARIES,
+	OPTION_ON_AGENT_DOWN,
 	OPTION_LOG_LEVEL,
 	OPTION_LOG_FORMAT,
 	OPTION_ATTACH,
@@ -34,6 +38,9 @@ static const struct option long_options[] = {
 	{"pin", required_argument, NULL, OPTION_PIN},
 	{"state", required_argument, NULL, OPTION_STATE},
 	{"listen", required_argument, NULL, OPTION_LISTEN},
+	{"install-cni", required_argument, NULL, OPTION_INSTALL_CNI},
+	{"cni-bin", required_argument, NULL, OPTION_CNI_BINARIES},
+	{"on-agent-down", required_argument, NULL, OPTION_ON_AGENT_DOWN},
 	{"log-level", required_argument, NULL, OPTION_LOG_LEVEL},
 	{"log-format", required_argument, NULL, OPTION_LOG_FORMAT},
 	{"attach", required_argument, NULL, OPTION_ATTACH},
@@ -65,6 +72,11 @@ void agent_options_usage(FILE *out)
 		"  --pin DIR                parent directory of the pinned maps, on a bpffs (default %s)\n"
 		"  --state DIR              where state for egressctl is left (default %s)\n"
 		"  --listen ADDR:PORT|none  /metrics, /healthz and /readyz (default %s; port 0: any)\n"
+		"  --install-cni DIR        put egress-cni into the network configuration in DIR (/etc/cni/net.d) and keep it\n"
+		"                           there, so that a pod's filter is in place before its first container starts\n"
+		"  --cni-bin DIR            where its program goes (default %s)\n"
+		"  --on-agent-down deny|fail  what it does without an agent: the pod may send nothing until one comes\n"
+		"                           (default), or is not started\n"
 		"  --attach auto|tcx|clsact how programs are attached (default auto: tcx where the kernel has it)\n"
 		"  --node-addresses LIST|none|auto\n"
 		"                           addresses of this node, to which its pods may always send: separated by commas,\n"
@@ -79,7 +91,7 @@ void agent_options_usage(FILE *out)
 		"  --log-level LEVEL        error, warning, info (default) or debug\n"
 		"  --log-format text|json   (default text)\n"
 		"  -h, --help               this text\n",
-		EGRESS_PIN_PARENT, STATE_DIRECTORY, DEFAULT_LISTEN);
+		EGRESS_PIN_PARENT, STATE_DIRECTORY, DEFAULT_LISTEN, CNI_BINARIES);
 }
 
 static int parse_from(const char *text, struct agent_options *options)
@@ -196,6 +208,15 @@ static int parse_option(int option, const char *value, struct agent_options *opt
 	case OPTION_STATE:
 		options->state = value;
 		return *value ? 0 : -EINVAL;
+	case OPTION_INSTALL_CNI:
+		options->install_cni = value;
+		return *value == '/' ? 0 : -EINVAL;
+	case OPTION_CNI_BINARIES:
+		options->cni_binaries = value;
+		return *value == '/' ? 0 : -EINVAL;
+	case OPTION_ON_AGENT_DOWN:
+		options->on_agent_down = value;
+		return !strcmp(value, "deny") || !strcmp(value, "fail") ? 0 : -EINVAL;
 	case OPTION_LISTEN:
 		return parse_listen(value, options);
 	case OPTION_LOG_LEVEL:
@@ -230,6 +251,8 @@ static void set_defaults(struct agent_options *options)
 	*options = (struct agent_options){
 		.pin = EGRESS_PIN_PARENT,
 		.state = STATE_DIRECTORY,
+		.cni_binaries = CNI_BINARIES,
+		.on_agent_down = "deny",
 		.log_level = LOG_LEVEL_INFO,
 		.attach = ATTACH_AUTO,
 		.node_addresses_auto = true,

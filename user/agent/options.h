@@ -26,6 +26,9 @@ struct agent_options {
 	char host_name[256];   /* what `node` is where nothing says another */
 	const char *pin;
 	const char *state;
+	const char *install_cni;   /* directory of the network configuration; NULL: egress-cni is not installed */
+	const char *cni_binaries;  /* directory of the plugins */
+	const char *on_agent_down; /* "deny" or "fail" */
 	enum log_level log_level;
 	bool log_json;
 	enum attach_kind attach;

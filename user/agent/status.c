@@ -144,6 +144,7 @@ static json_t *encode_problems(const struct agent *agent)
 	add_failure(&failures, "build", agent->build_failure);
 	add_failure(&failures, "pin", agent->pin_failure);
 	add_failure(&failures, "attachment", agent->attachment_failure);
+	add_failure(&failures, "cni", agent->cni_failure);
 	add_failure(&failures, "hold", agent->hold_failure);
 	append_all(list, state_encode_problems(&failures));
 	append_all(list, state_encode_problems(&agent->source_problems));

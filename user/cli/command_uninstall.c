@@ -15,6 +15,7 @@
 #include "cli/output.h"
 #include "datapath/datapath.h"
 #include "node/cni_attachment.h"
+#include "node/cni_config.h"
 #include "report/state.h"
 
 struct removal {
@@ -98,10 +99,32 @@ static int remove_state(struct removal *removal)
 	return error;
 }
 
+static const struct wording cni_wording = {"cni", "took egress-cni out of", "would take egress-cni out of"};
+
+static void visit_cni(const char *path, void *data)
+{
+	tell(data, &cni_wording, path);
+}
+
+/* First of all: no pod is to be made with a plugin that is going. */
+static int remove_cni(struct removal *removal)
+{
+	const char *directory = removal->settings->state;
+	int error = cni_config_uninstall(directory, removal->dry_run, visit_cni, removal);
+
+	if (error)
+		log_error("%s: egress-cni cannot be taken out of the network configuration: %s", directory,
+			  strerror(-error));
+	return error;
+}
+
 static int remove_all(struct removal *removal)
 {
-	int error = datapath_uninstall(removal->settings->pin, removal->dry_run, visit_step, removal);
+	int error = remove_cni(removal);
 
+	if (error)
+		return error;
+	error = datapath_uninstall(removal->settings->pin, removal->dry_run, visit_step, removal);
 	if (error)
 		log_error("%s", datapath_error());
 	/* The state says what was in force; it goes last. */
