@@ -54,7 +54,7 @@ static __always_inline enum egress_drop_reason policy_look_up(const struct egres
 		if (!egress_class4(&tables, bank, (__u32)to->high, &class))
 			return EGRESS_DROP_TABLES;
 	} else {
-		class = tables_class6(bank->ipv6_root, to->high, to->low);
+		class = tables_class6(bank->ipv6_root, 0, to->high, to->low);
 		if (class == TABLES_NONE)
 			return EGRESS_DROP_TABLES;
 	}

@@ -14,7 +14,7 @@
 
 #include <linux/types.h>
 
-#define EGRESS_CONTRACT_VERSION 1
+#define EGRESS_CONTRACT_VERSION 2
 
 /* Default parent of the pins; the maps are below <parent>/v<EGRESS_CONTRACT_VERSION>/. */
 #define EGRESS_PIN_PARENT "/sys/fs/bpf/egressd"

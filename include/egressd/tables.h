@@ -78,8 +78,9 @@ enum egress_trie_kind {
 	EGRESS_TRIE_LEAF,    /* value: the address class */
 	EGRESS_TRIE_FULL,    /* child: 256 entries by the next byte of the address */
 	EGRESS_TRIE_SKIP,    /* child: struct egress_trie_skip */
-	EGRESS_TRIE_PACKED8, /* child: struct egress_trie_packed with 8 entries, 64 bytes */
-	EGRESS_TRIE_PACKED24,/* child: struct egress_trie_packed with 24 entries, 128 bytes */
+	EGRESS_TRIE_RANGES10, /* child: ranges of the next two bytes, up to 10 bounds between them, 64 bytes */
+	EGRESS_TRIE_RANGES20, /* the same with 20 bounds, 128 bytes */
+	EGRESS_TRIE_RANGES42, /* the same with 42 bounds, 256 bytes */
 };
 
 #define EGRESS_TRIE_ENTRY(kind, value) (((__u32)(kind) << EGRESS_TRIE_KIND_SHIFT) | (__u32)(value))
@@ -103,14 +104,15 @@ struct egress_trie_skip {
 _Static_assert(sizeof(struct egress_trie_skip) == 64, "one unit");
 
 /*
- * A block of 256 entries in which the entry changes at few places: bit b of the bitmap (word b >> 5, bit b & 31) says that
- * the entry for byte b differs from the one for b - 1 (bit 0 is always set); the entry for byte b is
- * entry[number of bits set in 0 .. b, less one].
+ * Ranges: the next two bytes of the address as a number, or the last byte where only one is left, are in range i when i
+ * bounds are not above them; the walk goes on with entry i, behind those bytes. First the entries, one more than there can
+ * be bounds, then the bounds as half-words in ascending order, up to the end of the node; it is aligned to its size. A
+ * bound that is not in use is 0xffff, and an entry that is not in use is the last one that is, so that nobody needs to
+ * know how many there are.
  */
-struct egress_trie_packed {
-	__u32 bitmap[8];
-	__u32 entry[];
-};
+#define EGRESS_RANGES10_WORDS 16u
+#define EGRESS_RANGES20_WORDS 32u
+#define EGRESS_RANGES42_WORDS 64u
 
 /*
  * Cells. Bit 31: the packet passes. Bits 30 .. 24: kinds of verdict to come, zero. Bits 23 .. 0: the deciding rule, an

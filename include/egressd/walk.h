@@ -38,71 +38,94 @@ EGRESS_INLINE _Bool egress_word(const void *tables, __u32 address, __u32 *value)
 	return 1;
 }
 
-/* Bits set in a word; BPF has no instruction for it. */
-EGRESS_INLINE __u32 egress_popcount(__u64 word)
+/*
+ * Bounds are compared four at a time, two in each of two words whose halves have a bit to spare: it stays set where the
+ * bound is not above the value. Without branches: the verifier would follow each combination of them.
+ */
+#define EGRESS_BOUND_LANES 0x0000ffff0000ffffull
+#define EGRESS_BOUND_BITS  0x0001000000010000ull
+
+EGRESS_INLINE __u64 egress_bounds_four(const __u32 *bounds, __u64 spread)
 {
-	word -= (word >> 1) & 0x5555555555555555ull;
-	word = (word & 0x3333333333333333ull) + ((word >> 2) & 0x3333333333333333ull);
-	word = (word + (word >> 4)) & 0x0f0f0f0f0f0f0f0full;
-	return (word * 0x0101010101010101ull) >> 56;
+	__u64 four;
+
+	__builtin_memcpy(&four, bounds, sizeof(four));
+	return ((spread - (four & EGRESS_BOUND_LANES)) & EGRESS_BOUND_BITS) +
+	       ((spread - (four >> 16 & EGRESS_BOUND_LANES)) & EGRESS_BOUND_BITS);
 }
 
-/*
- * The entry for `byte` in a packed block; its bitmap and entries never cross a 1 KB block (aligned to their size).
- * Without branches: the verifier would follow each combination of them.
- */
-EGRESS_INLINE _Bool egress_packed_entry(const void *tables, __u32 address, __u32 byte, __u32 *entry)
+EGRESS_INLINE __u64 egress_bounds_two(__u32 bounds, __u64 spread)
 {
+	return (spread - ((bounds & 0xffff) | (__u64)(bounds >> 16) << 32)) & EGRESS_BOUND_BITS;
+}
+
+/* How many were counted: both halves of the sum together. */
+EGRESS_INLINE __u32 egress_bounds_sum(__u64 sum)
+{
+	return (__u32)((sum >> 16 & 0xffff) + (sum >> 48));
+}
+
+/* The entry for a value of 16 bits in a node of ranges. Nodes never cross a 1 KB block: they are aligned to their size. */
+EGRESS_INLINE _Bool egress_ranges_entry(const void *tables, __u32 value, __u32 *entry)
+{
+	__u32 kind = EGRESS_TRIE_KIND(*entry), address = EGRESS_TRIE_CHILD(*entry), i;
 	const __u32 *block = egress_table_block(tables, address >> EGRESS_BLOCK_SHIFT);
-	__u32 base = address & (EGRESS_BLOCK_WORDS - 1), count = 0, i;
-	__u64 partial = ~0ull >> (63 - (byte & 63));
-	__s64 last = (byte >> 6) & 3;
+	__u64 spread = (value | 0x10000) * 0x100000001ull, sum = 0;
 
 	if (!block)
 		return 0;
-	EGRESS_UNROLL
-	for (i = 0; i < 4; i++) {
-		__u64 bits = block[(base + 2 * i) & (EGRESS_BLOCK_WORDS - 1)] |
-			     (__u64)block[(base + 2 * i + 1) & (EGRESS_BLOCK_WORDS - 1)] << 32;
-		__u64 before = ((__s64)i - last) >> 63;        /* all ones in the words before the last */
-		__u64 is_last = (((__s64)i ^ last) - 1) >> 63; /* all ones in the last */
-
-		count += egress_popcount(bits & (before | (is_last & partial)));
+	if (kind == EGRESS_TRIE_RANGES10) {
+		block += address & (EGRESS_BLOCK_WORDS - EGRESS_RANGES10_WORDS);
+		sum = egress_bounds_two(block[11], spread);
+		EGRESS_UNROLL
+		for (i = 12; i < EGRESS_RANGES10_WORDS; i += 2)
+			sum += egress_bounds_four(block + i, spread);
+		*entry = block[egress_bounds_sum(sum) & (EGRESS_RANGES10_WORDS - 1)];
+		return 1;
 	}
-	*entry = block[(base + 8 + count - 1) & (EGRESS_BLOCK_WORDS - 1)];
-	return 1;
-}
-
-/* An includer may define EGRESS_PACKED_ENTRY to reach egress_packed_entry() by a way of its own. */
-#ifndef EGRESS_PACKED_ENTRY
-#define EGRESS_PACKED_ENTRY egress_packed_entry
-#endif
-
-/* One step down: the entry for `byte` in the block that `entry` points to. */
-EGRESS_INLINE _Bool egress_trie_step(const void *tables, __u32 byte, __u32 *entry)
-{
-	__u32 kind = EGRESS_TRIE_KIND(*entry), address = EGRESS_TRIE_CHILD(*entry);
-
-	if (kind == EGRESS_TRIE_FULL)
-		return egress_word(tables, address + byte, entry);
-	if (kind == EGRESS_TRIE_PACKED8 || kind == EGRESS_TRIE_PACKED24)
-		return EGRESS_PACKED_ENTRY(tables, address, byte, entry);
+	if (kind == EGRESS_TRIE_RANGES20) {
+		block += address & (EGRESS_BLOCK_WORDS - EGRESS_RANGES20_WORDS);
+		EGRESS_UNROLL
+		for (i = 22; i < EGRESS_RANGES20_WORDS; i += 2)
+			sum += egress_bounds_four(block + i, spread);
+		*entry = block[egress_bounds_sum(sum) & (EGRESS_RANGES20_WORDS - 1)];
+		return 1;
+	}
+	if (kind == EGRESS_TRIE_RANGES42) {
+		block += address & (EGRESS_BLOCK_WORDS - EGRESS_RANGES42_WORDS);
+		sum = egress_bounds_two(block[43], spread);
+		/* Unrolled, it would take more of the stack than callers can spare. */
+		EGRESS_NO_UNROLL
+		for (i = 44; i < EGRESS_RANGES42_WORDS; i += 2)
+			sum += egress_bounds_four(block + i, spread);
+		*entry = block[egress_bounds_sum(sum) & (EGRESS_RANGES42_WORDS - 1)];
+		return 1;
+	}
 	return 0;
 }
 
-/* Class of an IPv4 address (network order): at most three loads. */
+/* An includer may define EGRESS_RANGES_ENTRY to reach egress_ranges_entry() by a way of its own. */
+#ifndef EGRESS_RANGES_ENTRY
+#define EGRESS_RANGES_ENTRY egress_ranges_entry
+#endif
+
+/* Class of an IPv4 address (network order): at most three nodes. */
 EGRESS_INLINE _Bool egress_class4(const void *tables, const struct egress_bank *bank, __u32 address, __u32 *class)
 {
-	__u32 host = __builtin_bswap32(address), entry;
+	__u32 host = __builtin_bswap32(address), value = host & 0xffff, entry;
 
 	if (!egress_word(tables, bank->ipv4_root + (host >> 16), &entry))
 		return 0;
-	if (EGRESS_TRIE_KIND(entry) != EGRESS_TRIE_LEAF) {
-		if (!egress_trie_step(tables, (host >> 8) & 0xff, &entry))
+	if (EGRESS_TRIE_KIND(entry) == EGRESS_TRIE_FULL) {
+		if (!egress_word(tables, EGRESS_TRIE_CHILD(entry) + (value >> 8), &entry))
 			return 0;
-		if (EGRESS_TRIE_KIND(entry) != EGRESS_TRIE_LEAF && !egress_trie_step(tables, host & 0xff, &entry))
+		value &= 0xff;
+		if (EGRESS_TRIE_KIND(entry) == EGRESS_TRIE_FULL &&
+		    !egress_word(tables, EGRESS_TRIE_CHILD(entry) + value, &entry))
 			return 0;
 	}
+	if (EGRESS_TRIE_KIND(entry) != EGRESS_TRIE_LEAF && !egress_ranges_entry(tables, value, &entry))
+		return 0;
 	*class = EGRESS_TRIE_VALUE(entry);
 	return EGRESS_TRIE_KIND(entry) == EGRESS_TRIE_LEAF;
 }
@@ -127,20 +150,31 @@ EGRESS_INLINE _Bool egress_trie_skip(const void *tables, const __u32 address[4],
 	return 1;
 }
 
+/* The eight bytes of the address from byte `depth` on, zeros behind its end. Without branches, for the verifier. */
+EGRESS_INLINE __u64 egress_bytes_from(__u64 high, __u64 low, __u32 depth)
+{
+	__u64 behind = depth & 8 ? 0 : low, from = depth & 8 ? low : high;
+	__u32 shift = 8 * (depth & 7);
+
+	return from << shift | behind >> 1 >> (63 - shift);
+}
+
 /*
  * Class of an IPv6 address, given as numbers: `high` is the first eight bytes, `low` the others, both in host order.
- * (The kernel's program passes them on like this; see bpf/lib/policy.h.) Each of the 16 bytes costs at most one block
- * and one skip node.
+ * (The kernel's program passes them on like this; see bpf/lib/policy.h.) Each node takes at least one of the 16 bytes.
+ * depth: 0; the verifier, which must not know it, then takes all ways to a step for the same.
  */
-EGRESS_INLINE _Bool egress_class6_number(const void *tables, __u32 root, __u64 high, __u64 low, __u32 *class)
+EGRESS_INLINE _Bool egress_class6_number(const void *tables, __u32 root, __u32 depth, __u64 high, __u64 low,
+					 __u32 *class)
 {
 	const __u32 address[4] = {__builtin_bswap32(high >> 32), __builtin_bswap32((__u32)high),
 				  __builtin_bswap32(low >> 32), __builtin_bswap32((__u32)low)};
-	__u32 entry = root, depth = 0, step;
+	__u32 entry = root, step;
 
 	EGRESS_NO_UNROLL
-	for (step = 0; step < 33; step++) {
+	for (step = 0; step < 17; step++) {
 		__u32 kind = EGRESS_TRIE_KIND(entry);
+		__u64 bytes;
 
 		if (kind == EGRESS_TRIE_LEAF) {
 			*class = EGRESS_TRIE_VALUE(entry);
@@ -151,9 +185,17 @@ EGRESS_INLINE _Bool egress_class6_number(const void *tables, __u32 root, __u64 h
 				return 0;
 			continue;
 		}
-		if (!egress_trie_step(tables, ((depth & 8 ? low : high) >> (56 - 8 * (depth & 7))) & 0xff, &entry))
+		bytes = egress_bytes_from(high, low, depth);
+		if (kind == EGRESS_TRIE_FULL) {
+			if (!egress_word(tables, EGRESS_TRIE_CHILD(entry) + (__u32)(bytes >> 56), &entry))
+				return 0;
+			depth++;
+			continue;
+		}
+		/* The last byte is a number of its own. */
+		if (!EGRESS_RANGES_ENTRY(tables, (__u32)(bytes >> 48 >> ((depth + 1) / 2 & 8)), &entry))
 			return 0;
-		depth++;
+		depth += 2;
 	}
 	return 0;
 }
@@ -167,7 +209,7 @@ EGRESS_INLINE __u64 egress_address_number(const __u32 address[2])
 EGRESS_INLINE _Bool egress_class6(const void *tables, const struct egress_bank *bank, const __u32 address[4],
 				  __u32 *class)
 {
-	return egress_class6_number(tables, bank->ipv6_root, egress_address_number(address),
+	return egress_class6_number(tables, bank->ipv6_root, 0, egress_address_number(address),
 				    egress_address_number(address + 2), class);
 }
 

@@ -5,7 +5,7 @@
  * The pod: endpoint POD behind the loopback device of the test's network namespace (the device that BPF_PROG_TEST_RUN
  * gives a frame), 10.1.0.2, fd00::2, 02:00:00:00:00:02. What its policy says:
  *
- *   192.0.2.0/24, 203.0.113.7, 100.64.7.0/24    TCP 443, UDP 53, SCTP 5000   (the last through a packed block)
+ *   192.0.2.0/24, 203.0.113.7, 100.64.7.0/24    TCP 443, UDP 53, SCTP 5000   (the last through ranges)
  *   2001:db8::/40                               the same
  *   198.51.0.0/16, 2001:db8:100::/40            everything
  *   all else                                    nothing
@@ -99,16 +99,17 @@ static inline uint32_t table_row(struct harness *harness, uint32_t none, uint32_
 	return address;
 }
 
-/* 256 entries of which only that for `byte` is `entry`, the others 0. */
-static inline uint32_t table_packed(struct harness *harness, uint8_t byte, uint32_t entry)
+/* Ranges of two bytes: from first to last `entry`, else 0. */
+static inline uint32_t table_ranges(struct harness *harness, uint16_t first, uint16_t last, uint32_t entry)
 {
-	uint32_t address = table_allocate(harness, 16);
-	struct egress_trie_packed *packed = (void *)&harness->words[address];
+	uint32_t address = table_allocate(harness, EGRESS_RANGES10_WORDS), i;
+	uint16_t *bounds = (uint16_t *)&harness->words[address + EGRESS_RANGES10_WORDS - 5];
 
-	packed->bitmap[0] |= 1;
-	packed->bitmap[byte / 32] |= 1u << (byte % 32);
-	packed->bitmap[(byte + 1) / 32] |= 1u << ((byte + 1) % 32);
-	packed->entry[1] = entry;
+	harness->words[address + 1] = entry;
+	for (i = 0; i < 10; i++)
+		bounds[i] = 0xffff;
+	bounds[0] = first;
+	bounds[1] = last + 1;
 	return address;
 }
 
@@ -125,7 +126,7 @@ static inline void table_ipv4(struct harness *harness, uint32_t root)
 	harness->words[root + (203 << 8 | 0)] = EGRESS_TRIE_POINTER(EGRESS_TRIE_FULL, lower);
 	harness->words[root + (198 << 8 | 51)] = EGRESS_TRIE_ENTRY(EGRESS_TRIE_LEAF, CLASS_EVERYTHING);
 	harness->words[root + (100 << 8 | 64)] =
-		EGRESS_TRIE_POINTER(EGRESS_TRIE_PACKED8, table_packed(harness, 7, leaf));
+		EGRESS_TRIE_POINTER(EGRESS_TRIE_RANGES10, table_ranges(harness, 0x700, 0x7ff, leaf));
 }
 
 static inline uint32_t table_ipv6(struct harness *harness)

@@ -64,7 +64,7 @@ test_link_that_is_removed_is_restored()
 	if [ "$(egressctl -o json status | json attach)" != tcx ]; then
 		skip "this kernel has no TCX"
 	fi
-	rm "$PIN"/v1/links/*
+	rm "$PIN"/v*/links/*
 	eventually 5 repairs_reach 1
 	enforced
 }

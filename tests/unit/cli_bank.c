@@ -23,8 +23,9 @@ enum {
 	ROW_ONE = VECTOR + 64,
 	ROW_TWO = ROW_ONE + 64,
 	FULL = 1536,           /* a block */
-	PACKED8 = FULL + 256,  /* 64 bytes */
-	PACKED24 = FULL + 512, /* 128 bytes */
+	RANGES10 = FULL + 256, /* 64 bytes */
+	RANGES20 = FULL + 512, /* 128 bytes */
+	RANGES42 = FULL + 576, /* 256 bytes */
 	SKIP = FULL + 768,     /* 64 bytes each */
 	SKIP_BELOW = SKIP + 16,
 	FULL6 = FULL + 1024,
@@ -45,25 +46,33 @@ static struct egress_bank *bank_words(void)
 }
 
 /*
- * 10.1.0.0/16 is a FULL block: .5.0/24 class 1, .6.0/24 PACKED8 with class 2 in .6.128/25, .7.0/24 PACKED24 with 3 at
- * .7.9
+ * 10.1.0.0/16 is a FULL block: .5.0/24 class 1, .6.0/24 ranges with class 2 in .6.128/25, .7.0/24 ranges with 3 at .7.9.
+ * 10.2.0.0/16 is ranges of two bytes: from .255.255 on class 7.
  */
+static void make_ranges(uint32_t address, uint32_t words, uint32_t bounds, const uint16_t *used, const uint32_t *classes,
+			size_t count)
+{
+	uint16_t *bound = (uint16_t *)&memory[address + words - bounds / 2];
+	size_t i;
+
+	for (i = 0; i <= bounds; i++)
+		memory[address + i] = LEAF(classes[i < count ? i : count]);
+	for (i = 0; i < bounds; i++)
+		bound[i] = i < count ? used[i] : 0xffff;
+}
+
 static void make_ipv4(void)
 {
 	unsigned int i;
 
 	memory[ROOT + 0x0a01] = EGRESS_TRIE_POINTER(EGRESS_TRIE_FULL, FULL);
+	memory[ROOT + 0x0a02] = EGRESS_TRIE_POINTER(EGRESS_TRIE_RANGES42, RANGES42);
 	memory[FULL + 5] = LEAF(1);
-	memory[FULL + 6] = EGRESS_TRIE_POINTER(EGRESS_TRIE_PACKED8, PACKED8);
-	memory[FULL + 7] = EGRESS_TRIE_POINTER(EGRESS_TRIE_PACKED24, PACKED24);
-	memory[PACKED8] = 1;
-	memory[PACKED8 + 4] = 1; /* bit 128 */
-	memory[PACKED8 + 8] = LEAF(0);
-	memory[PACKED8 + 9] = LEAF(2);
-	memory[PACKED24] = 1 | 1 << 9 | 1 << 10;
-	memory[PACKED24 + 8] = LEAF(0);
-	memory[PACKED24 + 9] = LEAF(3);
-	memory[PACKED24 + 10] = LEAF(0);
+	memory[FULL + 6] = EGRESS_TRIE_POINTER(EGRESS_TRIE_RANGES10, RANGES10);
+	memory[FULL + 7] = EGRESS_TRIE_POINTER(EGRESS_TRIE_RANGES20, RANGES20);
+	make_ranges(RANGES10, EGRESS_RANGES10_WORDS, 10, (uint16_t[]){128}, (uint32_t[]){0, 2}, 1);
+	make_ranges(RANGES20, EGRESS_RANGES20_WORDS, 20, (uint16_t[]){9, 10}, (uint32_t[]){0, 3, 0}, 2);
+	make_ranges(RANGES42, EGRESS_RANGES42_WORDS, 42, (uint16_t[]){0xffff}, (uint32_t[]){0, 7}, 1);
 	for (i = 0; i < 65536; i++)
 		if (i >> 8 == 0xc0)
 			memory[ROOT + i] = LEAF(4); /* 192.0.0.0/8 */
@@ -215,7 +224,9 @@ static void test_walk(void **state)
 		{"10.1.6.128", "10.1.6.255", 2},
 		{"10.1.7.0", "10.1.7.8", 0},
 		{"10.1.7.9", "10.1.7.9", 3},
-		{"10.1.7.10", "191.255.255.255", 0},
+		{"10.1.7.10", "10.2.255.254", 0},
+		{"10.2.255.255", "10.2.255.255", 7},
+		{"10.3.0.0", "191.255.255.255", 0},
 		{"192.0.0.0", "192.255.255.255", 4},
 		{"193.0.0.0", "255.255.255.255", 0},
 		{"::", "fd00::a9ff:ffff:ffff:ffff:ffff", 0},

@@ -67,18 +67,10 @@ static int set_timeouts(struct generation *generation, uint32_t *memory, struct 
 	return 0;
 }
 
-/* Two banks, and half of one as room to grow before memory has to be made anew. */
-static size_t memory_words(const struct policy *policy)
-{
-	size_t bank = tables_words(policy);
-
-	return 2 * bank + bank / 2;
-}
-
 static int prepare_new_memory(struct generation *generation, struct datapath *datapath, struct policy *policy)
 {
 	size_t words;
-	int error = datapath_new_tables(datapath, memory_words(policy), &generation->next_memory, &words);
+	int error = datapath_new_tables(datapath, tables_words(policy), &generation->next_memory, &words);
 
 	if (error)
 		return datapath_failed(generation, error);

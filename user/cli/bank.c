@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "policy/trie_node.h"
+
 /* walk.h asks for blocks by this name; here `tables` is a struct table_view. */
 static inline const __u32 *egress_table_block(const void *tables, __u32 block)
 {
@@ -139,7 +141,7 @@ static int emit_span(struct trie_walk *walk, const struct ip_address *address, u
 
 static int walk_entry(struct trie_walk *walk, uint32_t entry, struct ip_address *address, unsigned int depth);
 
-static int walk_block(struct trie_walk *walk, uint32_t entry, struct ip_address *address, unsigned int depth)
+static int walk_full(struct trie_walk *walk, uint32_t entry, struct ip_address *address, unsigned int depth)
 {
 	unsigned int byte;
 	int error;
@@ -147,9 +149,9 @@ static int walk_block(struct trie_walk *walk, uint32_t entry, struct ip_address 
 	if (depth / 8 >= walk->length)
 		return -EINVAL;
 	for (byte = 0; byte < 256; byte++) {
-		uint32_t child = entry;
+		uint32_t child;
 
-		if (!egress_trie_step(&walk->bank->memory, byte, &child))
+		if (read_word(walk->bank, EGRESS_TRIE_CHILD(entry) + byte, &child))
 			return -EINVAL;
 		address->bytes[depth / 8] = (uint8_t)byte;
 		error = walk_entry(walk, child, address, depth + 8);
@@ -157,6 +159,59 @@ static int walk_block(struct trie_walk *walk, uint32_t entry, struct ip_address 
 			return error;
 	}
 	return 0;
+}
+
+static void put_value(struct ip_address *address, unsigned int at, unsigned int bytes, uint32_t value)
+{
+	if (bytes == 2)
+		address->bytes[at++] = (uint8_t)(value >> 8);
+	address->bytes[at] = (uint8_t)value;
+}
+
+/* All addresses whose next bytes are first .. last: one class, or what is below each of them. */
+static int walk_values(struct trie_walk *walk, uint32_t entry, struct ip_address *address, unsigned int depth,
+		       unsigned int bytes, uint32_t first, uint32_t last)
+{
+	struct class_range range = {.class = EGRESS_TRIE_VALUE(entry)}, end;
+	uint32_t value;
+	int error = 0;
+
+	if (EGRESS_TRIE_KIND(entry) == EGRESS_TRIE_LEAF) {
+		put_value(address, depth / 8, bytes, first);
+		span(address, depth + 8 * bytes, walk->length * 8u, &range);
+		put_value(address, depth / 8, bytes, last);
+		span(address, depth + 8 * bytes, walk->length * 8u, &end);
+		range.last = end.last;
+		return emit(walk, &range);
+	}
+	for (value = first; value <= last && !error; value++) {
+		put_value(address, depth / 8, bytes, value);
+		error = walk_entry(walk, entry, address, depth + 8 * bytes);
+	}
+	return error;
+}
+
+static int walk_ranges(struct trie_walk *walk, uint32_t entry, struct ip_address *address, unsigned int depth)
+{
+	const struct table_view *view = &walk->bank->memory;
+	const struct memory memory = {.words = (uint32_t *)view->words, .word_count = view->word_count};
+	unsigned int bytes = depth / 8 + 2u <= walk->length ? 2 : 1;
+	uint32_t limit = 1u << (8 * bytes), last;
+	struct trie_ranges ranges;
+	size_t i;
+	int error = 0;
+
+	if (depth / 8 >= walk->length || EGRESS_TRIE_KIND(entry) > EGRESS_TRIE_RANGES42 ||
+	    EGRESS_TRIE_CHILD(entry) + (size_t)EGRESS_RANGES42_WORDS > view->word_count)
+		return -EINVAL;
+	trie_read_ranges(&memory, entry, &ranges);
+	for (i = 0; i < ranges.count && !error; i++) {
+		last = i + 1 < ranges.count ? ranges.start[i + 1] - 1 : limit - 1;
+		if (ranges.start[i] > last || last >= limit)
+			return -EINVAL;
+		error = walk_values(walk, ranges.entry[i], address, depth, bytes, ranges.start[i], last);
+	}
+	return error;
 }
 
 /* How many leading bits of the mask are set; -EINVAL where others are set behind them. `depth` bits count as set. */
@@ -249,8 +304,10 @@ static int walk_entry(struct trie_walk *walk, uint32_t entry, struct ip_address 
 		return emit_span(walk, address, depth, EGRESS_TRIE_VALUE(entry));
 	case EGRESS_TRIE_SKIP:
 		return walk_skip(walk, entry, address, depth);
+	case EGRESS_TRIE_FULL:
+		return walk_full(walk, entry, address, depth);
 	default:
-		return walk_block(walk, entry, address, depth);
+		return walk_ranges(walk, entry, address, depth);
 	}
 }
 

@@ -231,7 +231,7 @@ struct policy {
 	uint32_t *port_class_first; /* by class: the lowest position of it; ascending */
 	uint32_t port_class_count;
 
-	bool packed;        /* sparse trie blocks are written packed */
+	bool packed;        /* see struct trie */
 	size_t words;       /* of one bank */
 };
 

@@ -7,7 +7,7 @@
 #include "policy/limits.h"
 #include "policy/trie.h"
 
-/* Packed blocks cost a few nanoseconds a packet while everything is in the cache, and save far more once it is not. */
+/* Packing costs a few nanoseconds a packet while everything is in the cache, and saves far more once it is not. */
 #define PACK_ABOVE_WORDS ((10u << 20) / 4)
 
 /* *words is above `limit`, no matter how far, where the tries take more than that. */

@@ -11,7 +11,7 @@
 #define BOTH_BANKS_MAX_WORDS ((8u << 20) / 4)
 
 /* Pod changes take words that only the next compile gives back. */
-#define CHANGE_WORDS (64u * TRIE_SET_WORDS)
+#define CHANGE_WORDS (8u * TRIE_SET_WORDS)
 
 /* A cache line, which class vectors begin on. */
 #define LINE_WORDS 16u

@@ -11,7 +11,7 @@
 struct trie {
 	struct memory *memory;
 	unsigned int bank;
-	bool packed; /* sparse blocks are written packed */
+	bool packed; /* written to take little memory, not to be read soonest */
 };
 
 /* Words of the IPv4 root: one for each value of the first 16 bits. */
@@ -29,7 +29,7 @@ int trie_write_ipv6(const struct trie *trie, const struct ranges *classes, uint3
 int trie_set_ipv4(const struct trie *trie, uint32_t root, address_number address, uint32_t class);
 int trie_set_ipv6(const struct trie *trie, uint32_t *root, address_number address, uint32_t class);
 
-/* Words that one call of trie_set_* may take. */
-#define TRIE_SET_WORDS 2048u
+/* Words that one call of trie_set_* may take: a node of ranges that becomes 43 full blocks, and those above it. */
+#define TRIE_SET_WORDS 16384u
 
 #endif

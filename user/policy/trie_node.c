@@ -5,60 +5,26 @@
 
 #include "base/cleanup.h"
 
-#define UNIT_WORDS   (1u << EGRESS_TRIE_UNIT_SHIFT)
-#define BITMAP_WORDS 8u
+#define UNIT_WORDS (1u << EGRESS_TRIE_UNIT_SHIFT)
 
-static const struct {
+/* Nodes of ranges, the smallest first: their entries, then their bounds, two a word, up to the end. */
+static const struct ranges_kind {
 	enum egress_trie_kind kind;
-	size_t entries;
-} packed_kinds[] = {
-	{EGRESS_TRIE_PACKED8, 8},
-	{EGRESS_TRIE_PACKED24, 24},
+	uint32_t words, bounds;
+} ranges_kinds[] = {
+	{EGRESS_TRIE_RANGES10, EGRESS_RANGES10_WORDS, 10},
+	{EGRESS_TRIE_RANGES20, EGRESS_RANGES20_WORDS, 20},
+	{EGRESS_TRIE_RANGES42, EGRESS_RANGES42_WORDS, TRIE_RANGES_MAX - 1},
 };
 
-static size_t count_changes(const uint32_t entries[TRIE_FAN_OUT])
+/* A bound that no value but the highest reaches, and that changes nothing for that one. */
+#define BOUND_UNUSED 0xffffu
+
+int trie_new_full(const struct trie *trie, const uint32_t entries[TRIE_FAN_OUT], uint32_t *entry)
 {
-	size_t count = 1, i;
-
-	for (i = 1; i < TRIE_FAN_OUT; i++)
-		count += entries[i] != entries[i - 1];
-	return count;
-}
-
-static void write_packed(uint32_t *words, const uint32_t entries[TRIE_FAN_OUT], size_t room)
-{
-	size_t count = 0, i;
-
-	memset(words, 0, (BITMAP_WORDS + room) * sizeof(*words));
-	for (i = 0; i < TRIE_FAN_OUT; i++) {
-		if (i && entries[i] == entries[i - 1])
-			continue;
-		words[i / 32] |= 1u << (i % 32);
-		words[BITMAP_WORDS + count++] = entries[i];
-	}
-}
-
-int trie_new_block(const struct trie *trie, const uint32_t entries[TRIE_FAN_OUT], uint32_t *entry)
-{
-	size_t changes = trie->packed ? count_changes(entries) : TRIE_FAN_OUT, i;
 	uint32_t address;
-	int error;
+	int error = memory_take(trie->memory, trie->bank, TRIE_FAN_OUT, UNIT_WORDS, &address);
 
-	for (i = 0; i < ARRAY_SIZE(packed_kinds); i++) {
-		/* Aligned to their size, so that a packed block never crosses a block of the map. */
-		uint32_t size = (uint32_t)(BITMAP_WORDS + packed_kinds[i].entries);
-
-		if (changes > packed_kinds[i].entries)
-			continue;
-		error = memory_take(trie->memory, trie->bank, size, size, &address);
-		if (error < 0)
-			return error;
-		if (trie->memory->words)
-			write_packed(trie->memory->words + address, entries, packed_kinds[i].entries);
-		*entry = EGRESS_TRIE_POINTER(packed_kinds[i].kind, address);
-		return 0;
-	}
-	error = memory_take(trie->memory, trie->bank, TRIE_FAN_OUT, UNIT_WORDS, &address);
 	if (error < 0)
 		return error;
 	if (trie->memory->words)
@@ -67,25 +33,64 @@ int trie_new_block(const struct trie *trie, const uint32_t entries[TRIE_FAN_OUT]
 	return 0;
 }
 
-static void read_packed(const uint32_t *words, uint32_t entries[TRIE_FAN_OUT])
+void trie_ranges_append(struct trie_ranges *ranges, uint32_t start, uint32_t entry)
 {
-	size_t next = 0, i;
+	size_t count = ranges->count;
 
-	for (i = 0; i < TRIE_FAN_OUT; i++) {
-		if (words[i / 32] >> (i % 32) & 1)
-			next++;
-		entries[i] = words[BITMAP_WORDS + next - 1];
+	if (count && ranges->start[count - 1] == start)
+		count--;
+	if (!count || ranges->entry[count - 1] != entry) {
+		ranges->start[count] = start;
+		ranges->entry[count] = entry;
+		count++;
 	}
+	ranges->count = count;
 }
 
-void trie_read_block(const struct memory *memory, uint32_t entry, uint32_t entries[TRIE_FAN_OUT])
+static void write_ranges(uint32_t *words, const struct ranges_kind *kind, const struct trie_ranges *ranges)
+{
+	uint16_t bounds[TRIE_RANGES_MAX - 1];
+	uint32_t i;
+
+	memset(words, 0, kind->words * sizeof(*words));
+	for (i = 0; i <= kind->bounds; i++)
+		words[i] = ranges->entry[i < ranges->count ? i : ranges->count - 1];
+	for (i = 0; i < kind->bounds; i++)
+		bounds[i] = (uint16_t)(i + 1 < ranges->count ? ranges->start[i + 1] : BOUND_UNUSED);
+	memcpy(words + kind->words - kind->bounds / 2, bounds, kind->bounds * sizeof(*bounds));
+}
+
+int trie_new_ranges(const struct trie *trie, const struct trie_ranges *ranges, uint32_t *entry)
+{
+	const struct ranges_kind *kind = ranges_kinds;
+	uint32_t address;
+	int error;
+
+	while (kind->bounds + 1 < ranges->count)
+		kind++;
+	/* Aligned to their size, so that a node never crosses a block of the map. */
+	error = memory_take(trie->memory, trie->bank, kind->words, kind->words, &address);
+	if (error < 0)
+		return error;
+	if (trie->memory->words)
+		write_ranges(trie->memory->words + address, kind, ranges);
+	*entry = EGRESS_TRIE_POINTER(kind->kind, address);
+	return 0;
+}
+
+void trie_read_ranges(const struct memory *memory, uint32_t entry, struct trie_ranges *ranges)
 {
 	const uint32_t *words = memory->words + EGRESS_TRIE_CHILD(entry);
+	const struct ranges_kind *kind = ranges_kinds;
+	uint16_t bounds[TRIE_RANGES_MAX - 1];
+	uint32_t i;
 
-	if (EGRESS_TRIE_KIND(entry) == EGRESS_TRIE_FULL)
-		memcpy(entries, words, TRIE_FAN_OUT * sizeof(*entries));
-	else
-		read_packed(words, entries);
+	while (kind->kind != EGRESS_TRIE_KIND(entry))
+		kind++;
+	memcpy(bounds, words + kind->words - kind->bounds / 2, kind->bounds * sizeof(*bounds));
+	*ranges = (struct trie_ranges){.count = 1, .entry[0] = words[0]};
+	for (i = 0; i < kind->bounds; i++)
+		trie_ranges_append(ranges, bounds[i], words[i + 1]);
 }
 
 int trie_new_skip(const struct trie *trie, address_number address, unsigned int from, unsigned int to, uint32_t match,

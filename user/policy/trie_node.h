@@ -7,8 +7,22 @@
 
 #define TRIE_FAN_OUT 256u
 
-/* A block with these entries, packed if the trie is and it is sparse; *entry points to it. */
-int trie_new_block(const struct trie *trie, const uint32_t entries[TRIE_FAN_OUT], uint32_t *entry);
+/* A full block with these entries; *entry points to it. */
+int trie_new_full(const struct trie *trie, const uint32_t entries[TRIE_FAN_OUT], uint32_t *entry);
+
+/* What a node of ranges says: from start[i] on, the entry is entry[i]; start[0] is 0, neighbours differ. */
+#define TRIE_RANGES_MAX 43u
+struct trie_ranges {
+	/* Room for one address more than fits into a node. */
+	uint32_t start[TRIE_RANGES_MAX + 2], entry[TRIE_RANGES_MAX + 2];
+	size_t count;
+};
+
+/* Starts must come in order; an equal one overwrites. */
+void trie_ranges_append(struct trie_ranges *ranges, uint32_t start, uint32_t entry);
+/* The smallest node with these ranges, TRIE_RANGES_MAX at most; *entry points to it. */
+int trie_new_ranges(const struct trie *trie, const struct trie_ranges *ranges, uint32_t *entry);
+void trie_read_ranges(const struct memory *memory, uint32_t entry, struct trie_ranges *ranges);
 
 /*
  * All addresses that agree with `address` in bytes from .. to - 1 go on with `match` at byte `to`, all others are
@@ -16,9 +30,6 @@ int trie_new_block(const struct trie *trie, const uint32_t entries[TRIE_FAN_OUT]
  */
 int trie_new_skip(const struct trie *trie, address_number address, unsigned int from, unsigned int to, uint32_t match,
 		  uint32_t other, uint32_t *entry);
-
-/* All 256 entries of a block of any kind. */
-void trie_read_block(const struct memory *memory, uint32_t entry, uint32_t entries[TRIE_FAN_OUT]);
 
 /* Byte `index` of an IPv6 address, from 0, as on the wire. */
 static inline uint8_t ipv6_byte(address_number address, unsigned int index)

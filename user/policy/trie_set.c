@@ -23,67 +23,133 @@ static bool is_full(uint32_t entry)
 	return EGRESS_TRIE_KIND(entry) == EGRESS_TRIE_FULL;
 }
 
-/* The block with another entry for `byte`: in place if it can be, else a copy. */
-static int replace_entry(const struct trie *trie, uint32_t block, unsigned int byte, uint32_t child, uint32_t *result)
-{
-	uint32_t entries[TRIE_FAN_OUT];
+/* ------------------------------------------------------------------ nodes of ranges */
 
-	*result = block;
-	if (is_full(block)) {
-		publish(&trie->memory->words[EGRESS_TRIE_CHILD(block) + byte], child);
-		return 0;
-	}
-	trie_read_block(trie->memory, block, entries);
-	entries[byte] = child;
-	return trie_new_block(trie, entries, result);
+static size_t range_of(const struct trie_ranges *ranges, uint32_t value)
+{
+	size_t i = ranges->count - 1;
+
+	while (ranges->start[i] > value)
+		i--;
+	return i;
 }
 
-static uint32_t entry_at(const struct memory *memory, uint32_t block, unsigned int byte)
+/* One value, of those below `limit`, gets another entry. */
+static void replace_value(struct trie_ranges *ranges, uint32_t value, uint32_t entry, uint32_t limit)
 {
-	uint32_t entries[TRIE_FAN_OUT];
+	const struct trie_ranges old = *ranges;
+	size_t at = range_of(&old, value), i;
 
-	if (is_full(block))
-		return memory->words[EGRESS_TRIE_CHILD(block) + byte];
-	trie_read_block(memory, block, entries);
-	return entries[byte];
+	ranges->count = 0;
+	for (i = 0; i <= at; i++)
+		trie_ranges_append(ranges, old.start[i], old.entry[i]);
+	trie_ranges_append(ranges, value, entry);
+	if (value + 1 < limit && (at + 1 == old.count || old.start[at + 1] > value + 1))
+		trie_ranges_append(ranges, value + 1, old.entry[at]);
+	for (i = at + 1; i < old.count; i++)
+		trie_ranges_append(ranges, old.start[i], old.entry[i]);
+}
+
+/* What the ranges say of first .. first + 255, as the next byte's own. */
+static void narrow_ranges(const struct trie_ranges *ranges, uint32_t first, struct trie_ranges *out)
+{
+	size_t i = range_of(ranges, first);
+
+	out->count = 0;
+	trie_ranges_append(out, 0, ranges->entry[i]);
+	for (i++; i < ranges->count && ranges->start[i] < first + TRIE_FAN_OUT; i++)
+		trie_ranges_append(out, ranges->start[i] - first, ranges->entry[i]);
+}
+
+/* A node for one byte: of ranges only where that byte is the last. */
+static int new_byte_node(const struct trie *trie, const struct trie_ranges *ranges, bool is_last, uint32_t *result)
+{
+	uint32_t entries[TRIE_FAN_OUT], i;
+
+	if (is_last && ranges->count <= TRIE_RANGES_MAX)
+		return trie_new_ranges(trie, ranges, result);
+	for (i = 0; i < TRIE_FAN_OUT; i++)
+		entries[i] = ranges->entry[range_of(ranges, i)];
+	return trie_new_full(trie, entries, result);
+}
+
+/*
+ * More ranges of two bytes than fit into a node become a full block of nodes for the second byte. is_last: that is the
+ * last byte of the address.
+ */
+static int split_ranges(const struct trie *trie, const struct trie_ranges *ranges, bool is_last, uint32_t *result)
+{
+	uint32_t entries[TRIE_FAN_OUT], i;
+
+	for (i = 0; i < TRIE_FAN_OUT; i++) {
+		struct trie_ranges inner;
+		int error = 0;
+
+		narrow_ranges(ranges, i * TRIE_FAN_OUT, &inner);
+		entries[i] = inner.entry[0];
+		/* What is behind the second byte can only be reached through a node for it, leaves excepted. */
+		if (inner.count > 1 || EGRESS_TRIE_KIND(entries[i]) != EGRESS_TRIE_LEAF)
+			error = new_byte_node(trie, &inner, is_last, &entries[i]);
+		if (error < 0)
+			return error;
+	}
+	return trie_new_full(trie, entries, result);
+}
+
+/* Replaces the entry for `value` of the node's ranges. bytes: those that the node takes; left: of the address behind. */
+static int set_range(const struct trie *trie, struct trie_ranges *ranges, uint32_t value, uint32_t child,
+		     unsigned int bytes, unsigned int left, uint32_t *result)
+{
+	replace_value(ranges, value, child, bytes == 2 ? 0x10000 : TRIE_FAN_OUT);
+	if (ranges->count <= TRIE_RANGES_MAX)
+		return trie_new_ranges(trie, ranges, result);
+	return bytes == 2 ? split_ranges(trie, ranges, !left, result) : new_byte_node(trie, ranges, true, result);
+}
+
+static void set_in_place(const struct trie *trie, uint32_t block, unsigned int byte, uint32_t child)
+{
+	publish(&trie->memory->words[EGRESS_TRIE_CHILD(block) + byte], child);
 }
 
 /* ------------------------------------------------------------------ IPv4 */
 
-/* bits: below this entry. */
-static int set4(const struct trie *trie, uint32_t entry, unsigned int bits, address_number address, uint32_t class,
+/* bits: below this entry, 16 or 8; value: those of the address. */
+static int set4_ranges(const struct trie *trie, uint32_t entry, unsigned int bits, uint32_t value, uint32_t class,
+		       uint32_t *result)
+{
+	struct trie_ranges ranges = {.count = 1, .entry[0] = entry};
+
+	if (EGRESS_TRIE_KIND(entry) != EGRESS_TRIE_LEAF)
+		trie_read_ranges(trie->memory, entry, &ranges);
+	if (ranges.entry[range_of(&ranges, value)] == leaf(class))
+		return 0;
+	return set_range(trie, &ranges, value, leaf(class), bits / 8, 0, result);
+}
+
+static int set4(const struct trie *trie, uint32_t entry, unsigned int bits, uint32_t value, uint32_t class,
 		uint32_t *result)
 {
-	unsigned int byte = (uint8_t)(address >> (bits >= 8 ? bits - 8 : 0));
-	uint32_t entries[TRIE_FAN_OUT], child, old;
+	uint32_t child, old, byte = value >> 8;
 	int error;
 
 	*result = entry;
-	if (!bits) {
-		*result = leaf(class);
+	if (!is_full(entry))
+		return set4_ranges(trie, entry, bits, value, class, result);
+	if (bits == 8) {
+		set_in_place(trie, entry, value, leaf(class));
 		return 0;
 	}
-	if (EGRESS_TRIE_KIND(entry) == EGRESS_TRIE_LEAF) {
-		unsigned int i;
-
-		if (entry == leaf(class))
-			return 0;
-		for (i = 0; i < TRIE_FAN_OUT; i++)
-			entries[i] = entry;
-		error = set4(trie, entry, bits - 8, address, class, &entries[byte]);
-		return error < 0 ? error : trie_new_block(trie, entries, result);
-	}
-	old = entry_at(trie->memory, entry, byte);
-	error = set4(trie, old, bits - 8, address, class, &child);
-	if (error < 0 || child == old)
-		return error;
-	return replace_entry(trie, entry, byte, child, result);
+	old = trie->memory->words[EGRESS_TRIE_CHILD(entry) + byte];
+	error = set4(trie, old, 8, value & 0xff, class, &child);
+	if (!error && child != old)
+		set_in_place(trie, entry, byte, child);
+	return error;
 }
 
 int trie_set_ipv4(const struct trie *trie, uint32_t root, address_number address, uint32_t class)
 {
 	uint32_t *word = &trie->memory->words[root + (uint32_t)(address >> 16)], entry;
-	int error = set4(trie, *word, 16, address, class, &entry);
+	int error = set4(trie, *word, 16, (uint32_t)address & 0xffff, class, &entry);
 
 	if (!error && entry != *word)
 		publish(word, entry);
@@ -143,7 +209,7 @@ static int split_skip(const struct trie *trie, const struct egress_trie_skip *sk
 	if (!error)
 		error = lone_address(trie, skip->other, at + 1, address, class, new);
 	if (!error)
-		error = trie_new_block(trie, entries, &block);
+		error = trie_new_full(trie, entries, &block);
 	if (error)
 		return error;
 	*result = block;
@@ -171,6 +237,24 @@ static int set6_skip(const struct trie *trie, uint32_t entry, unsigned int depth
 	return error;
 }
 
+static int set6_ranges(const struct trie *trie, uint32_t entry, unsigned int depth, address_number address,
+		       uint32_t class, uint32_t *result)
+{
+	unsigned int bytes = depth < 15 ? 2 : 1;
+	uint32_t value = ipv6_byte(address, depth), child, old;
+	struct trie_ranges ranges;
+	int error;
+
+	if (bytes == 2)
+		value = value << 8 | ipv6_byte(address, depth + 1);
+	trie_read_ranges(trie->memory, entry, &ranges);
+	old = ranges.entry[range_of(&ranges, value)];
+	error = set6(trie, old, depth + bytes, address, class, &child);
+	if (error < 0 || child == old)
+		return error;
+	return set_range(trie, &ranges, value, child, bytes, 16 - depth - bytes, result);
+}
+
 static int set6(const struct trie *trie, uint32_t entry, unsigned int depth, address_number address, uint32_t class,
 		uint32_t *result)
 {
@@ -184,11 +268,13 @@ static int set6(const struct trie *trie, uint32_t entry, unsigned int depth, add
 		return lone_address(trie, entry, depth, address, class, result);
 	if (EGRESS_TRIE_KIND(entry) == EGRESS_TRIE_SKIP)
 		return set6_skip(trie, entry, depth, address, class, result);
-	old = entry_at(trie->memory, entry, ipv6_byte(address, depth));
+	if (!is_full(entry))
+		return set6_ranges(trie, entry, depth, address, class, result);
+	old = trie->memory->words[EGRESS_TRIE_CHILD(entry) + ipv6_byte(address, depth)];
 	error = set6(trie, old, depth + 1, address, class, &child);
-	if (error < 0 || child == old)
-		return error;
-	return replace_entry(trie, entry, ipv6_byte(address, depth), child, result);
+	if (!error && child != old)
+		set_in_place(trie, entry, ipv6_byte(address, depth), child);
+	return error;
 }
 
 int trie_set_ipv6(const struct trie *trie, uint32_t *root, address_number address, uint32_t class)

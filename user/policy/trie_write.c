@@ -5,6 +5,9 @@
 #include "base/cleanup.h"
 #include "policy/trie_node.h"
 
+/* Larger nodes of ranges take longer to read than full blocks that are in the cache: not while tables are small. */
+#define RANGES_UNPACKED 20
+
 /* The ranges first .. last (indices) that meet the part of the addresses in hand. */
 struct part {
 	const struct ranges *ranges;
@@ -34,12 +37,26 @@ static uint32_t leaf(uint32_t class)
 static int write_entry(const struct trie *trie, const struct part *part, address_number base, unsigned int bits,
 		       bool skips, uint32_t *entry);
 
+/* Where the entries of a node go: all of them one after the other, or as ranges. */
+struct children {
+	uint32_t *entries;
+	struct trie_ranges *ranges;
+};
+
+static void children_put(const struct children *out, size_t index, size_t count, uint32_t entry)
+{
+	if (out->ranges)
+		trie_ranges_append(out->ranges, (uint32_t)index, entry);
+	for (; out->entries && count; count--)
+		out->entries[index++] = entry;
+}
+
 /*
  * The entries of `count` children of 2^width addresses each, from `base` on. Whole runs of them are of one range
  * mostly, so the ranges lead and not the children.
  */
 static int write_children(const struct trie *trie, const struct part *part, address_number base, unsigned int width,
-			  size_t count, bool skips, uint32_t *entries)
+			  size_t count, bool skips, const struct children *out)
 {
 	const address_number *start = part->ranges->start;
 	size_t range = part->first, i = 0;
@@ -47,34 +64,77 @@ static int write_children(const struct trie *trie, const struct part *part, addr
 	while (i < count) {
 		address_number child = base + ((address_number)i << width), whole = count - i;
 		struct part inner = *part;
+		uint32_t entry;
 		int error;
 
 		while (range < part->last && start[range + 1] <= child)
 			range++;
 		if (range < part->last && (start[range + 1] - child) >> width < whole)
 			whole = (start[range + 1] - child) >> width;
-		for (; whole; whole--)
-			entries[i++] = leaf(part->ranges->value[range]);
+		if (whole)
+			children_put(out, i, (size_t)whole, leaf(part->ranges->value[range]));
+		i += (size_t)whole;
 		if (i == count)
 			break;
 		inner.first = range;
 		inner = narrow(&inner, base + ((address_number)i << width), width);
-		error = write_entry(trie, &inner, base + ((address_number)i << width), width, skips, &entries[i]);
+		error = write_entry(trie, &inner, base + ((address_number)i << width), width, skips, &entry);
 		if (error < 0)
 			return error;
+		children_put(out, i, 1, entry);
 		i++;
 		range = inner.last;
 	}
 	return 0;
 }
 
-static int write_block(const struct trie *trie, const struct part *part, address_number base, unsigned int bits,
-		       bool skips, uint32_t *entry)
+static int write_full(const struct trie *trie, const struct part *part, address_number base, unsigned int bits,
+		      bool skips, uint32_t *entry)
 {
 	uint32_t entries[TRIE_FAN_OUT];
-	int error = write_children(trie, part, base, bits - 8, TRIE_FAN_OUT, skips, entries);
+	const struct children children = {.entries = entries};
+	int error = write_children(trie, part, base, bits - 8, TRIE_FAN_OUT, skips, &children);
 
-	return error < 0 ? error : trie_new_block(trie, entries, entry);
+	return error < 0 ? error : trie_new_full(trie, entries, entry);
+}
+
+/* Bits that a node of ranges takes. */
+static unsigned int ranges_bits(unsigned int bits)
+{
+	return bits < 16 ? bits : 16;
+}
+
+/* Whether the entries of children of 2^width addresses change at no more than `limit` places. */
+static bool changes_rarely(const struct part *part, address_number base, unsigned int width, size_t limit)
+{
+	address_number last = 0;
+	size_t count = 0, i;
+
+	for (i = part->first + 1; i <= part->last; i++) {
+		address_number offset = part->ranges->start[i] - base, child = offset >> width, end = child;
+
+		/* A child that is of several ranges begins and ends. */
+		if (offset & highest_number(width))
+			end++;
+		for (; child <= end; child++) {
+			count += child > last;
+			last = child > last ? child : last;
+		}
+		if (count > limit)
+			return false;
+	}
+	return true;
+}
+
+static int write_ranges(const struct trie *trie, const struct part *part, address_number base, unsigned int bits,
+			bool skips, uint32_t *entry)
+{
+	struct trie_ranges ranges = {.count = 0};
+	const struct children children = {.ranges = &ranges};
+	unsigned int taken = ranges_bits(bits);
+	int error = write_children(trie, part, base, bits - taken, (size_t)1 << taken, skips, &children);
+
+	return error < 0 ? error : trie_new_ranges(trie, &ranges, entry);
 }
 
 /* Leading bytes in which two addresses agree. */
@@ -102,7 +162,8 @@ static bool find_skip(const struct part *part, unsigned int bits, address_number
 	last = ranges->start[part->last] - 1;
 	*to = common_bytes(first, last);
 	*base = first & ~highest_number(128 - 8 * *to);
-	return *to > 16 - bits / 8;
+	/* A node of ranges takes two bytes as well. */
+	return *to > 16 - bits / 8 + 2;
 }
 
 static int write_skip(const struct trie *trie, const struct part *part, address_number base, unsigned int from,
@@ -129,13 +190,16 @@ static int write_entry(const struct trie *trie, const struct part *part, address
 	}
 	if (skips && find_skip(part, bits, &inner, &to))
 		return write_skip(trie, part, inner, 16 - bits / 8, to, entry);
-	return write_block(trie, part, base, bits, skips, entry);
+	if (changes_rarely(part, base, bits - ranges_bits(bits), trie->packed ? TRIE_RANGES_MAX - 1 : RANGES_UNPACKED))
+		return write_ranges(trie, part, base, bits, skips, entry);
+	return write_full(trie, part, base, bits, skips, entry);
 }
 
 int trie_write_ipv4(const struct trie *trie, const struct ranges *classes, uint32_t *root)
 {
 	const struct part all = {.ranges = classes, .first = 0, .last = classes->count - 1};
 	_cleanup_free_ uint32_t *entries = calloc(TRIE_IPV4_ROOT_WORDS, sizeof(*entries));
+	const struct children children = {.entries = entries};
 	uint32_t address;
 	int error;
 
@@ -143,7 +207,7 @@ int trie_write_ipv4(const struct trie *trie, const struct ranges *classes, uint3
 		return -ENOMEM;
 	error = memory_take(trie->memory, trie->bank, TRIE_IPV4_ROOT_WORDS, EGRESS_BLOCK_WORDS, &address);
 	if (!error)
-		error = write_children(trie, &all, 0, 16, TRIE_IPV4_ROOT_WORDS, false, entries);
+		error = write_children(trie, &all, 0, 16, TRIE_IPV4_ROOT_WORDS, false, &children);
 	if (error < 0)
 		return error;
 	if (trie->memory->words)
