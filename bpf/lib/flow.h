@@ -17,6 +17,19 @@
 #define ICMPV6_ECHO_REQUEST 128
 #define ICMPV6_ECHO_REPLY   129
 
+/* The flags of a TCP header; out of the linear part, where most packets have it, without a call. */
+static __always_inline _Bool tcp_flags(struct __sk_buff *skb, const struct packet *packet, __u8 *flags)
+{
+	__u32 offset = packet->transport + TCP_FLAGS_OFFSET;
+	const __u8 *byte = (const __u8 *)(long)skb->data + (offset & 0xff);
+
+	if (likely(offset <= 0xff && (void *)(byte + 1) <= (void *)(long)skb->data_end)) {
+		*flags = *byte;
+		return 1;
+	}
+	return !bpf_skb_load_bytes(skb, offset, flags, sizeof(*flags));
+}
+
 static __always_inline _Bool flow_expired(const struct egress_flow *flow, __u8 protocol,
 					  const struct egress_control *control, __u64 now)
 {
@@ -96,7 +109,7 @@ static __noinline int flow_answer(struct __sk_buff *skb, const struct judge *jud
 		return 0;
 	/* A bare SYN opens a connection; it answers none, not even in a simultaneous open. */
 	if (packet->protocol == IPPROTO_TCP &&
-	    (bpf_skb_load_bytes(skb, packet->transport + TCP_FLAGS_OFFSET, &flags, sizeof(flags)) ||
+	    (!tcp_flags(skb, packet, &flags) ||
 	     (flags & (TCP_FLAG_SYN | TCP_FLAG_ACK)) == TCP_FLAG_SYN))
 		return 0;
 	flow = bpf_map_lookup_elem(&flows, &key);

@@ -271,8 +271,7 @@ static __always_inline void flow_track(struct __sk_buff *skb, struct judge *judg
 	__u8 flags;
 
 	if (packet->protocol == IPPROTO_TCP) {
-		if (!packet->has_ports ||
-		    bpf_skb_load_bytes(skb, packet->transport + TCP_FLAGS_OFFSET, &flags, sizeof(flags)))
+		if (!packet->has_ports || !tcp_flags(skb, packet, &flags))
 			return;
 		/*
 		 * Only what opens or ends a connection is looked up. Everything between shows in the pod's own packets,

@@ -169,7 +169,8 @@ EGRESS_INLINE _Bool egress_class6_number(const void *tables, __u32 root, __u32 d
 {
 	const __u32 address[4] = {__builtin_bswap32(high >> 32), __builtin_bswap32((__u32)high),
 				  __builtin_bswap32(low >> 32), __builtin_bswap32((__u32)low)};
-	__u32 entry = root, step;
+	__u32 entry = root;
+	__u64 step; /* of a register's size: the verifier of 5.10 follows a spilled constant only then */
 
 	EGRESS_NO_UNROLL
 	for (step = 0; step < 17; step++) {
