@@ -137,4 +137,43 @@ test_deps_ask_for_what_is_missing_only()
 	rm -r "$FAKE"
 }
 
+# An egressctl that is wrong in one point: it allows whatever goes to port 443 over UDP or SCTP.
+wrong_egressctl()
+{
+	local directory=$1
+
+	mkdir -p "$directory/tests/oracle"
+	cat >"$directory/egressctl" <<-EOF
+		#!/usr/bin/python3
+		import json, subprocess, sys
+		flows = open(sys.argv[sys.argv.index("--flows") + 1]).readlines()
+		answers = subprocess.run(["$BUILD/egressctl", *sys.argv[1:]], stdout=subprocess.PIPE, text=True)
+		for flow, line in zip(map(json.loads, flows), answers.stdout.splitlines()):
+		    wrong = flow.get("port") == 443 and flow["protocol"] != "TCP"
+		    print('{"verdict":"allow"}' if wrong else line)
+		sys.exit(answers.returncode)
+	EOF
+	chmod +x "$directory/egressctl"
+}
+
+test_oracle_prints_the_seed_and_a_small_case_of_a_difference()
+{
+	local directory output status=0
+
+	directory=$(mktemp --directory)
+	wrong_egressctl "$directory"
+	output=$("$TESTS/oracle/run" --build "$directory" --only random --seed 3 --seeds 3 --flows 300) || status=$?
+	rm -r "$directory"
+	assert_equal "exit status" 1 "$status"
+	assert_matches "what differs" '^not ok .*: [0-9]+ allow, [0-9]+ deny, [1-9][0-9]* differ$' "$output"
+	assert_matches "the seed" '^# seed [345]: [0-9]+ verdicts differ; the first, made small:$' "$output"
+	assert_matches "the flow" '^# flow: .*"port": 443' "$output"
+	assert_matches "the two answers" '^# oracle: deny \(' "$output"
+	assert_matches "the two answers" '^# egressctl: allow$' "$output"
+	# What is left of the first cluster is what denies: a pod and a policy that isolates it.
+	assert_equal "objects left of a cluster" "NetworkPolicy Pod" \
+		"$(sed -n '/made small/,/^# flow:/p' <<<"$output" | sed '/^# flow:/q' |
+			sed -n 's/^# kind: //p' | sort | xargs)"
+}
+
 run_tests "$@"
