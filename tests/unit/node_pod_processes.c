@@ -35,6 +35,8 @@ static const struct {
 	{"/system.slice/docker-01.scope/kubelet/kubepods/burstable/pod" UID_A "/01", UID_A},
 	/* As a process in a control group namespace of its own sees others. */
 	{"/../../kubepods-burstable-pod" UID_A_ ".slice/cri-containerd-01.scope", UID_A},
+	{"/../../pod" UID_A "/0123", UID_A},
+	{"/../../../besteffort/pod" UID_A "/0123", UID_A},
 	/* What a pod made below its own group. */
 	{"/kubepods/burstable/pod" UID_A "/01/kubepods/pod" UID_B, UID_A},
 	{"/kubepods.slice/kubepods-pod" UID_A_ ".slice/x.scope/kubepods-pod" UID_B_ ".slice", UID_A},

@@ -62,7 +62,8 @@ static bool read_systemd_name(const char *name, size_t length, char uid[POD_UID_
 
 bool pod_uid_of_cgroup(const char *path, char uid[POD_UID_SIZE])
 {
-	bool below_kubepods = false;
+	/* In a container, paths start at its own group: of a neighbour's, "kubepods" may be among what is left out. */
+	bool below_kubepods = !strncmp(path, "/../", 4);
 
 	while (*path) {
 		size_t length = strcspn(path, "/");
