@@ -73,7 +73,7 @@ kube_cluster_up()
 # kube_agent_start [CONFIG [OPTION...]]
 kube_agent_start()
 {
-	"$EGRESSD" run --from kube --kubeconfig "$SANDBOX/${1:-agent}.conf" --node node1 --pin "$PIN" --state "$STATE" \
+	"$EGRESSD" run --from kube --kubeconfig "$SANDBOX/${1:-agent}.conf" --node node1 --trust-annotations --pin "$PIN" --state "$STATE" \
 		--listen "$LISTEN" "${@:2}" </dev/null >>"$AGENT_LOG" 2>&1 &
 	AGENT=$!
 }

@@ -64,7 +64,7 @@ faults_up()
 
 kube_agent_start()
 {
-	"$EGRESSD" run --from kube --kubeconfig "$SANDBOX/agent.conf" --node node1 --pin "$PIN" --state "$STATE" \
+	"$EGRESSD" run --from kube --kubeconfig "$SANDBOX/agent.conf" --node node1 --trust-annotations --pin "$PIN" --state "$STATE" \
 		--listen "$LISTEN" "$@" </dev/null >>"$AGENT_LOG" 2>&1 &
 	AGENT=$!
 }

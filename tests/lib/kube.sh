@@ -9,7 +9,7 @@
 KUBE_SERVER=https://127.0.0.1:6443
 KUBE_ETCD=127.0.0.1:2379
 KUBE_API=
-KUBE_ETCD_PROCESS=
+KUBE_ETCD_PROCESS= # for tests that end it
 
 # kube_find: the programs' paths in KUBECTL_PROGRAM, KUBE_API_PROGRAM, ETCD_PROGRAM; skips the test where there are none
 kube_find()

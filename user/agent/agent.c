@@ -387,7 +387,7 @@ int agent_run(const struct agent_options *options)
 	_cleanup_(agent_clear) struct agent agent = {
 		.options = options,
 		.started = time(NULL),
-		.locality = {.node = options->node, .annotations = options->directory != NULL},
+		.locality = {.node = options->node, .annotations = options->directory || options->trust_annotations},
 		.state_lock = -1,
 		.pin_lock = -1,
 		.listener = -1,

@@ -29,6 +29,7 @@ enum {
 	OPTION_KUBECONFIG,
 	OPTION_CONTEXT,
 	OPTION_NODE,
+	OPTION_TRUST_ANNOTATIONS,
 	OPTION_PENDING,
 	OPTION_POD_INTERFACES,
 };
@@ -49,6 +50,7 @@ static const struct option long_options[] = {
 	{"kubeconfig", required_argument, NULL, OPTION_KUBECONFIG},
 	{"context", required_argument, NULL, OPTION_CONTEXT},
 	{"node", required_argument, NULL, OPTION_NODE},
+	{"trust-annotations", no_argument, NULL, OPTION_TRUST_ANNOTATIONS},
 	{"pending", required_argument, NULL, OPTION_PENDING},
 	{"pod-interfaces", required_argument, NULL, OPTION_POD_INTERFACES},
 	{"help", no_argument, NULL, 'h'},
@@ -69,6 +71,7 @@ void agent_options_usage(FILE *out)
 		"  --kubeconfig FILE        the API server and credentials that FILE names, instead\n"
 		"  --context NAME           of that file's contexts, instead of its current one\n"
 		"  --node NAME              whose pods are this node's (default with kube: $NODE_NAME, or the host's name)\n"
+		"  --trust-annotations      pods from the API may say where they hang (egressd.io/interface, .../netns)\n"
 		"  --pin DIR                parent directory of the pinned maps, on a bpffs (default %s)\n"
 		"  --state DIR              where state for egressctl is left (default %s)\n"
 		"  --listen ADDR:PORT|none  /metrics, /healthz and /readyz (default %s; port 0: any)\n"
@@ -233,6 +236,9 @@ static int parse_option(int option, const char *value, struct agent_options *opt
 	case OPTION_CONTEXT:
 		options->context = value;
 		return *value ? 0 : -EINVAL;
+	case OPTION_TRUST_ANNOTATIONS:
+		options->trust_annotations = true;
+		return 0;
 	case OPTION_NODE:
 		options->node = value;
 		return *value ? 0 : -EINVAL;

@@ -22,6 +22,7 @@ struct agent_options {
 	const char *from;      /* as given: "dir:PATH" or "kube" */
 	const char *directory; /* PATH; NULL: the Kubernetes API */
 	const char *kubeconfig, *context; /* NULL: in-cluster; current-context */
+	bool trust_annotations; /* of pods from the API: whoever may make a pod says where it hangs */
 	const char *node;      /* the name of this node; NULL: none, which only a directory allows */
 	char host_name[256];   /* what `node` is where nothing says another */
 	const char *pin;
