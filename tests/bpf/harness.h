@@ -202,7 +202,13 @@ static inline void set_word(struct harness *harness, uint32_t id, uint32_t set)
 	harness->words[control(harness)->bank[0].sets + id] = set;
 }
 
-static inline int setup(void **state)
+/*
+ * The programs are loaded once for all tests of a program: that takes the verifier seconds where the processor is
+ * emulated. Nothing that a test left in a map may be seen by the next one, except counters, which only grow.
+ */
+static struct harness *shared_harness;
+
+static inline struct harness *harness_load(void)
 {
 	struct harness *harness = calloc(1, sizeof(*harness));
 
@@ -218,20 +224,66 @@ static inline int setup(void **state)
 	harness->words = mmap(NULL, harness->bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
 			      bpf_map__fd(harness->skeleton->maps.tables), 0);
 	assert_ptr_not_equal(harness->words, MAP_FAILED);
-	harness->next = EGRESS_BLOCK_WORDS;
-	table_write(harness);
-	pod_put(harness, POD, 0);
-	*state = harness;
+	return harness;
+}
+
+static inline void hash_clear(int map, uint32_t key_size)
+{
+	uint8_t *key = malloc(key_size);
+
+	assert_non_null(key);
+	while (!bpf_map_get_next_key(map, NULL, key))
+		assert_int_equal(bpf_map_delete_elem(map, key), 0);
+	free(key);
+}
+
+static inline void array_clear(int map, uint32_t value_size, uint32_t count)
+{
+	void *zeros = calloc(count, value_size);
+	uint32_t *keys = calloc(count, sizeof(*keys)), i;
+
+	assert_non_null(zeros);
+	assert_non_null(keys);
+	for (i = 0; i < count; i++)
+		keys[i] = i;
+	i = count;
+	assert_int_equal(bpf_map_update_batch(map, keys, zeros, &i, NULL), 0);
+	assert_int_equal(i, count);
+	free(keys);
+	free(zeros);
+}
+
+static inline void maps_clear(struct harness *harness)
+{
+	struct bpf_map *map;
+
+	bpf_object__for_each_map(map, harness->skeleton->obj) {
+		enum bpf_map_type type = bpf_map__type(map);
+
+		if (map == harness->skeleton->maps.tables || bpf_map__is_internal(map))
+			continue;
+		if (type == BPF_MAP_TYPE_HASH)
+			hash_clear(bpf_map__fd(map), bpf_map__key_size(map));
+		else if (type == BPF_MAP_TYPE_ARRAY)
+			array_clear(bpf_map__fd(map), bpf_map__value_size(map), bpf_map__max_entries(map));
+	}
+	memset(harness->words, 0, harness->bytes);
+}
+
+static inline int setup(void **state)
+{
+	if (!shared_harness)
+		shared_harness = harness_load();
+	shared_harness->next = EGRESS_BLOCK_WORDS;
+	table_write(shared_harness);
+	pod_put(shared_harness, POD, 0);
+	*state = shared_harness;
 	return 0;
 }
 
 static inline int teardown(void **state)
 {
-	struct harness *harness = *state;
-
-	munmap(harness->words, harness->bytes);
-	egressd__destroy(harness->skeleton);
-	free(harness);
+	maps_clear(*state);
 	return 0;
 }
 
