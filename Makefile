@@ -152,6 +152,10 @@ check-cni: deps ## run egress-cni with real containers, ROUNDS (3) times as many
 check-oracle: deps ## compare the compiler with the oracle over SEEDS (20) random clusters
 	$(Q)$(MAKE) --jobs=$(jobs) tests
 	$(Q)tests/oracle/run --seeds $(SEEDS)
+.PHONY: check-kernels
+check-kernels: deps ## boot Debian's kernels from 5.10 to the newest and run the BPF and netns tests inside
+	$(Q)$(MAKE) --jobs=$(jobs) tests
+	$(Q)tests/kernels/run
 check-fuzz: deps ## fuzz for FUZZ_SECONDS (30) a target
 	$(Q)FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run fuzz-build fuzz
 check-deploy: deps ## run the tests of image, manifests and chart only

@@ -160,9 +160,9 @@ static void expired_entries_answer_nothing(void **state)
 	struct frame data = tcp("10.1.0.2", 80, PEER, 1000, TCP_ACK);
 
 	handshake(*state, "10.1.0.2", PEER);
-	age_flows(*state, TIMEOUT - 100);
+	age_flows(*state, TIMEOUT - 10000);
 	expect_pass(*state, &data); /* and is refreshed */
-	age_flows(*state, TIMEOUT - 100);
+	age_flows(*state, TIMEOUT - 10000);
 	expect_pass(*state, &data);
 	age_flows(*state, TIMEOUT + 1);
 	expect_drop(*state, &data, EGRESS_DROP_POLICY);

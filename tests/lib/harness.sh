@@ -6,7 +6,8 @@
 # runs in a process and a sandbox (tests/lib/sandbox) of its own with a time limit, so tests neither see each other
 # nor leave anything behind. Output is TAP, in the order of the file.
 #
-# Set before `run_tests`: TEST_TIMEOUT (seconds, 60), TEST_SANDBOX=no for tests that need no namespaces and no root.
+# Set before `run_tests`: TEST_TIMEOUT (seconds, 60), TEST_SANDBOX=no for tests that need no namespaces and no root. In
+# the environment: TEST_SLOWNESS, by which every time limit is multiplied (1; 10 where the processor is emulated).
 set -eEuo pipefail
 
 TESTS=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -16,6 +17,7 @@ EGRESSD=${EGRESSD:-$BUILD/egressd}
 EGRESSCTL=${EGRESSCTL:-$BUILD/egressctl}
 TEST_TIMEOUT=${TEST_TIMEOUT:-60}
 TEST_SANDBOX=${TEST_SANDBOX:-yes}
+TEST_SLOWNESS=${TEST_SLOWNESS:-1}
 readonly SKIPPED=77
 
 skip()
@@ -65,7 +67,7 @@ not()
 # eventually SECONDS COMMAND...: repeats it until it succeeds
 eventually()
 {
-	local end=$((${EPOCHREALTIME/./} + $1 * 1000000))
+	local end=$((${EPOCHREALTIME/./} + $1 * TEST_SLOWNESS * 1000000))
 
 	shift
 	until "$@"; do
@@ -103,7 +105,7 @@ run_one_test()
 
 run_tests()
 {
-	local script=${BASH_SOURCE[-1]} names name number=0 status failed=0 output reason wrap=()
+	local script=${BASH_SOURCE[-1]} names name number=0 status failed=0 output reason wrap=() limit
 
 	if [ "${1:-}" = --one ]; then
 		run_one_test "$2"
@@ -114,13 +116,14 @@ run_tests()
 		names=("$@")
 	fi
 	[ "$TEST_SANDBOX" = no ] || wrap=("$TESTS/lib/sandbox")
+	limit=$((TEST_TIMEOUT * TEST_SLOWNESS))
 	echo "1..${#names[@]}"
 	# No trap removes it: EXIT is the script's own.
 	output=$(mktemp)
 	for name in "${names[@]}"; do
 		number=$((number + 1))
 		status=0
-		timeout --kill-after=5 "$TEST_TIMEOUT" "${wrap[@]}" bash "$script" --one "$name" >"$output" 2>&1 </dev/null ||
+		timeout --kill-after=5 "$limit" "${wrap[@]}" bash "$script" --one "$name" >"$output" 2>&1 </dev/null ||
 			status=$?
 		case $status in
 		0)
@@ -133,7 +136,7 @@ run_tests()
 			continue
 			;;
 		124 | 137)
-			echo "time limit of $TEST_TIMEOUT s exceeded" >>"$output"
+			echo "time limit of $limit s exceeded" >>"$output"
 			;;
 		esac
 		failed=$((failed + 1))
