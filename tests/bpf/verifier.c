@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What this kernel's verifier spends on the programs, against the budget in verifier.budget, and how it attaches them.
+ * What this kernel's verifier spends on the programs, against the budget in tests/bench/budget, and how it attaches them.
  * Prints both as "# kernel:" lines, which tests/kernels/run collects.
  *
  * The objects are those of build/, or of the directory in $EGRESSD_BPF_OBJECTS (of another compiler, say).
@@ -199,24 +199,39 @@ static size_t measure_all(struct measured measured[PROGRAMS_MAX])
 
 /* ---------------------------------------------------------------- the budget */
 
+static struct cost *budget_of(struct cost *budget, size_t *count, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < *count; i++)
+		if (!strcmp(budget[i].name, name))
+			return &budget[i];
+	assert_in_range(*count, 0, PROGRAMS_MAX - 1);
+	snprintf(budget[i].name, sizeof(budget[i].name), "%s", name);
+	++*count;
+	return &budget[i];
+}
+
+/* "PROGRAM | WHAT | AT MOST"; what is not the verifier's is for others to check. */
 static size_t read_budget(struct cost budget[PROGRAMS_MAX])
 {
-	static const char path[] = "tests/bpf/verifier.budget";
+	static const char path[] = "tests/bench/budget";
 	FILE *file = fopen(path, "r");
-	char line[256];
+	char line[256], name[64], what[64];
+	uint32_t most;
 	size_t count = 0;
 
 	if (!file)
 		fail_msg("cannot read %s", path);
 	while (fgets(line, sizeof(line), file)) {
-		struct cost *one = &budget[count];
-
 		if (*line == '#' || *line == '\n')
 			continue;
-		assert_in_range(count, 0, PROGRAMS_MAX - 1);
-		if (sscanf(line, "%63s %u %u", one->name, &one->instructions, &one->stack) != 3)
-			fail_msg("%s: expected PROGRAM INSTRUCTIONS STACK, found %s", path, line);
-		count++;
+		if (sscanf(line, "%63s | %63[^|] | %u", name, what, &most) != 3)
+			fail_msg("%s: expected PROGRAM | WHAT | AT MOST, found %s", path, line);
+		if (!strcmp(what, "instructions verified "))
+			budget_of(budget, &count, name)->instructions = most;
+		else if (!strcmp(what, "bytes of stack "))
+			budget_of(budget, &count, name)->stack = most;
 	}
 	fclose(file);
 	return count;
@@ -229,7 +244,7 @@ static const struct cost *find_budget(const struct cost *budget, size_t count, c
 	for (i = 0; i < count; i++)
 		if (!strcmp(budget[i].name, name))
 			return &budget[i];
-	fail_msg("verifier.budget has no line for the program %s", name);
+	fail_msg("tests/bench/budget has no line for the program %s", name);
 	return NULL;
 }
 
