@@ -98,7 +98,7 @@ BENCH_SKELETONS := $(patsubst %.bpf.c,build/%.skel.h,$(wildcard tests/bench/*.bp
 # Every .c of tests/unit and tests/bpf is a test program of its own; those of the others are tools that tests call.
 unit_tests := $(patsubst %.c,$(OUT)/%,$(wildcard tests/unit/*.c))
 bpf_tests := $(patsubst %.c,$(OUT)/%,$(filter-out %.bpf.c,$(wildcard tests/bpf/*.c)))
-test_tools := $(patsubst %.c,$(OUT)/%,$(wildcard tests/lib/*.c tests/oracle/*.c))
+test_tools := $(patsubst %.c,$(OUT)/%,$(wildcard tests/lib/*.c tests/chaos/*.c tests/oracle/*.c))
 fuzzers := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/*.c))
 
 # --- Targets --------------------------------------------------------------------------------------------------------

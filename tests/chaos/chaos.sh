@@ -1,0 +1,42 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Everything happens to the agent at once, for CHAOS_SECONDS (120), while traffic runs at full speed; see driver.py.
+# CHAOS_SEED repeats a run's decisions.
+# shellcheck disable=SC2034 # read by harness.sh
+CHAOS_SECONDS=${CHAOS_SECONDS:-120}
+TEST_TIMEOUT=$((CHAOS_SECONDS + 300))
+export CHAOS_SECONDS
+# shellcheck source=tests/lib/harness.sh
+. "$(dirname "$0")/../lib/harness.sh"
+if [ -n "${SANDBOX:-}" ]; then
+	# shellcheck source=tests/lib/cluster.sh
+	. "$TESTS/lib/cluster.sh"
+fi
+
+# The allowed and the denied side of both directions; the driver knows the addresses.
+test_chaos()
+{
+	local status=0
+
+	network_setup
+	add_pod web
+	add_pod peer
+	network_ready
+	{
+		pod_manifest web 1 web
+		pod_manifest peer 2 peer
+	} | manifest pods.yaml
+	EGRESSD=$EGRESSD EGRESSCTL=$EGRESSCTL MANIFESTS=$MANIFESTS STATE=$STATE PIN=$PIN LISTEN=$LISTEN \
+		AGENT_LOG=$AGENT_LOG WEB=${HOLDER[web]} PEER=${HOLDER[peer]} OUTSIDE=${HOLDER[outside]} \
+		TRAFFIC=$BUILD/tests/chaos/traffic "$TESTS/chaos/driver.py" >"$SANDBOX/driver.log" 2>&1 || status=$?
+	if [ -n "${CHAOS_REPORT:-}" ]; then
+		cp "$SANDBOX/driver.log" "$CHAOS_REPORT"
+	fi
+	if [ $status -ne 0 ]; then
+		cat "$SANDBOX/driver.log"
+		fail "the promises did not hold"
+	fi
+	agent_log_is_clean
+}
+
+run_tests "$@"
