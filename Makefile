@@ -11,6 +11,9 @@ DESTDIR ?=
 FUZZ_SECONDS ?= 30
 SEEDS ?= 20
 ROUNDS ?= 3
+SECONDS ?= 120
+SEED ?=
+REPORT ?=
 IMAGE_ARCHS ?= amd64 arm64
 
 BPF_CLANG ?= clang
@@ -38,10 +41,12 @@ OUT_plain := build
 OUT_clang := build/clang
 OUT_asan := build/asan
 OUT_fuzz := build/fuzz
+OUT_twin := build/twin
+OUT_next := build/next
 OUT_arm64 := build/arm64
 OUT := $(OUT_$(VARIANT))
 ifeq ($(OUT),)
-$(error VARIANT=$(VARIANT) is none of plain, clang, asan, fuzz, arm64)
+$(error VARIANT=$(VARIANT) is none of plain, clang, asan, fuzz, twin, next, arm64)
 endif
 
 # Of this machine, whatever the variant is built for: the BPF programs include its headers.
@@ -61,25 +66,32 @@ SANITIZE_asan := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omi
 SANITIZE_fuzz := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 SANITIZE := $(SANITIZE_$(VARIANT))
 
+# Two agents of another contract, for tests of upgrades and downgrades: one with the same layout under another number,
+# one with a changed layout. Their BPF programs are their own.
+CONTRACT_twin := -DEGRESS_CONTRACT_VERSION=1001
+CONTRACT_next := -DEGRESS_CONTRACT_VERSION=1002 -DEGRESS_TEST_LAYOUT
+CONTRACT := $(CONTRACT_$(VARIANT))
+BPF_OUT := $(if $(CONTRACT),$(OUT),build)
+
 # --- Flags ----------------------------------------------------------------------------------------------------------
 
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wundef -Wvla -Werror
-INCLUDES := -Iinclude -Iuser -Ibuild
+INCLUDES := -Iinclude -Iuser -I$(BPF_OUT)
 CFLAGS ?= -O2 -g
 # The directory of the tree is left out of debugging data, so that the same source gives the same programs anywhere.
 REPRODUCIBLE := -ffile-prefix-map=$(CURDIR)=.
-ALL_CFLAGS := -std=gnu11 $(REPRODUCIBLE) $(CFLAGS) $(WARNINGS) $(HARDENING_$(VARIANT)) $(SANITIZE) $(INCLUDES)
+ALL_CFLAGS := -std=gnu11 $(CONTRACT) $(REPRODUCIBLE) $(CFLAGS) $(WARNINGS) $(HARDENING_$(VARIANT)) $(SANITIZE) $(INCLUDES)
 ALL_LDFLAGS := $(LDFLAGS) $(HARDENING_LINK_$(VARIANT)) $(SANITIZE)
 LIBRARIES := -lbpf -lelf -lz -lyaml -levent -lcurl -ljansson -lmnl -lpthread
 
 COMMIT := $(shell git describe --always --dirty --abbrev=12 --exclude='*' 2>/dev/null)
 
-BPF_CFLAGS := -O2 -g $(REPRODUCIBLE) -target bpf -mcpu=v3 -Wall -Wextra -Werror -Iinclude -Ibpf -I/usr/include/$(MULTIARCH)
+BPF_CFLAGS := $(CONTRACT) -O2 -g $(REPRODUCIBLE) -target bpf -mcpu=v3 -Wall -Wextra -Werror -Iinclude -Ibpf -I/usr/include/$(MULTIARCH)
 
 # --- Files ----------------------------------------------------------------------------------------------------------
 
 BPF_SOURCES := $(wildcard bpf/*.bpf.c)
-SKELETONS := $(BPF_SOURCES:bpf/%.bpf.c=build/%.skel.h)
+SKELETONS := $(BPF_SOURCES:bpf/%.bpf.c=$(BPF_OUT)/%.skel.h)
 TEST_BPF_OBJECTS := $(patsubst %.bpf.c,build/%.bpf.o,$(wildcard tests/bpf/*.bpf.c tests/netns/*.bpf.c))
 
 library_directories := base model source policy datapath report node
@@ -135,7 +147,7 @@ demo: deps-demo ## install what is missing, build, and show the program at work
 check: deps ## install what is missing, build, and run every test
 	$(Q)tests/run
 
-.PHONY: check-kube check-unit check-bpf check-netns check-asan check-oracle check-fuzz check-deploy check-cni
+.PHONY: check-kube check-unit check-bpf check-netns check-asan check-oracle check-chaos check-valgrind check-fuzz check-deploy check-cni
 check-unit: deps ## run the unit tests only
 	$(Q)tests/run build unit
 check-bpf: deps ## run the tests of the BPF programs only
@@ -156,6 +168,10 @@ check-oracle: deps ## compare the compiler with the oracle over SEEDS (20) rando
 check-kernels: deps ## boot Debian's kernels from 5.10 to the newest and run the BPF and netns tests inside
 	$(Q)$(MAKE) --jobs=$(jobs) tests
 	$(Q)tests/kernels/run
+check-chaos: deps ## everything at once, for SECONDS (120) while traffic runs; SEED repeats a run, REPORT keeps its log
+	$(Q)CHAOS_SECONDS=$(SECONDS) CHAOS_SEED=$(SEED) CHAOS_REPORT=$(REPORT) tests/run build chaos
+check-valgrind: deps ## run the tests of the agent's life under valgrind
+	$(Q)tests/run build valgrind
 check-fuzz: deps ## fuzz for FUZZ_SECONDS (30) a target
 	$(Q)FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run fuzz-build fuzz
 check-deploy: deps ## run the tests of image, manifests and chart only
@@ -213,7 +229,7 @@ fuzzers: $(fuzzers)
 
 # --- BPF ------------------------------------------------------------------------------------------------------------
 
-build/%.bpf.o: bpf/%.bpf.c Makefile
+$(BPF_OUT)/%.bpf.o: bpf/%.bpf.c Makefile
 	$(call say,BPF      $@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(BPF_CLANG) $(BPF_CFLAGS) -MMD -MP -MF $@.d -c $< -o $@
@@ -228,7 +244,7 @@ build/tests/%.bpf.o: tests/%.bpf.c Makefile
 	$(Q)mkdir -p $(@D)
 	$(Q)$(BPF_CLANG) $(BPF_CFLAGS) -MMD -MP -MF $@.d -c $< -o $@
 
-build/%.skel.h: build/%.bpf.o
+$(BPF_OUT)/%.skel.h: $(BPF_OUT)/%.bpf.o
 	$(call say,SKELETON $@)
 	$(Q)$(BPFTOOL) gen skeleton $< name $* > $@
 

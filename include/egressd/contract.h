@@ -14,7 +14,9 @@
 
 #include <linux/types.h>
 
+#ifndef EGRESS_CONTRACT_VERSION /* tests of upgrades build others */
 #define EGRESS_CONTRACT_VERSION 2
+#endif
 
 /* Default parent of the pins; the maps are below <parent>/v<EGRESS_CONTRACT_VERSION>/. */
 #define EGRESS_PIN_PARENT "/sys/fs/bpf/egressd"
@@ -210,8 +212,13 @@ struct egress_flow {
 	__u64 created;  /* jiffies64 */
 	__u32 state;    /* enum egress_flow_state */
 	__u32 flags;    /* EGRESS_FLOW_* */
+#ifdef EGRESS_TEST_LAYOUT /* tests of upgrades build a layout with a field more */
+	__u64 extra;
+#endif
 };
+#ifndef EGRESS_TEST_LAYOUT
 _Static_assert(sizeof(struct egress_flow) == 24, "no holes");
+#endif
 
 enum egress_flow_state {
 	EGRESS_FLOW_NEW,         /* opened by the peer, the pod has not answered */

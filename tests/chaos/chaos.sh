@@ -5,7 +5,8 @@
 # shellcheck disable=SC2034 # read by harness.sh
 CHAOS_SECONDS=${CHAOS_SECONDS:-120}
 TEST_TIMEOUT=$((CHAOS_SECONDS + 300))
-export CHAOS_SECONDS
+CHAOS_REPORT=${CHAOS_REPORT:+$(realpath "$CHAOS_REPORT")}
+export CHAOS_SECONDS CHAOS_REPORT
 # shellcheck source=tests/lib/harness.sh
 . "$(dirname "$0")/../lib/harness.sh"
 if [ -n "${SANDBOX:-}" ]; then
@@ -26,7 +27,8 @@ test_chaos()
 		pod_manifest web 1 web
 		pod_manifest peer 2 peer
 	} | manifest pods.yaml
-	EGRESSD=$EGRESSD EGRESSCTL=$EGRESSCTL MANIFESTS=$MANIFESTS STATE=$STATE PIN=$PIN LISTEN=$LISTEN \
+	# Another version, to upgrade to and to downgrade from.
+	OTHER_EGRESSD=${OTHER_EGRESSD-$BUILD/twin/egressd} EGRESSD=$EGRESSD EGRESSCTL=$EGRESSCTL MANIFESTS=$MANIFESTS STATE=$STATE PIN=$PIN LISTEN=$LISTEN \
 		AGENT_LOG=$AGENT_LOG WEB=${HOLDER[web]} PEER=${HOLDER[peer]} OUTSIDE=${HOLDER[outside]} \
 		TRAFFIC=$BUILD/tests/chaos/traffic "$TESTS/chaos/driver.py" >"$SANDBOX/driver.log" 2>&1 || status=$?
 	if [ -n "${CHAOS_REPORT:-}" ]; then

@@ -96,8 +96,8 @@ class Agent:
         self.starts = 0
         self.repairs = self.rss = 0
 
-    def start(self):
-        binary = chance.choice(BINARIES)
+    def start(self, binary=None):
+        binary = binary or chance.choice(BINARIES)
         attach = chance.choice(["auto", "auto", "clsact"])
         with open(E["AGENT_LOG"], "ab") as log:
             self.process = subprocess.Popen(
@@ -365,7 +365,7 @@ def leftovers(descriptors):
     while pods:
         remove_pod()
     agent.end(signal.SIGTERM)
-    agent.start()
+    agent.start(BINARIES[0])
     wait_for(20, "only two pods are left", lambda: sorted(map_entries()) == ["peer", "web"])
     links = sum(len(names) for root, _, names in os.walk(PIN) if root.endswith("/links"))
     versions = [name for name in os.listdir(PIN) if name.startswith("v")]
@@ -403,7 +403,7 @@ def chaos():
 
 def check():
     change_policy()
-    agent.start()
+    agent.start(BINARIES[0])
     descriptors = agent.descriptors()
     start_traffic()
     time.sleep(2)

@@ -28,7 +28,7 @@ agent_start()
 agent_up()
 {
 	agent_start "$@"
-	if ! eventually 20 agent_is_ready; then
+	if ! eventually "${READY_SECONDS:-20}" agent_is_ready; then
 		cat "$AGENT_LOG"
 		fail "the agent did not get ready"
 	fi

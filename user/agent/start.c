@@ -367,7 +367,7 @@ static void adopt_generation(struct agent *agent)
 
 static int open_datapath(struct agent *agent)
 {
-	struct datapath_options options = {.pin = agent->options->pin, .attach = agent->options->attach};
+	struct datapath_options options = {.pin = agent->options->pin, .attach = agent->options->attach, .take_over = true};
 	int error = datapath_open(&options, &agent->datapath);
 
 	if (error)

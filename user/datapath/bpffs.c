@@ -205,6 +205,11 @@ static int remove_entries(const char *path, int depth)
 	return errno ? fail_errno(-errno, "cannot read %s", path) : 0;
 }
 
+int bpffs_clear(const char *directory)
+{
+	return remove_entries(directory, 2);
+}
+
 static bool is_our_mount(const char *path)
 {
 	FILE *mounts = setmntent("/proc/self/mounts", "re");

@@ -102,6 +102,15 @@ static int find_pinned(const struct datapath *datapath)
 	return fail_errno(-errno, "cannot look into %s", datapath->directory);
 }
 
+static int prepare_directory(struct datapath *datapath, bool take_over)
+{
+	int error = take_over ? migration_check(datapath) : 0;
+
+	if (!error)
+		error = bpffs_prepare(datapath->parent, datapath->directory);
+	return error ? error : migration_prepare(datapath);
+}
+
 int datapath_open(const struct datapath_options *options, struct datapath **out)
 {
 	_cleanup_(datapath_cleanup) struct datapath *datapath = NULL;
@@ -116,9 +125,11 @@ int datapath_open(const struct datapath_options *options, struct datapath **out)
 	if (!error && options->read_only)
 		error = find_pinned(datapath);
 	else if (!error)
-		error = bpffs_prepare(datapath->parent, datapath->directory);
+		error = prepare_directory(datapath, options->take_over);
 	if (!error)
 		error = shared_maps_open(datapath);
+	if (!error)
+		error = migration_begin(datapath);
 	if (!error)
 		error = table_set_adopt(datapath);
 	if (error)
@@ -137,6 +148,7 @@ void datapath_close(struct datapath *datapath)
 	close_fd(&datapath->clock);
 	close_fd(&datapath->grace[0]);
 	close_fd(&datapath->grace[1]);
+	free(datapath->predecessor.directory);
 	free(datapath->directory);
 	free(datapath->parent);
 	free(datapath);

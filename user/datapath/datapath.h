@@ -21,6 +21,12 @@ enum attach_kind { ATTACH_AUTO, ATTACH_TCX, ATTACH_CLSACT };
 struct datapath_options {
 	const char *pin; /* parent directory on a bpffs (EGRESS_PIN_PARENT by default); mounted if that is possible */
 	enum attach_kind attach; /* AUTO: TCX where the kernel has it, found by trying */
+	/*
+	 * From pins of another layout, newer or older, whose agent does not run: -EPROTO, before anything is touched,
+	 * where that cannot be done. What they hold is here when datapath_open returns; their programs go on judging
+	 * until the first commit, which also carries over the counters and removes their pins.
+	 */
+	bool take_over;
 	bool read_only;          /* egressctl: open what is pinned, create nothing */
 };
 

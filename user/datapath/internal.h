@@ -40,6 +40,13 @@ struct shared_map {
 	int fd;
 };
 
+/* An egressd of another layout that is taken over from. */
+struct predecessor {
+	char *directory; /* NULL: none */
+	unsigned int version;
+	bool abandoned; /* its maps are not those that packets are judged by */
+};
+
 struct datapath {
 	char *parent;    /* the user's --pin */
 	char *directory; /* parent/v<EGRESS_CONTRACT_VERSION> */
@@ -56,6 +63,8 @@ struct datapath {
 	/* Endpoint buckets that were given up and may still be read, by number. */
 	bool given_up[EGRESS_ENDPOINT_BUCKETS];
 	bool any_given_up;
+
+	struct predecessor predecessor;
 
 	struct table_set *in_force; /* NULL: none yet */
 	struct table_set *made;     /* by datapath_new_tables, not committed */
@@ -93,6 +102,8 @@ int bpffs_prepare(const char *parent, const char *directory);
 bool bpffs_is(const char *path);
 /* Removes `directory` and all in it, then parent and the mount on it if they are empty and our own. */
 int bpffs_remove(const char *parent, const char *directory);
+/* Removes what is in `directory`, and leaves it. */
+int bpffs_clear(const char *directory);
 /* The latter alone; 0 also where it is not empty. */
 int bpffs_remove_parent(const char *parent);
 /* The numbers N for which there is a directory parent/v<N> on a bpffs; the caller frees *out. */
@@ -116,6 +127,20 @@ int shared_maps_open(struct datapath *datapath);
 void shared_maps_close(struct datapath *datapath);
 /* Makes the object use the shared maps instead of creating its own. */
 int shared_maps_reuse(const struct datapath *datapath, struct bpf_object *object);
+
+/* Borrowed; -1: there is none of that name. */
+int shared_map_fd(const struct datapath *datapath, const char *name);
+
+/* ---------------------------------------------------------------- migrate.c */
+
+/* In this order; each does nothing where there is no predecessor. check: before anything is touched. */
+int migration_check(struct datapath *datapath);
+/* Before our maps are made. */
+int migration_prepare(struct datapath *datapath);
+/* When they are made. */
+int migration_begin(struct datapath *datapath);
+/* When our programs are in force. */
+int migration_finish(struct datapath *datapath);
 
 /* ---------------------------------------------------------------- programs.c */
 

@@ -137,6 +137,13 @@ static const struct shared_map *find_map(const struct datapath *datapath, const 
 	return NULL;
 }
 
+int shared_map_fd(const struct datapath *datapath, const char *name)
+{
+	const struct shared_map *map = find_map(datapath, name);
+
+	return map ? map->fd : -1;
+}
+
 static int open_pinned(struct datapath *datapath, const struct bpf_object *object)
 {
 	struct bpf_map *map;

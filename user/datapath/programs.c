@@ -261,6 +261,9 @@ int datapath_commit_tables(struct datapath *datapath)
 	}
 	table_set_free(datapath->in_force);
 	datapath->in_force = take(datapath->made);
+	/* The tables are in force, whatever becomes of what is left to carry over: datapath_repair_pins tries again. */
+	if (migration_finish(datapath))
+		log_debug("%s", datapath_error());
 	return 0;
 }
 

@@ -62,7 +62,9 @@ int datapath_repair_pins(struct datapath *datapath, size_t *repaired)
 	size_t count = 0;
 	int error = 0;
 
-	if (!bpffs_is(datapath->directory))
+	if (datapath->in_force)
+		error = migration_finish(datapath);
+	if (!error && !bpffs_is(datapath->directory))
 		error = bpffs_prepare(datapath->parent, datapath->directory);
 	if (!error)
 		error = repair_maps(datapath, &count);

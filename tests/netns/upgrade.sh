@@ -1,0 +1,142 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Another version takes over while traffic runs: "twin" has the same layout under another contract number, "next" a
+# changed one (see Makefile).
+# shellcheck disable=SC2119 # functions with optional arguments
+# shellcheck source=tests/lib/harness.sh
+. "$(dirname "$0")/../lib/harness.sh"
+if [ -n "${SANDBOX:-}" ]; then
+	# shellcheck source=tests/lib/cluster.sh
+	. "$TESTS/lib/cluster.sh"
+fi
+
+# The variants are built once, without sanitizers.
+VARIANTS=$ROOT/build
+OWN=$EGRESSD
+
+enforced()
+{
+	expect_flows web <<-EOF
+		passed 10.1.2.2 80/TCP
+		dropped 10.1.2.2 81/TCP
+		passed fd00:1:2::2 80/TCP
+		dropped fd00:1:2::2 81/TCP
+	EOF
+}
+
+exchanges_beyond()
+{
+	[ "$(cat "$SANDBOX/$1" 2>/dev/null || echo 0)" -gt "$2" ]
+}
+
+goes_on()
+{
+	eventually 5 exchanges_beyond "$1" "$(($(cat "$SANDBOX/$1" 2>/dev/null || echo 0) + 5))"
+}
+
+# become VARIANT|own [OPTION...]: that agent from now on
+become()
+{
+	EGRESSD=$OWN
+	if [ "$1" != own ]; then
+		EGRESSD=$VARIANTS/$1/egressd
+	fi
+	CONTRACT=$("$EGRESSD" version | sed 's/.* contract //')
+	shift
+	agent_up "$@"
+}
+
+pinned_versions()
+{
+	find "$PIN" -mindepth 1 -maxdepth 1 -name 'v*' -printf '%f\n' | sort | xargs
+}
+
+# handed_over VARIANT...: all of it stays in force, and every count goes on
+handed_over()
+{
+	local attach=$1 variant dropped ids
+
+	shift
+	cluster_up
+	become own --attach "$attach"
+	on web "$TRAFFIC" stream 10.1.2.2 80 "$SANDBOX/allowed" &
+	on outside "$TRAFFIC" stream 10.1.1.2 80 "$SANDBOX/answers" &
+	goes_on allowed
+	goes_on answers
+	for variant; do
+		enforced
+		dropped=$(dropped_packets policy)
+		ids=$("$EGRESSCTL" --pin "$PIN" --state "$STATE" -o json status | json endpoints 2>/dev/null || true)
+		agent_kill
+		become "$variant" --attach "$attach"
+		assert_equal "pinned versions" "v$CONTRACT" "$(pinned_versions)"
+		[ "$(dropped_packets policy)" -ge "$dropped" ] ||
+			fail "$variant: $(dropped_packets policy) drops counted, $dropped before"
+		goes_on allowed
+		goes_on answers
+		enforced
+		echo "$variant took over: $dropped drops carried over $ids"
+	done
+	agent_stop
+	EGRESSD=$OWN
+}
+
+test_upgrade_and_downgrade_with_tcx()
+{
+	handed_over auto twin own twin next
+}
+
+test_upgrade_and_downgrade_with_clsact()
+{
+	handed_over clsact twin own next
+}
+
+test_downgrade_that_cannot_be_done_touches_nothing()
+{
+	local before status=0 output
+
+	cluster_up
+	become next
+	enforced
+	agent_kill
+	before=$(find "$PIN" | sort)
+	output=$("$OWN" run --from "dir:$MANIFESTS" --pin "$PIN" --state "$STATE" --listen none 2>&1) || status=$?
+	assert_equal "exit status" 2 $status
+	assert_matches "error" 'v1002\) that this one \(v[0-9]+\) cannot take over from: map flows' "$output"
+	assert_equal "pins" "$before" "$(find "$PIN" | sort)"
+	enforced
+	become next
+	enforced
+}
+
+test_attempt_that_is_abandoned_is_taken_up_by_either()
+{
+	local variant
+
+	cluster_up
+	become own
+	enforced
+	for variant in own twin; do
+		agent_kill
+		# Killed somewhere in its start: as its programs are loaded, mostly.
+		EGRESSD=$VARIANTS/twin/egressd agent_start
+		eventually 20 [ -d "$PIN/v1001/taking_over" ]
+		agent_kill
+		enforced
+		become "$variant"
+		assert_equal "pinned versions" "v$CONTRACT" "$(pinned_versions)"
+		enforced
+	done
+}
+
+test_uninstall_takes_another_version_off()
+{
+	cluster_up
+	become twin
+	agent_stop
+	egressctl uninstall
+	assert_equal "pins" "" "$(find "$PIN" 2>/dev/null)"
+	passes web 10.1.2.2 81/TCP
+}
+
+run_tests "$@"

@@ -1,0 +1,462 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Taking over from an egressd whose maps have another layout, newer or older: its directory of pins is beside ours.
+ *
+ *   1. Nothing is touched before it is clear that every map of theirs can be carried over (migration_check).
+ *   2. Our maps are made beside theirs and filled; the pins of their links become ours. Their programs go on judging.
+ *   3. The first commit of tables replaces their programs by ours, each interface atomically, as every commit does.
+ *   4. What changed meanwhile is carried over too, and their directory is removed.
+ *
+ * One mark says where an attempt stands, and moves in one step: <ours>/taking_over until the commit: theirs are the maps
+ * that packets are judged by; then it is <theirs>/taken_over: ours are. So whichever version starts after a crash knows.
+ *
+ * How values are carried: a layout that only appends fields (the rule of <egressd/contract.h>) needs nothing, the new
+ * fields are zero. One that changes more adds a converter to `converters`. A value that is longer than ours has fields
+ * that we do not know, and is refused.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "datapath/internal.h"
+
+#define MARK_TAKING_OVER "taking_over"
+#define MARK_TAKEN_OVER  "taken_over"
+#define BATCH_ENTRIES    1024
+
+/* Makes our value (zeroed, `size` bytes) of theirs. */
+typedef void (*converter)(const void *theirs, size_t their_size, void *ours, size_t size);
+
+/* By the version that is taken over from and the map; none was needed so far. */
+static const struct {
+	unsigned int version;
+	const char *map;
+	converter convert;
+} converters[] = {
+	{0, "", NULL},
+};
+
+enum carry { CARRY_STATE, CARRY_COUNTERS };
+
+/* What is carried. Fragments and the drop log are not: they are over in seconds, or have been told. */
+static const struct {
+	const char *name;
+	enum carry carry;
+} carried[] = {
+	{EGRESS_PIN_ENDPOINTS, CARRY_STATE},
+	{EGRESS_PIN_ENDPOINTS_OVERFLOW, CARRY_STATE},
+	{EGRESS_PIN_FLOW_SHARES, CARRY_STATE},
+	{EGRESS_PIN_FLOW_RINGS_OWN, CARRY_STATE},
+	{EGRESS_PIN_FLOW_RINGS_POOL, CARRY_STATE},
+	{EGRESS_PIN_FLOWS, CARRY_STATE},
+	{EGRESS_PIN_ALLOWED, CARRY_COUNTERS},
+	{EGRESS_PIN_DROPPED, CARRY_COUNTERS},
+};
+
+static void append_fields(const void *theirs, size_t their_size, void *ours, size_t size)
+{
+	memcpy(ours, theirs, their_size < size ? their_size : size);
+}
+
+static converter find_converter(unsigned int version, const char *map)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(converters); i++)
+		if (converters[i].convert && converters[i].version == version && !strcmp(converters[i].map, map))
+			return converters[i].convert;
+	return NULL;
+}
+
+/* ---------------------------------------------------------------- one map */
+
+struct map_pair {
+	int theirs, ours;
+	struct bpf_map_info their_info, our_info;
+	converter convert;
+	uint64_t flags; /* of the update: BPF_ANY or BPF_NOEXIST */
+	int cpu_count;
+};
+
+static void close_pair(struct map_pair *pair)
+{
+	close_fd(&pair->theirs);
+}
+
+static int map_info(int fd, struct bpf_map_info *info)
+{
+	uint32_t size = sizeof(*info);
+
+	memset(info, 0, sizeof(*info));
+	return bpf_obj_get_info_by_fd(fd, info, &size) ? fail_errno(-errno, "cannot look at a pinned map") : 0;
+}
+
+/* Opens theirs; 0 with -1 where they have no such map. */
+static int open_theirs(const char *directory, const char *name, int *fd)
+{
+	_cleanup_free_ char *path = text_format("%s/%s", directory, name);
+
+	if (!path)
+		return fail_errno(-ENOMEM, "no memory");
+	*fd = bpf_obj_get(path);
+	if (*fd < 0 && errno != ENOENT)
+		return fail_errno(-errno, "cannot open the pinned map %s", path);
+	return 0;
+}
+
+static int update(const struct map_pair *pair, const void *key, const void *value)
+{
+	if (!bpf_map_update_elem(pair->ours, key, value, pair->flags) || errno == EEXIST)
+		return 0;
+	/* A table of theirs that is larger than ours, and full: the rest finds no room, as new flows would not. */
+	if (errno == E2BIG || errno == ENOSPC)
+		return 0;
+	return fail_errno(-errno, "cannot carry over the map %s", pair->our_info.name);
+}
+
+static bool is_zero(const char *bytes, size_t size)
+{
+	return !size || (!bytes[0] && !memcmp(bytes, bytes + 1, size - 1));
+}
+
+static int carry_value(const struct map_pair *pair, const void *key, const void *theirs, char *ours)
+{
+	memset(ours, 0, pair->our_info.value_size);
+	pair->convert(theirs, pair->their_info.value_size, ours, pair->our_info.value_size);
+	return update(pair, key, ours);
+}
+
+static int carry_array(const struct map_pair *pair)
+{
+	_cleanup_free_ char *theirs = malloc(pair->their_info.value_size), *ours = malloc(pair->our_info.value_size);
+	uint32_t count = pair->their_info.max_entries;
+	int error = 0;
+
+	if (!theirs || !ours)
+		return fail_errno(-ENOMEM, "no memory");
+	if (count > pair->our_info.max_entries)
+		count = pair->our_info.max_entries;
+	for (uint32_t key = 0; !error && key < count; key++)
+		if (!bpf_map_lookup_elem(pair->theirs, &key, theirs) && !is_zero(theirs, pair->their_info.value_size))
+			error = carry_value(pair, &key, theirs, ours);
+	return error;
+}
+
+struct batch {
+	char *keys, *values;
+	uint32_t capacity, count;
+};
+
+static void clear_batch(struct batch *batch)
+{
+	free(batch->keys);
+	free(batch->values);
+}
+
+static int size_batch(struct batch *batch, const struct map_pair *pair, uint32_t capacity)
+{
+	clear_batch(batch);
+	batch->keys = calloc(capacity, pair->their_info.key_size);
+	batch->values = calloc(capacity, pair->their_info.value_size);
+	batch->capacity = capacity;
+	return batch->keys && batch->values ? 0 : fail_errno(-ENOMEM, "no memory");
+}
+
+/* By buckets, since their programs go on changing it. */
+static int carry_hash(const struct map_pair *pair)
+{
+	_cleanup_free_ char *ours = malloc(pair->our_info.value_size);
+	_cleanup_(clear_batch) struct batch batch = {};
+	uint64_t position = 0;
+	bool first = true, last = false;
+	int error = ours ? size_batch(&batch, pair, BATCH_ENTRIES) : fail_errno(-ENOMEM, "no memory");
+
+	while (!error && !last) {
+		batch.count = batch.capacity;
+		if (bpf_map_lookup_batch(pair->theirs, first ? NULL : &position, &position, batch.keys, batch.values,
+					 &batch.count, NULL)) {
+			if (errno == ENOSPC) {
+				error = size_batch(&batch, pair, batch.capacity * 2);
+				continue;
+			}
+			if (errno != ENOENT)
+				return fail_errno(-errno, "cannot read the map %s", pair->their_info.name);
+			last = true;
+		}
+		first = false;
+		for (uint32_t i = 0; !error && i < batch.count; i++)
+			error = carry_value(pair, batch.keys + (size_t)i * pair->their_info.key_size,
+					    batch.values + (size_t)i * pair->their_info.value_size, ours);
+	}
+	return error;
+}
+
+static size_t per_cpu_size(uint32_t value_size)
+{
+	return (value_size + 7u) & ~(size_t)7;
+}
+
+/* Ours have counted since the programs were replaced: theirs come on top. */
+static int add_counters(const struct map_pair *pair)
+{
+	size_t their_size = per_cpu_size(pair->their_info.value_size);
+	_cleanup_free_ char *theirs = calloc((size_t)pair->cpu_count, their_size);
+	_cleanup_free_ struct egress_counter *ours = calloc((size_t)pair->cpu_count, sizeof(*ours));
+	uint32_t count = pair->their_info.max_entries;
+
+	if (!theirs || !ours)
+		return fail_errno(-ENOMEM, "no memory");
+	if (count > pair->our_info.max_entries)
+		count = pair->our_info.max_entries;
+	for (uint32_t key = 0; key < count; key++) {
+		if (bpf_map_lookup_elem(pair->theirs, &key, theirs) ||
+		    is_zero(theirs, (size_t)pair->cpu_count * their_size))
+			continue;
+		if (bpf_map_lookup_elem(pair->ours, &key, ours))
+			return fail_errno(-errno, "cannot read the map %s", pair->our_info.name);
+		for (int cpu = 0; cpu < pair->cpu_count; cpu++) {
+			struct egress_counter counted = {};
+
+			pair->convert(theirs + (size_t)cpu * their_size, pair->their_info.value_size, &counted,
+				      sizeof(counted));
+			ours[cpu].packets += counted.packets;
+			ours[cpu].bytes += counted.bytes;
+		}
+		if (bpf_map_update_elem(pair->ours, &key, ours, BPF_ANY))
+			return fail_errno(-errno, "cannot carry over the map %s", pair->our_info.name);
+	}
+	return 0;
+}
+
+static int carry_map(const struct datapath *datapath, const struct predecessor *from, const char *name,
+		     enum carry carry, uint64_t flags)
+{
+	_cleanup_(close_pair) struct map_pair pair = {.theirs = -1, .flags = flags, .cpu_count = datapath->cpu_count};
+	int error = open_theirs(from->directory, name, &pair.theirs);
+
+	if (error || pair.theirs < 0)
+		return error;
+	pair.ours = shared_map_fd(datapath, name);
+	error = map_info(pair.theirs, &pair.their_info);
+	if (!error)
+		error = map_info(pair.ours, &pair.our_info);
+	if (error)
+		return error;
+	pair.convert = find_converter(from->version, name);
+	if (!pair.convert)
+		pair.convert = append_fields;
+	if (carry == CARRY_COUNTERS)
+		return add_counters(&pair);
+	return pair.our_info.type == BPF_MAP_TYPE_ARRAY ? carry_array(&pair) : carry_hash(&pair);
+}
+
+static int carry_all(const struct datapath *datapath, const struct predecessor *from, enum carry carry, uint64_t flags)
+{
+	int error = 0;
+
+	for (size_t i = 0; !error && i < ARRAY_SIZE(carried); i++)
+		if (carried[i].carry == carry)
+			error = carry_map(datapath, from, carried[i].name, carry, flags);
+	return error;
+}
+
+/* ---------------------------------------------------------------- whether it can be done */
+
+static int check_map(const struct predecessor *from, const struct bpf_map *ours, const char *name)
+{
+	_cleanup_fd_ int fd = -1;
+	struct bpf_map_info theirs;
+	int error = open_theirs(from->directory, name, &fd);
+
+	if (error || fd < 0)
+		return error;
+	error = map_info(fd, &theirs);
+	if (error)
+		return error;
+	if (find_converter(from->version, name) ||
+	    (theirs.type == bpf_map__type(ours) && theirs.key_size == bpf_map__key_size(ours) &&
+	     theirs.value_size <= bpf_map__value_size(ours)))
+		return 0;
+	return fail(-EPROTO,
+		    "%s is of an egressd with another layout (v%u) that this one (v%u) cannot take over from: "
+		    "map %s: expected type %u, key %u, value at most %u; found type %u, key %u, value %u. Nothing was "
+		    "changed: run that version again, or `egressctl uninstall` first",
+		    from->directory, from->version, EGRESS_CONTRACT_VERSION, name, bpf_map__type(ours),
+		    bpf_map__key_size(ours), bpf_map__value_size(ours), theirs.type, theirs.key_size,
+		    theirs.value_size);
+}
+
+static void close_object(struct bpf_object **object)
+{
+	bpf_object__close(*object);
+}
+
+static int check_maps(const struct predecessor *from)
+{
+	_cleanup_(close_object) struct bpf_object *object = NULL;
+	int error = object_open(&object);
+
+	for (size_t i = 0; !error && i < ARRAY_SIZE(carried); i++) {
+		const struct bpf_map *map = bpf_object__find_map_by_name(object, carried[i].name);
+
+		if (map)
+			error = check_map(from, map, carried[i].name);
+	}
+	return error;
+}
+
+static bool has_mark(const char *directory, const char *mark)
+{
+	_cleanup_free_ char *path = text_format("%s/%s", directory, mark);
+
+	return path && !access(path, F_OK);
+}
+
+static void clear_predecessor(struct predecessor *from)
+{
+	free(from->directory);
+	from->directory = NULL;
+}
+
+/* Their directory, where one is that is not ours; directory NULL: none. */
+static int find_predecessor(const struct datapath *datapath, struct predecessor *out)
+{
+	_cleanup_free_ unsigned int *versions = NULL;
+	size_t count = 0;
+	int error = bpffs_versions(datapath->parent, &versions, &count);
+
+	for (size_t i = 0; !error && i < count; i++) {
+		_cleanup_free_ char *directory = NULL;
+
+		if (versions[i] == EGRESS_CONTRACT_VERSION)
+			continue;
+		directory = text_format("%s/v%u", datapath->parent, versions[i]);
+		if (!directory)
+			return fail_errno(-ENOMEM, "no memory");
+		/* One that was left behind says nothing when another is in force. */
+		if (out->directory && (has_mark(directory, MARK_TAKING_OVER) || has_mark(directory, MARK_TAKEN_OVER)))
+			continue;
+		clear_predecessor(out);
+		*out = (struct predecessor){.version = versions[i], .directory = take(directory)};
+	}
+	return error;
+}
+
+/* ---------------------------------------------------------------- pins of links */
+
+struct move {
+	const struct datapath *from, *to;
+	const char *subdirectory;
+};
+
+static int move_pin(uint32_t number, const char *rest, void *data)
+{
+	const struct move *move = data;
+	char name[128], from[PATH_MAX], to[PATH_MAX];
+	int error;
+
+	snprintf(name, sizeof(name), "%s/%u%s", move->subdirectory, number, rest);
+	error = pin_path(move->from, name, from);
+	if (!error)
+		error = pin_path(move->to, name, to);
+	if (!error && rename(from, to) && errno != ENOENT)
+		error = fail_errno(-errno, "cannot move %s to %s", from, to);
+	return error;
+}
+
+/* What they attached is ours from now on: it is found, switched and taken off like our own. */
+static int move_attachments(const struct datapath *datapath, const struct predecessor *from)
+{
+	const char *const subdirectories[] = {EGRESS_PIN_LINKS, PIN_QDISCS};
+	_cleanup_(datapath_cleanup) struct datapath *theirs = NULL;
+	int error = datapath_new(datapath->parent, from->version, &theirs);
+
+	for (size_t i = 0; !error && i < ARRAY_SIZE(subdirectories); i++) {
+		struct move move = {theirs, datapath, subdirectories[i]};
+
+		error = pin_subdirectory(datapath, subdirectories[i]);
+		if (!error)
+			error = pin_numbers(theirs, subdirectories[i], move_pin, &move);
+	}
+	return error;
+}
+
+/* ---------------------------------------------------------------- steps */
+
+int migration_check(struct datapath *datapath)
+{
+	struct predecessor *from = &datapath->predecessor;
+	int error = find_predecessor(datapath, from);
+
+	if (error || !from->directory)
+		return error;
+	if (has_mark(from->directory, MARK_TAKING_OVER) || has_mark(from->directory, MARK_TAKEN_OVER)) {
+		from->abandoned = true;
+		return 0;
+	}
+	return check_maps(from);
+}
+
+/* What we had pinned before they took over from us is of no use, whether or not they finished with that. */
+int migration_prepare(struct datapath *datapath)
+{
+	const struct predecessor *from = &datapath->predecessor;
+
+	if (!from->directory || from->abandoned)
+		return 0;
+	return bpffs_clear(datapath->directory);
+}
+
+static int remove_theirs(struct datapath *datapath)
+{
+	struct predecessor *from = &datapath->predecessor;
+	int error = bpffs_remove(datapath->parent, from->directory);
+
+	clear_predecessor(from);
+	return error;
+}
+
+int migration_begin(struct datapath *datapath)
+{
+	const struct predecessor *from = &datapath->predecessor;
+	int error;
+
+	if (!from->directory)
+		return 0;
+	if (from->abandoned) {
+		log_debug("%s is what is left of an egressd that took over, or was about to", from->directory);
+		error = move_attachments(datapath, from);
+		return error ? error : remove_theirs(datapath);
+	}
+	log_debug("taking over from %s", from->directory);
+	error = pin_subdirectory(datapath, MARK_TAKING_OVER);
+	if (!error)
+		error = carry_all(datapath, from, CARRY_STATE, BPF_ANY);
+	return error ? error : move_attachments(datapath, from);
+}
+
+int migration_finish(struct datapath *datapath)
+{
+	const struct predecessor *from = &datapath->predecessor;
+	_cleanup_free_ char *taken = NULL;
+	char taking[PATH_MAX];
+	int error;
+
+	if (!from->directory)
+		return 0;
+	taken = text_format("%s/" MARK_TAKEN_OVER, from->directory);
+	error = taken ? pin_path(datapath, MARK_TAKING_OVER, taking) : fail_errno(-ENOMEM, "no memory");
+	/* Not there when this was tried before. */
+	if (!error && rename(taking, taken) && errno != ENOENT)
+		error = fail_errno(-errno, "cannot move %s to %s", taking, taken);
+	/* Connections that were opened while it was filled: what is there already is newer. */
+	if (!error)
+		error = carry_map(datapath, from, EGRESS_PIN_FLOWS, CARRY_STATE, BPF_NOEXIST);
+	if (!error)
+		error = carry_all(datapath, from, CARRY_COUNTERS, BPF_ANY);
+	return error ? error : remove_theirs(datapath);
+}
