@@ -346,7 +346,9 @@ test_interest()
 	kube_agent_up
 	assert_equal "remote pods without a policy" "" "$(metric 'egressd_api_lists_total{resource="remote-pods"}')"
 	put_policy 80
-	eventually 20 allows 80
+	# Without a policy everything is allowed.
+	eventually 60 denies 81
+	eventually 60 allows 80
 	assert_equal "remote pods are listed once" 1 "$(metric 'egressd_api_lists_total{resource="remote-pods"}')"
 }
 
