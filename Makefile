@@ -171,7 +171,7 @@ check-kernels: deps ## boot Debian's kernels from 5.10 to the newest and run the
 check-chaos: deps ## everything at once, for SECONDS (120) while traffic runs; SEED repeats a run, REPORT keeps its log
 	$(Q)CHAOS_SECONDS=$(SECONDS) CHAOS_SEED=$(SEED) CHAOS_REPORT=$(REPORT) tests/run build chaos
 check-valgrind: deps ## run the tests of the agent's life under valgrind
-	$(Q)tests/run build valgrind
+	$(Q)VALGRIND=all tests/run build valgrind
 check-fuzz: deps ## fuzz for FUZZ_SECONDS (30) a target
 	$(Q)FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run fuzz-build fuzz
 check-deploy: deps ## run the tests of image, manifests and chart only

@@ -30,6 +30,8 @@ ALLOWED_PORT, ANSWER_PORT, DENIED_PORT = 80, 8080, 7000
 WEB, PEER, OUTSIDE = ("10.1.1.2", "fd00:1:1::2"), ("10.1.2.2", "fd00:1:2::2"), ("192.0.2.10", "2001:db8:2::10")
 CONNECTIONS = 16
 REPAIR_SECONDS = 1.5
+# On a machine that does much else besides; how long it takes is not what is judged here.
+READY_SECONDS = 300
 chance = random.Random(SEED)
 started = time.monotonic()
 counts = {}
@@ -109,7 +111,7 @@ class Agent:
         self.await_ready()
 
     def await_ready(self):
-        wait_for(60, "the agent is ready", lambda: self.alive() and get("/readyz")[0] == 200)
+        wait_for(READY_SECONDS, "the agent is ready", lambda: self.alive() and get("/readyz")[0] == 200)
 
     def alive(self):
         if self.process.poll() is not None:
