@@ -39,7 +39,9 @@
 
 #define PORT                9000
 #define ENDPOINT_ID         7
-#define VERSIONED_DIRECTORY EGRESS_PIN_PARENT "/v1"
+#define TEXT_OF(x)          #x
+#define TEXT_OF_VALUE(x)    TEXT_OF(x)
+#define VERSIONED_DIRECTORY EGRESS_PIN_PARENT "/v" TEXT_OF_VALUE(EGRESS_CONTRACT_VERSION)
 
 /* A datapath call that must succeed: the failure shows its sentence. */
 #define check(call)                                                                    \
