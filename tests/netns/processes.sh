@@ -129,6 +129,11 @@ test_groups_of_the_systemd_driver()
 	remove_groups
 }
 
+status_says()
+{
+	egressctl status | grep -q -- "$1"
+}
+
 test_a_pod_that_cannot_be_found_is_told_with_what_was_tried()
 {
 	setup
@@ -137,7 +142,8 @@ test_a_pod_that_cannot_be_found_is_told_with_what_was_tried()
 	assert_matches "log" "none of the [0-9]+ processes here is in a control group of a pod with the UID $UID_WEB" \
 		"$(cat "$AGENT_LOG")"
 	assert_matches "readiness" 'default/web: its interface cannot be found: egress-cni told nothing' "$(http_get /readyz)"
-	assert_matches "status" 'its interface cannot be found' "$(egressctl status)"
+	# The state is left a moment after the log line.
+	eventually 10 status_says 'its interface cannot be found'
 	assert_equal "metric" 2 "$(metric egressd_endpoints_without_interface)"
 	join_group "$(hierarchy cgroup2)" "kubepods/pod$UID_WEB/01" "${HOLDER[web]}"
 	join_group "$(hierarchy cgroup2)" "kubepods/pod$UID_PEER/01" "${HOLDER[peer]}"
