@@ -252,6 +252,61 @@ compact()
 	EOT
 }
 
+# event MEMBER: of the Event on the pod lost; empty where there is none
+event()
+{
+	kubectl get events --field-selector involvedObject.kind=Pod,involvedObject.name=lost,reason=EgressNotEnforced \
+		--output "jsonpath={.items[*]$1}"
+}
+
+event_is()
+{
+	[ "$(event "$1")" = "$2" ]
+}
+
+# A pod that runs here but whose interface is nowhere: those who look at the pod find it told.
+test_event_on_a_pod_without_an_interface()
+{
+	local count
+
+	kube_cluster_up
+	pod lost node1 lost lost0 | kubectl create -f - >/dev/null
+	status lost 10.1.3.2
+	# An account that may not is told so, once, and enforces all the same.
+	kubectl delete clusterrolebinding egressd-events >/dev/null
+	kube_agent_start
+	eventually 60 log_has 'default/lost: what is wrong with it cannot be told in an Event: .*forbidden.*; this account needs the verbs create and patch on events'
+	passes web 10.1.2.2 80/TCP
+	agent_stop
+	assert_equal "complaints" 1 "$(grep -c 'cannot be told in an Event' "$AGENT_LOG")"
+	assert_equal "events" "" "$(event .reason)"
+
+	kubectl create clusterrolebinding egressd-events --clusterrole=egressd-events --user=egressd >/dev/null
+	kube_agent_start
+	eventually 60 event_is .message "interface lost0 does not exist"
+	kubectl get events
+	assert_equal "event" "Warning egressd node1 $(kubectl get pod lost --output 'jsonpath={.metadata.uid}')" \
+		"$(event .type) $(event .source.component) $(event .source.host) $(event .involvedObject.uid)"
+	assert_matches "kubectl describe" "Warning +EgressNotEnforced .*egressd.*interface lost0 does not exist" \
+		"$(kubectl describe pod lost)"
+	# One that has expired comes again with what is new.
+	kubectl delete events --all >/dev/null
+	kubectl annotate pod lost --overwrite egressd.io/interface=lost1 >/dev/null
+	eventually 90 event_is .message "interface lost1 does not exist"
+	# Another agent brings the same Event up to date.
+	agent_stop
+	kube_agent_start
+	kubectl annotate pod lost --overwrite egressd.io/interface=lost2 >/dev/null
+	eventually 90 event_is .message "interface lost2 does not exist"
+	assert_equal "events" EgressNotEnforced "$(event .reason)"
+	# However often the agent looks, the server hears of it now and then only.
+	count=$(event .count)
+	sleep 5
+	assert_equal "count" "$count" "$(event .count)"
+	assert_equal "other events" "" "$(kubectl get events --field-selector involvedObject.name!=lost --output name)"
+	agent_stop
+}
+
 # Every way to say who one is; and what is told to one who may not, or not any more.
 test_credentials()
 {

@@ -158,6 +158,8 @@ kube_up()
 	kubectl create clusterrole egressd --verb=list,watch \
 		--resource=pods,namespaces,services,nodes,endpointslices.discovery.k8s.io,networkpolicies.networking.k8s.io \
 		>/dev/null
+	kubectl create clusterrole egressd-events --verb=create,patch --resource=events >/dev/null
+	kubectl create clusterrolebinding egressd-events --clusterrole=egressd-events --user=egressd >/dev/null
 	kubectl create clusterrolebinding egressd --clusterrole=egressd --user=egressd >/dev/null
 	eventually 20 namespace_is_there default
 }

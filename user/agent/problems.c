@@ -83,21 +83,28 @@ static void tell_list(struct agent *agent, const struct problem_list *list, uint
 		tell(agent, &list->items[i], errors);
 }
 
+static void tell_endpoint(struct endpoint *endpoint)
+{
+	if (endpoint->kept)
+		log_warning("%s: %s; its policy stays in force on %s", endpoint->key, endpoint->problem,
+			    endpoint->interface);
+	else
+		log_warning("%s: %s; its policy is not in force", endpoint->key, endpoint->problem);
+	endpoint->told = true;
+}
+
 static void tell_endpoints(struct agent *agent)
 {
 	struct endpoint *endpoint;
 
 	for (endpoint = agent->endpoints.current; endpoint; endpoint = endpoint->hh.next) {
-		if (!endpoint->problem || endpoint->told)
+		if (!endpoint->problem)
 			continue;
-		if (endpoint->kept)
-			log_warning("%s: %s; its policy stays in force on %s", endpoint->key, endpoint->problem,
-				    endpoint->interface);
-		else
-			log_warning("%s: %s; its policy is not in force", endpoint->key, endpoint->problem);
+		if (!endpoint->told)
+			tell_endpoint(endpoint);
+		/* The log says it once; where the pod's user looks it shows for as long as it lasts. */
 		if (!endpoint->kept && !endpoint->unknown)
 			source_tell(agent->source, endpoint->pod, "EgressNotEnforced", endpoint->problem);
-		endpoint->told = true;
 	}
 }
 

@@ -15,6 +15,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "source/kube_events.h"
 #include "source/kube_interest.h"
 #include "source/kube_reflector.h"
 #include "source/object_identity.h"
@@ -65,6 +66,7 @@ struct kube_source {
 	struct source source;
 	struct kube_config config;
 	struct kube_client *client;
+	struct kube_events *events; /* that it leaves on pods */
 	struct event_base *loop;
 	char *node_name;
 	struct store *staged;       /* as the API says */
@@ -545,6 +547,8 @@ static int start_following(struct source *base, struct event_base *loop, source_
 	if (!source->notify_timer)
 		return -ENOMEM;
 	error = kube_client_new(&source->config, loop, &source->client);
+	if (!error)
+		error = kube_events_new(source->client, loop, source->node_name, &source->events);
 	for (which = 0; which < FOLLOW_COUNT && !error; which++)
 		if (which != FOLLOW_REMOTE_PODS)
 			error = follow(source, which);
@@ -677,6 +681,14 @@ static bool waits(const struct source *base, FILE *reasons)
 	return waiting;
 }
 
+static void leave_event(struct source *base, const struct object *pod, const char *reason, const char *message)
+{
+	struct kube_source *source = of(base);
+
+	if (source->events)
+		kube_events_tell(source->events, pod, reason, message);
+}
+
 static void free_source(struct source *base)
 {
 	struct kube_source *source = of(base);
@@ -686,6 +698,7 @@ static void free_source(struct source *base)
 		unfollow(&source->followers[which]);
 		free(source->followers[which].selector);
 	}
+	kube_events_free(source->events);
 	kube_client_free(source->client);
 	kube_config_clear(&source->config);
 	if (source->notify_timer)
@@ -796,7 +809,8 @@ static int prepare(struct kube_source *source, const struct kube_source_options 
 
 int kube_source_new(struct kube_config *config, const struct kube_source_options *options, struct source **out)
 {
-	static const struct source_operations operations = {start_following, sync_store, waits, NULL, free_source};
+	static const struct source_operations operations = {start_following, sync_store, waits, leave_event,
+							  free_source};
 	struct kube_source *source = calloc(1, sizeof(*source));
 	int error;
 

@@ -54,7 +54,8 @@ bool source_waits(const struct source *source, FILE *reasons);
 
 /*
  * Leaves word, where those who look at the pod will find it, that something is wrong with it: reason is one word in
- * CamelCase, message a sentence. Nothing is waited for, and what cannot be left is only logged.
+ * CamelCase, message a sentence. To be called again and again while it is wrong: how often that is left is the source's
+ * business. Nothing is waited for, and what cannot be left is only logged.
  */
 void source_tell(struct source *source, const struct object *pod, const char *reason, const char *message);
 
