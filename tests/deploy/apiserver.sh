@@ -10,6 +10,7 @@ TEST_TIMEOUT=1200
 # shellcheck source=tests/lib/kube.sh
 . "$TESTS/lib/kube.sh"
 CHART=$ROOT/deploy/helm/egressd
+NETWORK='{"cniVersion": "1.0.0", "name": "pods", "plugins": [{"type": "ptp"}]}'
 ACCOUNT=system:serviceaccount:kube-system:egressd
 # The operator's own definition of a PodMonitor.
 OPERATOR=github.com/prometheus-operator/prometheus-operator@v0.85.0
@@ -115,7 +116,8 @@ container_up()
 	mkdir "$root"
 	tar --extract --gzip --file="$ROOT/build/image/$arch/blobs/sha256/$layer" --directory="$root"
 	secrets=$root/var/run/secrets/kubernetes.io/serviceaccount
-	mkdir -p "$secrets" "$root/run/egressd"
+	mkdir -p "$secrets" "$root"/{run/egressd,etc/cni/net.d,opt/cni/bin}
+	echo "$NETWORK" >"$root/etc/cni/net.d/10-pods.conflist"
 	kubectl -n kube-system create token egressd >"$secrets/token"
 	cp "$SANDBOX/pki/ca.crt" "$secrets/ca.crt"
 	echo -n kube-system >"$secrets/namespace"
@@ -149,6 +151,8 @@ print(re.search(r"^egressd_policies (\d+)", urllib.request.urlopen("http://127.0
 
 test_rights_are_what_the_agent_needs()
 {
+	local root=$SANDBOX/root
+
 	[ -e "$ROOT/build/image/$(dpkg --print-architecture)/layer" ] || fail "there is no image"
 	server_up
 	kubectl apply -k "$ROOT/deploy" >/dev/null
@@ -162,8 +166,14 @@ test_rights_are_what_the_agent_needs()
 	eventually 10 policies_in_force 2
 	assert_matches "status" "^Ready +yes" "$(chroot "$SANDBOX/root" /usr/sbin/egressctl status)"
 	assert_no_match "the agent's log" 'forbidden|"(error|warning)"' "$(cat "$SANDBOX/agent.log")"
+	# Its plugin is chained behind the node's, and goes again.
+	assert_equal "network configuration" egress-cni "$(json plugins.-1.type <"$root/etc/cni/net.d/10-pods.conflist")"
+	[ -x "$root/opt/cni/bin/egress-cni" ] || fail "the plugin's program is not there"
 	kill -TERM "$AGENT"
 	wait "$AGENT"
+	chroot "$root" /usr/sbin/egressctl uninstall
+	assert_equal "network configuration" "$NETWORK" "$(cat "$root/etc/cni/net.d/10-pods.conflist")"
+	[ ! -e "$root/opt/cni/bin/egress-cni" ] || fail "the plugin's program is still there"
 }
 
 after_failure()

@@ -20,6 +20,8 @@ import yaml
 
 # What a container may have beyond nothing. Anything else is a reason to think again.
 CAPABILITIES = {"BPF", "NET_ADMIN", "PERFMON", "SYS_ADMIN", "SYS_PTRACE", "SYS_RESOURCE"}
+# Before a text that must not be in what is rendered.
+NOT = "not: "
 # Another value for each leaf of values.yaml: what is given to helm, and a text that must then be in what is rendered.
 OTHER_VALUES = {
     "image.repository": ("registry.example.org/egressd", "image: \"registry.example.org/egressd:"),
@@ -29,9 +31,15 @@ OTHER_VALUES = {
     "imagePullSecrets": ([{"name": "registry"}], "imagePullSecrets:\n  - name: registry"),
     "options.attach": ("clsact", "--attach=clsact"),
     "options.nodeAddresses": ("192.0.2.1,2001:db8::1", "--node-addresses=192.0.2.1,2001:db8::1"),
+    "options.pending": ("deny", "--pending=deny"),
+    "options.podInterfaces": (["veth*", "cali*"], "\"--pod-interfaces=veth*,cali*\""),
     "options.logLevel": ("debug", "--log-level=debug"),
     "options.logFormat": ("text", "--log-format=text"),
     "options.extra": (["--pin=/sys/fs/bpf/other"], "- --pin=/sys/fs/bpf/other"),
+    "cni.install": (False, NOT + "cni"),
+    "cni.configurationDirectory": ("/var/lib/cni/conf", "path: /var/lib/cni/conf\n"),
+    "cni.binaryDirectory": ("/var/lib/cni/bin", "path: /var/lib/cni/bin\n"),
+    "cni.onAgentDown": ("fail", "--on-agent-down=fail"),
     "metrics.address": ("::", "--listen=[::]:9711"),
     "metrics.port": (9999, "hostPort: 9999"),
     "apiServer.host": ("api.example.org", "value: \"api.example.org\""),
@@ -118,6 +126,8 @@ def check_pod(daemonset):
     volumes = {volume["name"]: volume["hostPath"] for volume in pod["volumes"]}
     assert volumes["bpf"] == {"path": "/sys/fs/bpf", "type": "Directory"}
     assert volumes["run"] == {"path": "/run/egressd", "type": "DirectoryOrCreate"}
+    assert volumes["cni-configuration"] == {"path": "/etc/cni/net.d", "type": "DirectoryOrCreate"}
+    assert volumes["cni-binaries"] == {"path": "/opt/cni/bin", "type": "DirectoryOrCreate"}
     for container in pod["containers"] + pod.get("initContainers", []):
         check_rights(container)
         mounts = {mount["name"]: mount for mount in container["volumeMounts"]}
@@ -127,6 +137,9 @@ def check_pod(daemonset):
             assert mount["mountPath"] == volumes[name]["path"], name
             # Bidirectional needs a privileged container.
             assert mount.get("mountPropagation", "None") in ("None", "HostToContainer"), mount
+        # The agent puts its plugin there, and uninstall takes it out again.
+        for name in ("cni-configuration", "cni-binaries"):
+            assert not mounts[name].get("readOnly"), name
         # A bpffs that is mounted later must show up.
         assert mounts["bpf"]["mountPropagation"] == "HostToContainer"
         assert container["resources"]["requests"].keys() == {"cpu", "memory"}
@@ -142,6 +155,9 @@ def agent(path):
     assert pod["serviceAccountName"] == only(path, "ServiceAccount")["metadata"]["name"]
     assert pod["dnsPolicy"] == "Default"
     [container] = pod["containers"]
+    volumes = {volume["name"]: volume["hostPath"]["path"] for volume in pod["volumes"]}
+    assert f"--install-cni={volumes['cni-configuration']}" in container["args"]
+    assert f"--cni-bin={volumes['cni-binaries']}" in container["args"]
     [port] = container["ports"]
     assert port["hostPort"] == port["containerPort"], "in the node's network they are one"
     for probe, page in (("startupProbe", "/healthz"), ("livenessProbe", "/healthz"), ("readinessProbe", "/readyz")):
@@ -214,6 +230,10 @@ def render(helm, chart, given):
     return subprocess.run(command, input=json.dumps(given), capture_output=True, text=True, check=True).stdout
 
 
+def shows(text, expected):
+    return expected[len(NOT):] not in text if expected.startswith(NOT) else expected in text
+
+
 def values(helm, chart):
     with open(f"{chart}/values.yaml", encoding="utf-8") as file:
         paths = list(leaves(yaml.safe_load(file)))
@@ -225,9 +245,9 @@ def values(helm, chart):
         for part in path.split("."):
             known = known["properties"][part]
         base = NEEDS.get(path, {})
-        assert expected not in render(helm, chart, base), f"{path}: shows without being set: {expected}"
+        assert not shows(render(helm, chart, base), expected), f"{path}: shows without being set: {expected}"
         text = render(helm, chart, merge(base, nested(path, value)))
-        assert expected in text, f"{path}={value} gives no {expected!r}"
+        assert shows(text, expected), f"{path}={value} does not show: {expected!r}"
         for document in yaml.safe_load_all(text):
             assert document is None or key(document), document
 

@@ -121,6 +121,10 @@ test_wrong_values_are_refused()
 		options.logLevel=loud
 		options.nodeAddresses=all
 		options.atach=tcx
+		options.pending=perhaps
+		options.podInterfaces={a,b\,c}
+		cni.onAgentDown=allow
+		cni.binaryDirectory=bin
 		metrics.port=0
 		metrics.port=http
 		image.digest=sha256:12

@@ -83,6 +83,12 @@ appArmorProfile:
   mountPath: /run/netns
   readOnly: true
   mountPropagation: HostToContainer
+{{- if .Values.cni.install }}
+- name: cni-configuration
+  mountPath: {{ .Values.cni.configurationDirectory }}
+- name: cni-binaries
+  mountPath: {{ .Values.cni.binaryDirectory }}
+{{- end }}
 {{- end }}
 
 {{- define "egressd.volumes" -}}
@@ -100,4 +106,15 @@ appArmorProfile:
   hostPath:
     path: /run/netns
     type: DirectoryOrCreate
+{{- if .Values.cni.install }}
+# egress-cni is put in there; `egressctl uninstall` takes it out.
+- name: cni-configuration
+  hostPath:
+    path: {{ .Values.cni.configurationDirectory }}
+    type: DirectoryOrCreate
+- name: cni-binaries
+  hostPath:
+    path: {{ .Values.cni.binaryDirectory }}
+    type: DirectoryOrCreate
+{{- end }}
 {{- end }}
