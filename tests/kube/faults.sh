@@ -171,6 +171,32 @@ test_errors_and_versions_that_are_gone()
 	converges bad-gateway 2 86
 }
 
+event_has_come()
+{
+	# The server's pipes are not for subshells.
+	server event >"$SANDBOX/event"
+	grep -q ' interface lost0 does not exist$' "$SANDBOX/event"
+}
+
+# What cannot be told of a pod holds up nothing, and is told once it can be.
+test_events_on_pods_that_fail()
+{
+	faults_up
+	server only events >/dev/null
+	server fault unavailable 1 >/dev/null
+	server fault reset 1 >/dev/null
+	server fault busy 1 >/dev/null
+	put_pod lost 10.1.3.2 node1 '"egressd.io/interface":"lost0"'
+	kube_agent_start
+	eventually 60 allows 80
+	eventually 60 log_has 'default/lost: what is wrong with it cannot be told in an Event: '
+	follows 81
+	eventually 60 event_has_come
+	assert_matches "requests" "^4 " "$(cat "$SANDBOX/event")"
+	assert_equal "complaints" 1 "$(grep -c 'cannot be told in an Event' "$AGENT_LOG")"
+	kill -0 "$AGENT"
+}
+
 test_what_is_no_event()
 {
 	faults_up
