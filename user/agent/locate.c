@@ -166,15 +166,16 @@ static void look_into_namespace(struct namespace_search *search, const struct po
 	search->count++;
 }
 
-static void tell_failure(struct endpoint *endpoint, const struct agent *agent, const char *uid, size_t processes,
+/* Without what differs at every look, such as how many processes there are: each text is told once. */
+static void tell_failure(struct endpoint *endpoint, const char *uid, size_t processes,
 			 const struct namespace_search *search)
 {
 	if (!processes)
 		endpoint_set_problem(
 			endpoint,
-			"its interface cannot be found: egress-cni told nothing of it, and none of the %zu "
-			"processes here is in a control group of a pod with the UID %s",
-			agent->processes.seen, uid);
+			"its interface cannot be found: egress-cni told nothing of it, and none of the processes here is "
+			"in a control group of a pod with the UID %s",
+			uid);
 	else if (search->count > 1)
 		endpoint_set_problem(
 			endpoint,
@@ -224,7 +225,7 @@ static int locate_by_processes(struct agent *agent, struct endpoint *endpoint, s
 	}
 	endpoint->waits = !count && is_starting(pod);
 	if (!endpoint->waits)
-		tell_failure(endpoint, agent, uid, count, &search);
+		tell_failure(endpoint, uid, count, &search);
 	return search.count ? -E2BIG : -ENODEV;
 }
 

@@ -135,6 +135,16 @@ static void append_all(json_t *list, json_t *more)
 	json_decref(more);
 }
 
+/* What keeps single pods from being enforced; it is beside each of them in `egressctl pods` too. */
+static void add_endpoint_failures(struct problem_list *list, const struct agent *agent)
+{
+	const struct endpoint *endpoint;
+
+	for (endpoint = agent->endpoints.current; endpoint; endpoint = endpoint->hh.next)
+		if (endpoint->problem)
+			problem_add(list, PROBLEM_ERROR, "endpoint", NULL, endpoint->pod, "%s", endpoint->problem);
+}
+
 static json_t *encode_problems(const struct agent *agent)
 {
 	_cleanup_(problem_list_clear) struct problem_list failures = {0};
@@ -146,6 +156,7 @@ static json_t *encode_problems(const struct agent *agent)
 	add_failure(&failures, "attachment", agent->attachment_failure);
 	add_failure(&failures, "cni", agent->cni_failure);
 	add_failure(&failures, "hold", agent->hold_failure);
+	add_endpoint_failures(&failures, agent);
 	append_all(list, state_encode_problems(&failures));
 	append_all(list, state_encode_problems(&agent->source_problems));
 	append_all(list, state_encode_problems(&agent->policy_problems));
