@@ -230,6 +230,41 @@ test_redundant_beside_another_policy()
 	expect 0 check --strict all.yaml <<<"0 errors, 0 warnings in 1 file, 2 objects"
 }
 
+test_redundant_rule_names_the_first_that_allows_it()
+{
+	policy rules '{}' >all.yaml <<-EOF
+		$dns
+		- to: [{podSelector: {}}, {ipBlock: {cidr: 10.1.2.0/24}}]
+		- to: [{podSelector: {}}, {ipBlock: {cidr: 0.0.0.0/0}}]
+		- to: [{ipBlock: {cidr: 10.0.0.0/8}}, {podSelector: {}}]
+		- to: [{ipBlock: {cidr: 10.1.2.3/32}}, {podSelector: {matchLabels: {app: web}}}]
+		- to: [{podSelector: {matchLabels: {app: db}}}, {ipBlock: {cidr: 10.1.3.9/24}}]
+		- to: [{ipBlock: {cidr: "2001:db8::/32"}}]
+	EOF
+	check -o json all.yaml | json problems | grep -o 'rule [0-9]* is redundant: rule [0-9]*' >output || true
+	assert_equal "rules" "rule 1 is redundant: rule 2
+rule 3 is redundant: rule 2
+rule 4 is redundant: rule 1
+rule 5 is redundant: rule 2" "$(cat output)"
+}
+
+# Some seconds of processor time are plenty, unless each rule is compared with each.
+test_many_rules_are_not_compared_each_with_each()
+{
+	local status=0
+
+	{
+		echo "$dns"
+		awk 'BEGIN { for (i = 0; i < 40000; i++)
+			printf "- to: [{ipBlock: {cidr: 10.%d.%d.0/24}}]\n", i / 256, i % 256 }'
+		echo '- to: [{ipBlock: {cidr: 10.100.7.9/32}}]'
+	} | policy many '{}' >all.yaml
+	(ulimit -t 8 && check -o json all.yaml) >output || status=$?
+	assert_equal "exit status" 0 "$status"
+	assert_equal "redundant rules" "rule 40001 is redundant: rule 25608" \
+		"$(grep -o 'rule [0-9]* is redundant: rule [0-9]*' output)"
+}
+
 test_equal_rules_are_told_once()
 {
 	assert_equal "of two equal rules" 1 "$(redundant '- to: [{podSelector: {}}]

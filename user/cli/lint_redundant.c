@@ -21,9 +21,30 @@ struct indexed_rule {
 	size_t block_count;
 };
 
+/* The prefix of a block, host bits zero, and the rule, by its place in the list, that has it. */
+struct placed_prefix {
+	struct ip_prefix prefix;
+	size_t rule;
+};
+
+struct rule_numbers {
+	size_t *items;
+	size_t count, capacity;
+};
+
+/*
+ * The rules of a namespace. A rule covers another one only if it covers its first peer: the rules that may are found by
+ * what they have, so that many rules of few blocks each are not compared each with each.
+ */
 struct rule_list {
 	struct indexed_rule *items;
 	size_t count, capacity;
+	/* Sorted by prefix, then rule. */
+	struct placed_prefix *prefixes;
+	size_t prefix_count, prefix_capacity;
+	bool has_length[129]; /* some prefix is so long */
+	/* Ascending: the rules for all destinations, and those with a peer that is no block. */
+	struct rule_numbers everywhere, selecting;
 };
 
 static void rule_list_clear(struct rule_list *list)
@@ -33,6 +54,9 @@ static void rule_list_clear(struct rule_list *list)
 	for (i = 0; i < list->count; i++)
 		free(list->items[i].blocks);
 	free(list->items);
+	free(list->prefixes);
+	free(list->everywhere.items);
+	free(list->selecting.items);
 }
 
 /* Host bits zero. */
@@ -46,12 +70,19 @@ static struct ip_prefix shorten(const struct ip_prefix *prefix, uint8_t length)
 	return shorter;
 }
 
+/* Host bits are zero. */
+static int compare_short_prefixes(const struct ip_prefix *a, const struct ip_prefix *b)
+{
+	int order = ip_address_compare(&a->address, &b->address);
+
+	return order ? order : (a->length > b->length) - (a->length < b->length);
+}
+
 static int compare_prefixes(const struct ip_prefix *a, const struct ip_prefix *b)
 {
 	struct ip_prefix x = shorten(a, a->length), y = shorten(b, b->length);
-	int order = ip_address_compare(&x.address, &y.address);
 
-	return order ? order : (a->length > b->length) - (a->length < b->length);
+	return compare_short_prefixes(&x, &y);
 }
 
 static int compare_blocks(const void *a, const void *b)
@@ -59,6 +90,32 @@ static int compare_blocks(const void *a, const void *b)
 	const struct ip_block *x = *(const struct ip_block *const *)a, *y = *(const struct ip_block *const *)b;
 
 	return compare_prefixes(&x->cidr, &y->cidr);
+}
+
+static int compare_placed_prefixes(const void *a, const void *b)
+{
+	const struct placed_prefix *x = a, *y = b;
+	int order = compare_short_prefixes(&x->prefix, &y->prefix);
+
+	return order ? order : (x->rule > y->rule) - (x->rule < y->rule);
+}
+
+/* For finding the rule, whose number is the count of the list. */
+static void place_rule(const struct indexed_rule *rule, struct rule_list *list)
+{
+	size_t i;
+
+	for (i = 0; i < rule->block_count; i++) {
+		const struct ip_prefix *cidr = &rule->blocks[i]->cidr;
+		struct placed_prefix placed = {shorten(cidr, cidr->length), list->count};
+
+		list->has_length[cidr->length] = true;
+		array_push(list->prefixes, list->prefix_count, list->prefix_capacity, placed);
+	}
+	if (!rule->rule->peer_count)
+		array_push(list->everywhere.items, list->everywhere.count, list->everywhere.capacity, list->count);
+	else if (rule->block_count < rule->rule->peer_count)
+		array_push(list->selecting.items, list->selecting.count, list->selecting.capacity, list->count);
 }
 
 static void index_rule(const struct object *policy, size_t index, struct rule_list *list)
@@ -71,6 +128,7 @@ static void index_rule(const struct object *policy, size_t index, struct rule_li
 		if (rule.rule->peers[i].has_block)
 			rule.blocks[rule.block_count++] = &rule.rule->peers[i].block;
 	qsort(rule.blocks, rule.block_count, sizeof(*rule.blocks), compare_blocks);
+	place_rule(&rule, list);
 	array_push(list->items, list->count, list->capacity, rule);
 }
 
@@ -127,7 +185,8 @@ static bool rule_covers_block(const struct indexed_rule *wide, const struct ip_b
 	for (length = narrow->cidr.length; length >= 0; length--) {
 		struct ip_prefix prefix = shorten(&narrow->cidr, (uint8_t)length);
 
-		for (i = first_block(wide, &prefix); i < wide->block_count && !compare_prefixes(&wide->blocks[i]->cidr, &prefix); i++)
+		for (i = first_block(wide, &prefix);
+		     i < wide->block_count && !compare_prefixes(&wide->blocks[i]->cidr, &prefix); i++)
 			if (block_covers(wide->blocks[i], narrow))
 				return true;
 	}
@@ -229,15 +288,79 @@ static int warn(struct offline *offline, const struct indexed_rule *narrow, cons
 			   narrow->index, wide->index, where, wide->rule->place.line);
 }
 
-static int check_rules(struct offline *offline, const struct rule_list *list)
+/* The first of the rules that makes the narrow one redundant, if it comes before the best. */
+static size_t first_of(const struct rule_list *list, const struct rule_numbers *rules, size_t narrow, size_t best)
+{
+	size_t i;
+
+	for (i = 0; i < rules->count && rules->items[i] < best; i++)
+		if (makes_redundant(list, rules->items[i], narrow))
+			return rules->items[i];
+	return best;
+}
+
+static size_t first_placed(const struct rule_list *list, const struct ip_prefix *prefix)
+{
+	size_t low = 0, high = list->prefix_count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (compare_short_prefixes(&list->prefixes[middle].prefix, prefix) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/* As first_of(), of the rules that have a block of this prefix. */
+static size_t first_with_prefix(const struct rule_list *list, const struct ip_prefix *prefix, size_t narrow,
+				size_t best)
+{
+	size_t i;
+
+	for (i = first_placed(list, prefix); i < list->prefix_count && list->prefixes[i].rule < best; i++) {
+		if (compare_short_prefixes(&list->prefixes[i].prefix, prefix))
+			break;
+		if (makes_redundant(list, list->prefixes[i].rule, narrow))
+			return list->prefixes[i].rule;
+	}
+	return best;
+}
+
+/* The first rule that makes the narrow one redundant, or the count of the list. */
+static size_t find_wide(const struct rule_list *list, size_t narrow)
+{
+	const struct egress_rule *rule = list->items[narrow].rule;
+	size_t best = first_of(list, &list->everywhere, narrow, list->count);
+	const struct ip_prefix *cidr;
+	int length;
+
+	if (!rule->peer_count)
+		return best;
+	if (!rule->peers[0].has_block)
+		return first_of(list, &list->selecting, narrow, best);
+	cidr = &rule->peers[0].block.cidr;
+	for (length = cidr->length; length >= 0; length--) {
+		struct ip_prefix prefix;
+
+		if (!list->has_length[length])
+			continue;
+		prefix = shorten(cidr, (uint8_t)length);
+		best = first_with_prefix(list, &prefix, narrow, best);
+	}
+	return best;
+}
+
+static int check_rules(struct offline *offline, struct rule_list *list)
 {
 	size_t narrow, wide;
 	int error = 0;
 
+	qsort(list->prefixes, list->prefix_count, sizeof(*list->prefixes), compare_placed_prefixes);
 	for (narrow = 0; !error && narrow < list->count; narrow++) {
-		for (wide = 0; wide < list->count; wide++)
-			if (makes_redundant(list, wide, narrow))
-				break;
+		wide = find_wide(list, narrow);
 		if (wide < list->count)
 			error = warn(offline, &list->items[narrow], &list->items[wide]);
 	}
