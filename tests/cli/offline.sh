@@ -292,6 +292,25 @@ test_verify_prints_junit()
 	EOF
 }
 
+test_verify_prints_names_of_any_characters()
+{
+	local tests=$WORK/$'bytes-\xff.yaml'
+
+	cat >"$tests" <<-'EOF'
+		tests:
+		- {name: "a\uFFFEb\uFFFFc\x01d\re\x85f\n# g", from: kube-system/dns, to: 10.20.8.1, expect: allow}
+	EOF
+	"$EGRESSCTL" verify -o junit -f shop "$tests" >"$WORK/junit.xml"
+	/usr/bin/python3 - "$WORK/junit.xml" <<-'EOF'
+		import sys, xml.etree.ElementTree as tree
+		name = tree.parse(sys.argv[1]).getroot().find("testsuite/testcase").get("name")
+		assert name.startswith("a?b?c d e") and name.endswith("f # g"), name
+	EOF
+	"$EGRESSCTL" verify -f shop "$tests" >"$WORK/tap"
+	assert_equal "lines of TAP, and of them with a carriage return" "3 0" \
+		"$(wc -l <"$WORK/tap") $(grep -c $'\r' "$WORK/tap" || true)"
+}
+
 # wrong_tests TEXT MESSAGE
 wrong_tests()
 {

@@ -1,15 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
+#include "base/cleanup.h"
+#include "base/text.h"
+#include "cli/memory.h"
 #include "cli/verify.h"
 
 /* A description ends at '#' in TAP, and at the end of its line. */
-static void print_description(const char *text)
+static void print_description(const char *name)
 {
-	for (; *text; text++) {
+	_cleanup_free_ char *line = copy_text(name);
+	const char *text;
+
+	text_make_line(line);
+	for (text = line; *text; text++) {
 		if (*text == '#' || *text == '\\')
 			putchar('\\');
-		putchar(*text == '\n' ? ' ' : *text);
+		putchar(*text);
 	}
 }
 
@@ -39,10 +46,20 @@ void verify_print_tap(const struct test_list *tests)
 	}
 }
 
-/* Control characters other than tab and newline cannot stand in XML 1.0 at all. */
-static void print_xml(const char *text)
+/* U+FFFE and U+FFFF are characters, but not of XML 1.0. */
+static bool is_no_xml(const char *text)
+{
+	return !strncmp(text, "\xef\xbf\xbe", 3) || !strncmp(text, "\xef\xbf\xbf", 3);
+}
+
+static void print_xml_line(const char *text)
 {
 	for (; *text; text++) {
+		if (is_no_xml(text)) {
+			putchar('?');
+			text += 2;
+			continue;
+		}
 		switch (*text) {
 		case '&':
 			fputs("&amp;", stdout);
@@ -57,8 +74,26 @@ static void print_xml(const char *text)
 			fputs("&quot;", stdout);
 			break;
 		default:
-			putchar((unsigned char)*text < ' ' && *text != '\t' && *text != '\n' ? '?' : *text);
+			putchar(*text);
 		}
+	}
+}
+
+/* What is no UTF-8, and control characters other than newline, cannot stand in XML 1.0 at all. */
+static void print_xml(const char *text)
+{
+	_cleanup_free_ char *copy = copy_text(text);
+	char *line = copy, *end;
+
+	for (;; line = end + 1) {
+		end = strchr(line, '\n');
+		if (end)
+			*end = '\0';
+		text_make_line(line);
+		print_xml_line(line);
+		if (!end)
+			return;
+		putchar('\n');
 	}
 }
 
