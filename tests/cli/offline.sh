@@ -407,6 +407,37 @@ test_diff_with_common_objects_and_new_pods()
 	expect 1 "$EGRESSCTL" diff -f shop/cluster.yaml "$WORK/new" shop/policies <<<"shop/web-3: only in OLD"
 }
 
+test_diff_leaves_out_what_a_pod_sends_to_itself()
+{
+	local policy='apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: to-db, namespace: shop}
+spec:
+  podSelector: {matchLabels: {app: APP}}
+  policyTypes: [Egress]
+  egress: [{to: [{podSelector: {matchLabels: {app: db}}}], ports: [{port: 5431}]}]'
+
+	# The one pod of app=db may reach itself with and without it.
+	copy_shop
+	echo "${policy/APP/db}" >"$WORK/new/to-db.yaml"
+	expect 0 "$EGRESSCTL" diff shop "$WORK/new" </dev/null
+	assert_equal "changes" "[]" "$("$EGRESSCTL" diff -o json shop "$WORK/new" | json changes)"
+	# Other pods gain by it.
+	echo "${policy/APP/web}" >"$WORK/new/to-db.yaml"
+	expect 1 "$EGRESSCTL" diff shop "$WORK/new" <<<"shop/web-* (2 pods) → shop/db-0 TCP 5431: deny → allow"
+	# Of two pods each may reach itself, but not the other one.
+	cat >"$WORK/db-1.yaml" <<-EOF
+		apiVersion: v1
+		kind: Pod
+		metadata: {name: db-1, namespace: shop, labels: {app: db}}
+		status: {podIP: 10.1.0.21}
+	EOF
+	echo "${policy/APP/db}" >"$WORK/new/to-db.yaml"
+	expect 1 "$EGRESSCTL" diff -f "$WORK/db-1.yaml" shop "$WORK/new" <<-EOF
+		shop/db-* (2 pods) → shop/db-* (2 pods) TCP 5431: deny → allow
+	EOF
+}
+
 test_diff_needs_pods()
 {
 	expect 2 "$EGRESSCTL" diff shop/policies shop/policies \

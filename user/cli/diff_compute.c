@@ -474,9 +474,51 @@ static int compare_pod(struct computation *computation, const struct pod_name *n
 	return 0;
 }
 
+static bool has_address(const struct offline *offline, const struct pod_name *name, const struct ip_address *address)
+{
+	const struct object *pod = store_get(offline->store, OBJECT_POD, name->namespace, name->name);
+	const struct source source = {.pod = pod};
+
+	return pod && source_has_address(&source, address);
+}
+
+/* Are they on both sides the pod's own addresses and no others? */
+static bool is_only_itself(const struct diff *diff, const struct pod_name *name, const struct address_set *addresses)
+{
+	size_t i;
+
+	for (i = 0; i < addresses->count; i++) {
+		const struct address_range *range = &addresses->items[i];
+
+		if (ip_address_compare(&range->first, &range->last) || !has_address(&diff->old, name, &range->first) ||
+		    !has_address(&diff->new, name, &range->first))
+			return false;
+	}
+	return true;
+}
+
+/* A pod may always reach itself, whatever the rows say: for one pod alone such a flow does not change. */
+static void drop_flows_to_itself(const struct diff *diff, struct pod_change *change)
+{
+	size_t kept = 0, i;
+
+	if (change->pods.count != 1)
+		return;
+	for (i = 0; i < change->flow_count; i++) {
+		struct flow_change *flow = &change->flows[i];
+
+		if (is_only_itself(diff, &change->pods.items[0], &flow->destinations))
+			address_set_clear(&flow->destinations);
+		else
+			change->flows[kept++] = *flow;
+	}
+	change->flow_count = kept;
+}
+
 int diff_compute(struct diff *diff)
 {
 	_cleanup_(computation_clear) struct computation computation = {.diff = diff};
+	struct pod_change *change;
 	size_t i;
 	int error = cut_addresses(&computation);
 
@@ -489,6 +531,8 @@ int diff_compute(struct diff *diff)
 	pod_names_sort(&diff->all_pods);
 	for (i = 0; !error && i < diff->all_pods.count; i++)
 		error = compare_pod(&computation, &diff->all_pods.items[i]);
+	for (change = diff->pod_changes; change; change = change->hh.next)
+		drop_flows_to_itself(diff, change);
 	return error;
 }
 
