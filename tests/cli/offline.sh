@@ -134,6 +134,21 @@ test_pod_reaches_itself()
 	EOF
 }
 
+# Another pod may have the address by now: an answer about that one would mislead.
+test_a_pod_that_has_ended_is_no_destination()
+{
+	local pod="$WORK/ended.yaml" problem='the pod has ended, so it has given up its address'
+
+	for phase in Succeeded Failed; do
+		cat >"$pod" <<-EOF
+			{apiVersion: v1, kind: Pod, metadata: {name: job, namespace: shop}, status: {phase: $phase, podIP: 10.1.0.20}}
+		EOF
+		expect 2 explain -f "$pod" --from shop/web-1 --to shop/job:80 <<<"error: --to shop/job:80: $problem"
+		echo '{"from":"shop/web-1","to":"shop/job","port":80}' >"$WORK/flows"
+		expect 2 explain -f "$pod" --flows "$WORK/flows" <<<"{\"error\":\"line 1: $problem\"}"
+	done
+}
+
 test_explain_errors()
 {
 	expect 2 explain --from shop/none --to 192.0.2.7:80 <<<"error: --from shop/none: there is no such pod"

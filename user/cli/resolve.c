@@ -69,6 +69,9 @@ int resolve_destination(const struct store *store, const struct object *source, 
 		*problem = "there is no such pod";
 		if (!object)
 			return -EINVAL;
+		*problem = "the pod has ended, so it has given up its address";
+		if (object->pod.phase == POD_SUCCEEDED || object->pod.phase == POD_FAILED)
+			return -EINVAL;
 		*problem = "the pod has no address";
 		if (!object->pod.address_count)
 			return -EINVAL;
