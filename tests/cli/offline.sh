@@ -134,6 +134,39 @@ test_pod_reaches_itself()
 	EOF
 }
 
+test_own_node_that_is_not_given_is_noted()
+{
+	local node="$WORK/node.yaml" denied
+
+	cat >"$node" <<-EOF
+		apiVersion: v1
+		kind: Node
+		metadata: {name: n1}
+		status: {addresses: [{type: InternalIP, address: 192.0.2.11}]}
+		---
+		apiVersion: v1
+		kind: Node
+		metadata: {name: n2}
+		status: {addresses: [{type: InternalIP, address: 192.0.2.12}]}
+		---
+		apiVersion: v1
+		kind: Pod
+		metadata: {name: there, namespace: shop}
+		spec: {nodeName: n1}
+		status: {podIP: 10.1.0.99}
+	EOF
+	explain -f "$node" --from shop/there --to 192.0.2.11:22 >"$WORK/output"
+	assert_equal "verdict and note" "1 1" "$(grep -c "TCP 22: deny" "$WORK/output") $(grep -cF "note: it is an address of \
+node n1, where the pod runs, which the pod may reach; --node-addresses 192.0.2.11 judges it so" "$WORK/output")"
+	for denied in "--node-addresses none --to 192.0.2.11:22" "--to 192.0.2.12:22"; do
+		# shellcheck disable=SC2086 # two or four words
+		explain -f "$node" --from shop/there $denied >"$WORK/output"
+		assert_equal "notes with $denied" 0 "$(grep -c note: "$WORK/output" || true)"
+	done
+	explain -f "$node" --node-addresses 192.0.2.11 --from shop/there --to 192.0.2.11:22 >"$WORK/output"
+	assert_equal "allowed" 1 "$(grep -c "TCP 22: allow" "$WORK/output")"
+}
+
 # Another pod may have the address by now: an answer about that one would mislead.
 test_a_pod_that_has_ended_is_no_destination()
 {

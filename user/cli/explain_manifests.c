@@ -18,6 +18,32 @@ static int read_verdict(const struct offline *offline, const struct source *sour
 				  flow->protocol, flow->port, out);
 }
 
+/* Is it an address of the Node that the pod's spec.nodeName names? */
+static bool is_of_its_node(const struct offline *offline, const struct object *pod, const struct ip_address *address)
+{
+	const struct object *node = store_get(offline->store, OBJECT_NODE, "", pod->pod.node_name);
+	size_t i;
+
+	for (i = 0; node && i < node->node.address_count; i++)
+		if (!ip_address_compare(&node->node.addresses[i], address))
+			return true;
+	return false;
+}
+
+/* Where the manifests say which node is the pod's, a verdict that does not know of it is not given in silence. */
+static void note_own_node(const struct offline *offline, const struct object *pod, struct answer *answer)
+{
+	char address[IP_TEXT_SIZE];
+
+	if (offline->node_addresses_given || answer->verdict.allow || answer->explanation.backend_count ||
+	    !is_of_its_node(offline, pod, &answer->flow.destination))
+		return;
+	ip_address_format(&answer->flow.destination, address);
+	answer_note(answer, format_text("it is an address of node %s, where the pod runs, which the pod may reach; "
+					"--node-addresses %s judges it so",
+					pod->pod.node_name, address));
+}
+
 int offline_answer(const struct offline *offline, const char *from, const struct source *source,
 		   const struct flow *flow, struct answer *out)
 {
@@ -38,6 +64,7 @@ int offline_answer(const struct offline *offline, const char *from, const struct
 	if (policy_explain(offline->policy, source->pod->namespace, source->pod->name, flow, &answer.explanation))
 		return -EINVAL;
 	answer.explained = true;
+	note_own_node(offline, source->pod, &answer);
 	*out = answer;
 	return 0;
 }

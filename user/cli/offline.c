@@ -124,6 +124,7 @@ int offline_load(const struct text_list *paths, const char *node_addresses, stru
 	if (error)
 		return error;
 	error = offline_read(paths, &offline);
+	offline.node_addresses_given = node_addresses;
 	if (!error)
 		error = offline.problems.errors ? -EINVAL : offline_compile(&offline, &addresses);
 	if (error) {

@@ -25,6 +25,7 @@ struct offline {
 	struct rule_book rules;
 	struct problem_list problems; /* warnings and notices too */
 	size_t files;
+	bool node_addresses_given; /* by the user, "none" too */
 };
 
 /* Addresses of the node, which its pods may always reach. Owned. */
