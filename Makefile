@@ -82,7 +82,7 @@ CFLAGS ?= -O2 -g
 REPRODUCIBLE := -ffile-prefix-map=$(CURDIR)=.
 ALL_CFLAGS := -std=gnu11 $(CONTRACT) $(REPRODUCIBLE) $(CFLAGS) $(WARNINGS) $(HARDENING_$(VARIANT)) $(SANITIZE) $(INCLUDES)
 ALL_LDFLAGS := $(LDFLAGS) $(HARDENING_LINK_$(VARIANT)) $(SANITIZE)
-LIBRARIES := -lbpf -lelf -lz -lyaml -levent -lcurl -ljansson -lmnl -lpthread
+LIBRARIES := -lbpf -lelf -lz -lyaml -levent -lcurl -ljansson -lmnl -lcap-ng -lseccomp -lpthread
 
 COMMIT := $(shell git describe --always --dirty --abbrev=12 --exclude='*' 2>/dev/null)
 

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -391,9 +392,12 @@ int agent_run(const struct agent_options *options)
 		.state_lock = -1,
 		.pin_lock = -1,
 		.listener = -1,
+		.generation.flow_timeouts = &options->flow_timeouts,
 	};
 	int error;
 
+	/* Whatever it leaves is root's alone. */
+	umask(077);
 	/* A scraper that hangs up must not end the agent. */
 	signal(SIGPIPE, SIG_IGN);
 	error = start(&agent);

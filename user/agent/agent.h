@@ -169,7 +169,7 @@ void cni_server_answer(struct agent *agent);
 /* Finds the interface of every endpoint, with `all` also where it was found before. */
 void attachments_resolve(struct agent *agent, bool all);
 /* What the kernel is to know of the endpoint. */
-struct egress_endpoint attachments_entry(const struct endpoint *endpoint);
+struct egress_endpoint attachments_entry(const struct agent *agent, const struct endpoint *endpoint);
 /* Takes programs and entries from the interfaces of endpoints that retire, unless another endpoint is there now. */
 void attachments_withdraw_retiring(struct agent *agent);
 /* Puts entries and programs where they are wanted, and takes them from where they are not. */

@@ -252,6 +252,17 @@ void attachments_vanished(struct agent *agent, uint32_t ifindex, bool told)
 
 /* ------------------------------------------------------------------ putting on */
 
+static uint32_t entry_flags(const struct agent_options *options, const struct pod *pod)
+{
+	static const uint32_t anti_spoof[] = {
+		[ANTI_SPOOF_ISOLATED] = 0,
+		[ANTI_SPOOF_ALL] = EGRESS_ENDPOINT_SPOOF_ALL,
+		[ANTI_SPOOF_OFF] = EGRESS_ENDPOINT_SPOOF_OFF,
+	};
+
+	return anti_spoof[options->anti_spoof] | (pod->router ? EGRESS_ENDPOINT_ROUTER : 0);
+}
+
 /* What the pod was given counts; a Pod has its addresses only later, or somebody wrote them down by hand. */
 static const struct ip_address *addresses_of(const struct endpoint *endpoint, size_t *count)
 {
@@ -262,12 +273,12 @@ static const struct ip_address *addresses_of(const struct endpoint *endpoint, si
 	return attachment && attachment->address_count ? attachment->addresses : pod->addresses;
 }
 
-struct egress_endpoint attachments_entry(const struct endpoint *endpoint)
+struct egress_endpoint attachments_entry(const struct agent *agent, const struct endpoint *endpoint)
 {
 	struct egress_endpoint entry = {
 		.ifindex = endpoint->wanted,
 		.id = endpoint->id,
-		.flags = endpoint->pod->pod.router ? EGRESS_ENDPOINT_ROUTER : 0,
+		.flags = entry_flags(agent->options, &endpoint->pod->pod),
 	};
 	size_t count, i;
 	const struct ip_address *addresses = addresses_of(endpoint, &count);
@@ -290,7 +301,7 @@ static void failed(struct agent *agent, struct endpoint *endpoint)
 
 static int put_entry(struct agent *agent, struct endpoint *endpoint)
 {
-	struct egress_endpoint entry = attachments_entry(endpoint);
+	struct egress_endpoint entry = attachments_entry(agent, endpoint);
 	int error;
 
 	if (!memcmp(&entry, &endpoint->entry, sizeof(entry)))

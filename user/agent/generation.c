@@ -7,16 +7,6 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 
-/*
- * Idle time-outs of the connections that a pod may answer, in seconds, as long as the kernel's own connection tracking
- * keeps them (net.netfilter.nf_conntrack_*_timeout*), so that none ends here sooner than there.
- */
-#define TIMEOUT_TCP_NEW 120
-#define TIMEOUT_TCP_ESTABLISHED (5 * 24 * 3600)
-#define TIMEOUT_TCP_CLOSING 120
-#define TIMEOUT_UDP_NEW 30
-#define TIMEOUT_UDP 180
-
 static void discard_prepared(struct generation *generation)
 {
 	tables_free(generation->next_tables);
@@ -32,7 +22,7 @@ void generation_clear(struct generation *generation)
 	tables_free(generation->tables);
 	policy_free(generation->policy);
 	policy_free(generation->before);
-	*generation = (struct generation){0};
+	*generation = (struct generation){.flow_timeouts = generation->flow_timeouts};
 }
 
 /* Only the datapath has sentences for its errors. */
@@ -52,18 +42,12 @@ static int tables_failed(struct generation *generation, int error)
 
 static int set_timeouts(struct generation *generation, uint32_t *memory, struct datapath *datapath)
 {
-	struct egress_control *control = (struct egress_control *)memory;
 	uint32_t hz;
 	int error = datapath_hz(datapath, &hz);
 
 	if (error)
 		return datapath_failed(generation, error);
-	control->hz = hz;
-	control->timeout_new = TIMEOUT_TCP_NEW * hz;
-	control->timeout_established = TIMEOUT_TCP_ESTABLISHED * hz;
-	control->timeout_closing = TIMEOUT_TCP_CLOSING * hz;
-	control->timeout_udp_new = TIMEOUT_UDP_NEW * hz;
-	control->timeout_udp = TIMEOUT_UDP * hz;
+	flow_timeouts_apply(generation->flow_timeouts, hz, (struct egress_control *)memory);
 	return 0;
 }
 

@@ -9,12 +9,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "agent/flow_timeouts.h"
 #include "agent/snapshot.h"
 #include "datapath/datapath.h"
 #include "policy/policy.h"
 #include "policy/tables.h"
 
 struct generation {
+	const struct flow_timeouts *flow_timeouts; /* borrowed */
 	uint32_t number;        /* of the one in force; 0: none. Goes on where a predecessor stopped */
 	uint32_t *memory;       /* that the programs read */
 	struct tables *tables;

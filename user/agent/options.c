@@ -32,6 +32,8 @@ enum {
 	OPTION_TRUST_ANNOTATIONS,
 	OPTION_PENDING,
 	OPTION_POD_INTERFACES,
+	OPTION_ANTI_SPOOF,
+	OPTION_FLOW_TIMEOUTS,
 };
 
 static const struct option long_options[] = {
@@ -53,6 +55,8 @@ static const struct option long_options[] = {
 	{"trust-annotations", no_argument, NULL, OPTION_TRUST_ANNOTATIONS},
 	{"pending", required_argument, NULL, OPTION_PENDING},
 	{"pod-interfaces", required_argument, NULL, OPTION_POD_INTERFACES},
+	{"anti-spoof", required_argument, NULL, OPTION_ANTI_SPOOF},
+	{"flow-timeouts", required_argument, NULL, OPTION_FLOW_TIMEOUTS},
 	{"help", no_argument, NULL, 'h'},
 	{NULL, 0, NULL, 0},
 };
@@ -89,12 +93,19 @@ void agent_options_usage(FILE *out)
 		"  --pod-interfaces PATTERN[,PATTERN]...\n"
 		"                           interfaces that are pods' also while no pod is known that names them, such as\n"
 		"                           'veth*': until it is, --pending holds for them\n"
+		"  --anti-spoof isolated|all|off\n"
+		"                           whose packets must have a source address of their pod's own: those of pods that\n"
+		"                           a policy isolates (default), of all pods, or of none\n"
+		"  --flow-timeouts NAME=SECONDS[,...]\n"
+		"                           how long a connection that was opened to a pod may idle before the pod may no\n"
+		"                           longer answer: tcp-new, tcp-established, tcp-closing, udp-new, udp (SCTP and\n"
+		"                           ICMP echo too; default %s)\n"
 		"  --lock fail|wait         when another egressd uses these directories: end with an error (default), or\n"
 		"                           wait for its end and take over\n"
 		"  --log-level LEVEL        error, warning, info (default) or debug\n"
 		"  --log-format text|json   (default text)\n"
 		"  -h, --help               this text\n",
-		EGRESS_PIN_PARENT, STATE_DIRECTORY, DEFAULT_LISTEN, CNI_BINARIES);
+		EGRESS_PIN_PARENT, STATE_DIRECTORY, DEFAULT_LISTEN, FLOW_TIMEOUTS_DEFAULT, CNI_BINARIES);
 }
 
 static int parse_from(const char *text, struct agent_options *options)
@@ -148,6 +159,21 @@ static int parse_attach(const char *text, struct agent_options *options)
 	for (i = 0; i < ARRAY_SIZE(kinds); i++) {
 		if (!strcmp(text, attach_kind_name(kinds[i]))) {
 			options->attach = kinds[i];
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+static int parse_anti_spoof(const char *text, struct agent_options *options)
+{
+	static const char *const names[] = {
+		[ANTI_SPOOF_ISOLATED] = "isolated", [ANTI_SPOOF_ALL] = "all", [ANTI_SPOOF_OFF] = "off"};
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(names); i++) {
+		if (!strcmp(text, names[i])) {
+			options->anti_spoof = (enum anti_spoof)i;
 			return 0;
 		}
 	}
@@ -247,6 +273,10 @@ static int parse_option(int option, const char *value, struct agent_options *opt
 	case OPTION_POD_INTERFACES:
 		options->pod_interfaces = value;
 		return *value ? 0 : -EINVAL;
+	case OPTION_ANTI_SPOOF:
+		return parse_anti_spoof(value, options);
+	case OPTION_FLOW_TIMEOUTS:
+		return flow_timeouts_parse(value, &options->flow_timeouts);
 	default:
 		return parse_node_addresses(value, options);
 	}
@@ -264,6 +294,7 @@ static void set_defaults(struct agent_options *options)
 		.node_addresses_auto = true,
 	};
 	parse_listen(DEFAULT_LISTEN, options);
+	flow_timeouts_parse(FLOW_TIMEOUTS_DEFAULT, &options->flow_timeouts);
 }
 
 /* The kubelet names a node after its host unless it is told otherwise, and then the pod is told NODE_NAME. */

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#include "agent/flow_timeouts.h"
 #include "base/log.h"
 #include "datapath/datapath.h"
 #include "model/address.h"
@@ -16,6 +17,13 @@
 
 /* What a pod may send before its policy is in force; AUTO: nothing once policy is known to exist for its namespace. */
 enum pending { PENDING_AUTO, PENDING_DENY, PENDING_ALLOW };
+
+/* Whose source addresses are checked; routers (an annotation of the pod) are exempt always. */
+enum anti_spoof {
+	ANTI_SPOOF_ISOLATED, /* pods that a policy isolates */
+	ANTI_SPOOF_ALL,      /* every pod of this node */
+	ANTI_SPOOF_OFF,
+};
 
 /* Texts are borrowed from argv. */
 struct agent_options {
@@ -35,6 +43,8 @@ struct agent_options {
 	enum attach_kind attach;
 	enum pending pending;
 	const char *pod_interfaces; /* patterns, separated by commas, or NULL: none */
+	enum anti_spoof anti_spoof;
+	struct flow_timeouts flow_timeouts;
 	bool wait_for_lock; /* for the end of another agent, instead of an error */
 
 	bool serve; /* false: --listen none */

@@ -4,6 +4,7 @@
  * changes, so that what a predecessor left in force stays as it is.
  */
 #include <errno.h>
+#include <linux/capability.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -11,11 +12,18 @@
 #include <unistd.h>
 
 #include "agent/agent.h"
-#include "base/lock.h"
 #include "base/cleanup.h"
+#include "base/confine.h"
+#include "base/lock.h"
 #include "report/state.h"
 #include "source/kube.h"
 #include "source/watched_directory.h"
+
+/* linux/capability.h of a kernel before 5.8 lacks them. */
+#ifndef CAP_BPF
+#define CAP_PERFMON 38
+#define CAP_BPF     39
+#endif
 
 /* How long a file may stay open for writing before the start gives up on it. */
 #define BUSY_ATTEMPTS 40
@@ -74,6 +82,31 @@ static int prepare_listener(struct agent *agent)
 	if (!agent->options->serve)
 		return 0;
 	return serve_bind(agent->options, &agent->listener);
+}
+
+/*
+ * From here on the agent can do no more than it has to until its end; so what would fail for that fails at the start,
+ * not at the first change. What came before and needed more: the limit of locked memory (before 5.11 maps count against
+ * it), the directories, a port below 1024.
+ */
+static int give_up_privileges(const struct agent *agent)
+{
+	static const int kept[] = {
+		CAP_NET_ADMIN,       /* tc filters and TCX links, programs of that kind, conntrack */
+		CAP_BPF,             /* maps and programs */
+		CAP_PERFMON,         /* the verifier without the limits for the unprivileged */
+		CAP_SYS_ADMIN,       /* pods' network namespaces (setns), programs and links by id, a bpffs to mount */
+		CAP_SYS_PTRACE,      /* /proc/<pid>/ns/net of a process that has what we gave up; ptrace() is filtered */
+		CAP_DAC_READ_SEARCH, /* manifests that are not root's; nothing is written by it */
+	};
+	/* Files in a directory need no help; other sources may need programs that get them credentials. */
+	unsigned int purposes = agent->options->directory ? 0 : CONFINE_RUN_PROGRAMS;
+	const char *failed = "";
+	int error = confine(kept, ARRAY_SIZE(kept), purposes, &failed);
+
+	if (error)
+		log_error("privileges cannot be given up (%s): %s", failed, strerror(-error));
+	return error;
 }
 
 /* ------------------------------------------------------------------ objects */
@@ -282,9 +315,9 @@ static int check_interfaces(struct agent *agent, const json_t *state)
 
 /* ------------------------------------------------------------------ what a predecessor left */
 
-static bool same_addresses(const struct endpoint *endpoint, const struct egress_endpoint *entry)
+static bool same_addresses(const struct agent *agent, const struct endpoint *endpoint, const struct egress_endpoint *entry)
 {
-	struct egress_endpoint own = attachments_entry(endpoint);
+	struct egress_endpoint own = attachments_entry(agent, endpoint);
 
 	return own.ipv4 == entry->ipv4 && !memcmp(own.ipv6, entry->ipv6, sizeof(own.ipv6));
 }
@@ -322,7 +355,7 @@ static int adopt(struct agent *agent, const struct endpoint_table *found, const 
 		return endpoints_adopt(&agent->endpoints, entry, saved_text(saved, "namespace"),
 				       saved_text(saved, "pod"), saved_text(saved, "uid"));
 	owner = endpoints_wanting(found, entry->ifindex);
-	if (owner && same_addresses(owner, entry))
+	if (owner && same_addresses(agent, owner, entry))
 		return endpoints_adopt(&agent->endpoints, entry, owner->namespace, owner->name, owner->uid);
 	return endpoints_adopt(&agent->endpoints, entry, "", "", "");
 }
@@ -409,6 +442,8 @@ int agent_prepare(struct agent *agent)
 		error = prepare_pins(agent);
 	if (!error)
 		error = prepare_listener(agent);
+	if (!error)
+		error = give_up_privileges(agent);
 	if (!error)
 		error = prepare_objects(agent);
 	if (!error)
