@@ -27,24 +27,6 @@
 #include "lib/icmp_error.h"
 #include "lib/report.h"
 
-/* Finds what to judge by; the set word is in judge->set. */
-static __always_inline enum egress_drop_reason judge_find(struct __sk_buff *skb, struct judge *judge)
-{
-	judge->endpoint = endpoint_find(skb->ifindex);
-	if (unlikely(!judge->endpoint))
-		return EGRESS_DROP_UNKNOWN_ENDPOINT;
-	if (unlikely(judge->endpoint->id == EGRESS_ENDPOINT_NONE))
-		return EGRESS_DROP_PENDING;
-	judge->control = control_read();
-	if (unlikely(!judge->control))
-		return EGRESS_DROP_TABLES;
-	judge->bank = control_bank(judge->control);
-	if (unlikely(!judge->bank || judge->endpoint->id >= EGRESS_ENDPOINT_MAX ||
-		     !egress_word(&tables, judge->bank->sets + judge->endpoint->id, &judge->set)))
-		return EGRESS_DROP_TABLES;
-	return EGRESS_DROP_NONE;
-}
-
 /* Policy, and where it denies, whether the pod may answer. */
 static __always_inline enum egress_drop_reason judge_packet(struct __sk_buff *skb, struct judge *judge,
 							    const struct packet *packet)
@@ -57,11 +39,15 @@ static __always_inline enum egress_drop_reason judge_packet(struct __sk_buff *sk
 	};
 	enum egress_drop_reason reason = policy_judge(judge, &to);
 
-	if (likely(!reason))
+	if (likely(!reason)) {
+		if (unlikely(judge->cell == (EGRESS_CELL_ALLOW | EGRESS_RULE_NODE)) &&
+		    egress_node_tunnel(to.protocol, bpf_ntohs(to.port)))
+			return EGRESS_DROP_NODE_TUNNEL;
 		return EGRESS_DROP_NONE;
+	}
 	if (flow_answer(skb, judge, packet))
 		return EGRESS_DROP_NONE;
-	if (icmp_is_error(packet) && icmp_error_passes(skb, judge, packet))
+	if (icmp_is_error(packet) && icmp_error_passes(skb, packet->transport, packet->length, packet->family))
 		return EGRESS_DROP_NONE;
 	return reason;
 }
@@ -72,9 +58,11 @@ static __always_inline enum egress_drop_reason judge_ip(struct __sk_buff *skb, s
 	enum egress_drop_reason reason;
 
 	if (unlikely(neighbour_message(packet)))
-		return neighbour_check(skb, judge->endpoint, packet);
+		return neighbour_judge(skb, packet);
 	if (unlikely(!source_own(judge->endpoint, packet)))
 		return EGRESS_DROP_SPOOFED_SOURCE;
+	if (unlikely(judge->set == EGRESS_SET_OPEN)) /* only the source is checked */
+		return EGRESS_DROP_NONE;
 	if (likely(packet->fragment == FRAGMENT_WHOLE))
 		return judge_packet(skb, judge, packet);
 	if (packet->fragment == FRAGMENT_LATER)
@@ -84,36 +72,25 @@ static __always_inline enum egress_drop_reason judge_ip(struct __sk_buff *skb, s
 	return reason;
 }
 
-/* A pod that no policy isolates, checked for its source all the same: what cannot be shown to be forged passes. */
-static __noinline int judge_open(struct __sk_buff *skb, const struct egress_endpoint *endpoint, struct packet *packet)
-{
-	if (parse_packet(skb, packet))
-		return EGRESS_DROP_NONE;
-	if (!packet->family)
-		return arp_check(skb, endpoint, packet);
-	if (neighbour_message(packet))
-		return neighbour_check(skb, endpoint, packet);
-	return source_own(endpoint, packet) ? EGRESS_DROP_NONE : EGRESS_DROP_SPOOFED_SOURCE;
-}
-
 static __always_inline int from_pod(struct __sk_buff *skb)
 {
 	struct judge judge = {};
 	struct packet packet = {};
 	enum egress_drop_reason reason = judge_find(skb, &judge);
+	_Bool open;
 
 	if (unlikely(reason))
 		return drop_counted(skb, &judge, &packet, reason);
-	if (judge.set == EGRESS_SET_OPEN) {
-		if (unlikely(judge.endpoint->flags & EGRESS_ENDPOINT_SPOOF_ALL))
-			reason = judge_open(skb, judge.endpoint, &packet);
-	} else {
-		reason = parse_packet(skb, &packet);
-		if (likely(!reason))
-			reason = likely(packet.family)
-					 ? judge_ip(skb, &judge, &packet)
-					 : (enum egress_drop_reason)arp_check(skb, judge.endpoint, &packet);
-	}
+	open = judge.set == EGRESS_SET_OPEN;
+	if (open && likely(!(judge.endpoint->flags & EGRESS_ENDPOINT_SPOOF_ALL)))
+		return pass_counted(skb, judge.endpoint->id);
+	reason = parse_packet(skb, &packet);
+	if (unlikely(reason))
+		reason = open ? EGRESS_DROP_NONE : reason; /* what cannot be shown to be forged passes */
+	else
+		reason = likely(packet.family)
+				 ? judge_ip(skb, &judge, &packet)
+				 : (enum egress_drop_reason)arp_check(skb, judge.endpoint, &packet);
 	if (unlikely(reason))
 		return drop_counted(skb, &judge, &packet, reason);
 	return pass_counted(skb, judge.endpoint->id);

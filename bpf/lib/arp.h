@@ -26,8 +26,9 @@ struct arp_ethernet {
 	__u8 target[4];
 } __attribute__((packed));
 
-/* An Ethernet frame is padded to this much; what is longer carries something else. */
+/* An Ethernet frame is padded to this much, with zeros; what is longer, or not zero, carries something else. */
 #define ARP_FRAME_MAX 60
+#define ARP_PADDING_MAX (ARP_FRAME_MAX - ETH_HLEN - sizeof(struct arp_ethernet))
 
 static __always_inline _Bool mac_known(const struct egress_endpoint *endpoint)
 {
@@ -38,6 +39,29 @@ static __always_inline _Bool mac_known(const struct egress_endpoint *endpoint)
 static __always_inline _Bool mac_equal(const __u8 a[ETH_ALEN], const __u8 b[ETH_ALEN])
 {
 	return !((a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3]) | (a[4] ^ b[4]) | (a[5] ^ b[5]));
+}
+
+/* Whose addresses are not checked may also claim others on the link. */
+static __always_inline _Bool claims_are_free(const struct egress_endpoint *endpoint)
+{
+	return endpoint->flags & (EGRESS_ENDPOINT_ROUTER | EGRESS_ENDPOINT_SPOOF_OFF);
+}
+
+static __always_inline _Bool arp_padding_is_zero(struct __sk_buff *skb)
+{
+	__u32 offset = ETH_HLEN + sizeof(struct arp_ethernet), i;
+	__u16 word;
+
+#pragma clang loop unroll(disable)
+	for (i = 0; i < ARP_PADDING_MAX / sizeof(word) && offset < skb->len; i++, offset += sizeof(word)) {
+		word = 0;
+		if (bpf_skb_load_bytes(skb, offset, &word, sizeof(word)) &&
+		    bpf_skb_load_bytes(skb, offset, &word, 1))
+			return 0;
+		if (word)
+			return 0;
+	}
+	return 1;
 }
 
 /*
@@ -68,6 +92,10 @@ static __noinline int arp_check(struct __sk_buff *skb, const struct egress_endpo
 	if (!mac_equal(frame.arp.sender_mac, frame.source) ||
 	    (mac_known(endpoint) && !mac_equal(frame.source, endpoint->mac)))
 		return EGRESS_DROP_ARP;
+	if (!arp_padding_is_zero(skb))
+		return EGRESS_DROP_ARP;
+	if (claims_are_free(endpoint))
+		return EGRESS_DROP_NONE;
 	if (!endpoint->ipv4)
 		return EGRESS_DROP_ARP;
 	if (sender == endpoint->ipv4)

@@ -10,7 +10,15 @@
 #define TCP_FLAG_SYN        0x02
 #define TCP_FLAG_RST        0x04
 #define TCP_FLAG_ACK        0x10
+#define TCP_SEQUENCE_OFFSET 4
+#define TCP_ACK_OFFSET      8 /* the acknowledgement; offset and flags follow it */
 #define TCP_FLAGS_OFFSET    13
+
+/*
+ * A peer's FIN or RST counts within so much of what the pod acknowledged last: who cannot see the connection must guess
+ * one number in 65,536 to end it (RFC 5961, 3.2 has the pod itself ask for the exact one).
+ */
+#define TCP_END_WINDOW      65536
 
 #define ICMP_ECHO_REPLY     0
 #define ICMP_ECHO_REQUEST   8
@@ -74,13 +82,24 @@ static __always_inline _Bool flow_answer_key(const struct packet *packet, __u32 
 	       (packet->family == 4) == (packet->protocol == IPPROTO_ICMP);
 }
 
-static __always_inline void flow_pod_sent_tcp(struct egress_flow *flow, __u8 flags, __u64 now)
+/* What follows the sequence number in a TCP header. */
+struct tcp_answer {
+	__u32 ack; /* network order */
+	__u8 offset, flags;
+} __attribute__((packed));
+
+static __always_inline void flow_pod_sent_tcp(struct egress_flow *flow, const struct tcp_answer *answer, __u64 now)
 {
+	__u8 flags = answer->flags;
 	__u32 both = EGRESS_FLOW_FIN_LOCAL | EGRESS_FLOW_FIN_REMOTE;
 
 	if (flow->state == EGRESS_FLOW_CLOSING)
 		return;
 	flow_seen(flow, now);
+	if (flags & TCP_FLAG_ACK) {
+		flow->acknowledged = bpf_ntohl(answer->ack);
+		flow->flags |= EGRESS_FLOW_ACKNOWLEDGED;
+	}
 	if (flags & TCP_FLAG_FIN)
 		flow->flags |= EGRESS_FLOW_FIN_LOCAL;
 	if (flags & TCP_FLAG_RST || (flow->flags & both) == both)
@@ -99,7 +118,7 @@ static __noinline int flow_answer(struct __sk_buff *skb, const struct judge *jud
 	const struct egress_flow_share *share;
 	struct egress_flow *flow;
 	__u32 id = judge->endpoint->id;
-	__u8 flags = 0;
+	struct tcp_answer answer = {};
 	__u64 now;
 
 	share = bpf_map_lookup_elem(&flow_shares, &id);
@@ -109,15 +128,15 @@ static __noinline int flow_answer(struct __sk_buff *skb, const struct judge *jud
 		return 0;
 	/* A bare SYN opens a connection; it answers none, not even in a simultaneous open. */
 	if (packet->protocol == IPPROTO_TCP &&
-	    (!tcp_flags(skb, packet, &flags) ||
-	     (flags & (TCP_FLAG_SYN | TCP_FLAG_ACK)) == TCP_FLAG_SYN))
+	    (bpf_skb_load_bytes(skb, packet->transport + TCP_ACK_OFFSET, &answer, sizeof(answer)) ||
+	     (answer.flags & (TCP_FLAG_SYN | TCP_FLAG_ACK)) == TCP_FLAG_SYN))
 		return 0;
 	flow = bpf_map_lookup_elem(&flows, &key);
 	now = bpf_jiffies64();
 	if (!flow || flow_expired(flow, packet->protocol, judge->control, now))
 		return 0;
 	if (packet->protocol == IPPROTO_TCP) {
-		flow_pod_sent_tcp(flow, flags, now);
+		flow_pod_sent_tcp(flow, &answer, now);
 		return 1;
 	}
 	flow_seen(flow, now);

@@ -5,6 +5,7 @@
 #define EGRESSD_BPF_FLOW_OPEN_H
 
 #include "lib/flow.h"
+#include "lib/source.h"
 
 /*
  * Slots that a new flow looks at; bounds the work of a packet. Ring and slot are drawn at random: so nobody can aim at
@@ -214,12 +215,33 @@ static __always_inline _Bool flow_allowed_anyway(struct judge *judge, const stru
 	return policy_judge_cold(judge, &back) == EGRESS_DROP_NONE;
 }
 
-/* A SYN, FIN or RST towards the pod. */
-static __noinline int flow_peer_sent_tcp(struct judge *judge, const struct egress_flow_key *key, __u8 flags)
+/*
+ * Whether the packet comes from another pod of this node under an address that is not that pod's: it asks for nothing on
+ * behalf of whom it names. A pod that no policy isolates may send it, but no other pod may answer.
+ */
+__noinline int flow_forged(struct __sk_buff *skb)
+{
+	const struct egress_endpoint *sender = skb->ingress_ifindex ? endpoint_find(skb->ingress_ifindex) : NULL;
+	struct packet packet = {};
+
+	/* A global function; only the addresses count. */
+	return sender && (!packet_reload(skb, &packet, 0, 0, skb->protocol == bpf_htons(ETH_P_IP) ? 4 : 6) ||
+			  !source_own(sender, &packet));
+}
+
+/* Whether a FIN or RST is where the connection is, as far as the pod has told. */
+static __always_inline _Bool flow_end_fits(const struct egress_flow *flow, __u32 sequence)
+{
+	return !(flow->flags & EGRESS_FLOW_ACKNOWLEDGED) || sequence - flow->acknowledged <= TCP_END_WINDOW;
+}
+
+/* A SYN, FIN or RST towards the pod. `segment`: its sequence number in host order, and above that its flags. */
+static __noinline int flow_peer_sent_tcp(struct judge *judge, const struct egress_flow_key *key, __u64 segment)
 {
 	__u32 both = EGRESS_FLOW_FIN_LOCAL | EGRESS_FLOW_FIN_REMOTE, unseen;
 	struct egress_flow *flow = bpf_map_lookup_elem(&flows, key);
 	__u64 now = bpf_jiffies64();
+	__u8 flags = segment >> 32;
 
 	if ((flags & (TCP_FLAG_SYN | TCP_FLAG_ACK | TCP_FLAG_RST | TCP_FLAG_FIN)) == TCP_FLAG_SYN) {
 		if (flow && flow->state != EGRESS_FLOW_CLOSING && !flow_expired(flow, IPPROTO_TCP, judge->control, now))
@@ -230,7 +252,8 @@ static __noinline int flow_peer_sent_tcp(struct judge *judge, const struct egres
 		flow_reopen(flow, unseen, now);
 		return 0;
 	}
-	if (!flow || flow->state == EGRESS_FLOW_CLOSING || flow_expired(flow, IPPROTO_TCP, judge->control, now))
+	if (!flow || flow->state == EGRESS_FLOW_CLOSING || flow_expired(flow, IPPROTO_TCP, judge->control, now) ||
+	    !flow_end_fits(flow, segment))
 		return 0;
 	flow_seen(flow, now);
 	if (flags & TCP_FLAG_FIN)
@@ -264,10 +287,24 @@ static __noinline int flow_peer_sent_datagram(struct judge *judge, const struct 
 	return 0;
 }
 
+/*
+ * In host order; means nothing where it is no TCP. A global function: its room on the stack is free again when the flow
+ * is looked up.
+ */
+__noinline __u32 tcp_sequence(struct __sk_buff *skb, __u32 transport)
+{
+	__u32 sequence = 0;
+
+	/* Of TCP it is there: the flags behind it were read. */
+	bpf_skb_load_bytes(skb, transport + TCP_SEQUENCE_OFFSET, &sequence, sizeof(sequence));
+	return bpf_ntohl(sequence);
+}
+
 /* A packet towards an isolated pod. */
 static __always_inline void flow_track(struct __sk_buff *skb, struct judge *judge, const struct packet *packet)
 {
 	struct egress_flow_key key = {};
+	__u32 sequence;
 	__u8 flags;
 
 	if (packet->protocol == IPPROTO_TCP) {
@@ -280,10 +317,13 @@ static __always_inline void flow_track(struct __sk_buff *skb, struct judge *judg
 		if (!(flags & (TCP_FLAG_FIN | TCP_FLAG_RST)) && (flags & (TCP_FLAG_SYN | TCP_FLAG_ACK)) != TCP_FLAG_SYN)
 			return;
 	}
+	if (flow_forged(skb))
+		return;
+	sequence = tcp_sequence(skb, packet->transport);
 	if (!flow_request_key(packet, judge->endpoint->id, &key))
 		return;
 	if (packet->protocol == IPPROTO_TCP)
-		flow_peer_sent_tcp(judge, &key, flags);
+		flow_peer_sent_tcp(judge, &key, (__u64)flags << 32 | sequence);
 	else
 		flow_peer_sent_datagram(judge, &key);
 }

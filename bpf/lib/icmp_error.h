@@ -25,6 +25,23 @@ static __always_inline _Bool icmp_is_error(const struct packet *packet)
 	return packet->protocol == PROTOCOL_ICMPV6 && type >= 1 && type <= 4;
 }
 
+/* A quoted echo request, whose flow is known by its identifier. No error is about an error, nor about a reply. */
+static __always_inline _Bool icmp_quoted_echo(struct __sk_buff *skb, const struct packet *packet, __u32 offset,
+					      struct egress_flow_key *key)
+{
+	struct {
+		__u8 type, code;
+		__u16 checksum, id, sequence;
+	} echo;
+
+	if (packet->transport + packet->length < offset + sizeof(echo) ||
+	    bpf_skb_load_bytes(skb, offset, &echo, sizeof(echo)) || echo.code ||
+	    echo.type != (packet->family == 4 ? ICMP_ECHO_REQUEST : ICMPV6_ECHO_REQUEST))
+		return 0;
+	key->local_port = echo.id;
+	return 1;
+}
+
 /* The flow that the quoted packet belongs to, as the pod's answer would carry it. */
 static __always_inline _Bool icmp_quoted_key(struct __sk_buff *skb, const struct packet *packet,
 					     struct egress_flow_key *key)
@@ -53,6 +70,10 @@ static __always_inline _Bool icmp_quoted_key(struct __sk_buff *skb, const struct
 		header_length = sizeof(ip);
 	}
 	key->family = packet->family;
+	if (!address_equal(key->local, packet->source) || !address_equal(key->remote, packet->destination))
+		return 0;
+	if (key->protocol == packet->protocol)
+		return icmp_quoted_echo(skb, packet, quoted + header_length, key);
 	if (key->protocol != IPPROTO_TCP && key->protocol != IPPROTO_UDP && key->protocol != IPPROTO_SCTP)
 		return 0;
 	if (packet->length < ICMP_HEADER_LENGTH + header_length + sizeof(ports) ||
@@ -60,25 +81,36 @@ static __always_inline _Bool icmp_quoted_key(struct __sk_buff *skb, const struct
 		return 0;
 	key->remote_port = ports[0];
 	key->local_port = ports[1];
-	return address_equal(key->local, packet->source) && address_equal(key->remote, packet->destination);
+	return 1;
 }
 
-/* True: the packet passes. */
-static __noinline int icmp_error_passes(struct __sk_buff *skb, struct judge *judge, const struct packet *packet)
+/* The same, of a packet that is read anew: its room on the stack is free again when policy is asked. */
+static __noinline int icmp_quoted_flow(struct __sk_buff *skb, __u32 transport, __u32 length, __u32 family,
+				       struct egress_flow_key *key)
 {
-	struct egress_flow_key key = {.endpoint = judge->endpoint->id};
+	struct packet packet = {.protocol = family == 4 ? IPPROTO_ICMP : PROTOCOL_ICMPV6};
+
+	return packet_reload(skb, &packet, transport, length, family) && icmp_quoted_key(skb, &packet, key);
+}
+
+/* True: the packet passes. A global function: the verifier looks at it once. */
+__noinline int icmp_error_passes(struct __sk_buff *skb, __u32 transport, __u32 length, __u32 family)
+{
+	struct egress_flow_key key = {};
 	struct destination back = {.address = key.remote};
+	struct judge judge = {};
 	const struct egress_flow *flow;
 
-	if (!icmp_quoted_key(skb, packet, &key))
+	if (!icmp_quoted_flow(skb, transport, length, family, &key) || judge_find(skb, &judge))
 		return 0;
+	key.endpoint = judge.endpoint->id;
 	back.port = key.remote_port;
 	back.family = key.family;
 	back.protocol = key.protocol;
-	if (policy_judge_cold(judge, &back) == EGRESS_DROP_NONE)
+	if (policy_judge_cold(&judge, &back) == EGRESS_DROP_NONE)
 		return 1;
 	flow = bpf_map_lookup_elem(&flows, &key);
-	return flow && !flow_expired(flow, key.protocol, judge->control, bpf_jiffies64());
+	return flow && !flow_expired(flow, key.protocol, judge.control, bpf_jiffies64());
 }
 
 #endif

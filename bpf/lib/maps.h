@@ -65,6 +65,13 @@ struct {
 } drop_log_state SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, EGRESS_ENDPOINT_MAX);
+	__type(key, __u32);
+	__type(value, struct egress_drop_log_share);
+} drop_log_shares SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, EGRESS_FLOW_MAX);

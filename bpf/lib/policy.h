@@ -3,6 +3,8 @@
 #ifndef EGRESSD_BPF_POLICY_H
 #define EGRESSD_BPF_POLICY_H
 
+#include <linux/if_ether.h>
+
 #include "lib/endpoint.h"
 #include "lib/packet.h"
 
@@ -14,6 +16,56 @@ struct judge {
 	__u32 set;  /* set word of the endpoint */
 	__u32 cell; /* the cell that decided, 0 if none was read */
 };
+
+/* Finds what to judge by; the set word is in judge->set. */
+static __always_inline enum egress_drop_reason judge_find(struct __sk_buff *skb, struct judge *judge)
+{
+	judge->endpoint = endpoint_find(skb->ifindex);
+	if (unlikely(!judge->endpoint))
+		return EGRESS_DROP_UNKNOWN_ENDPOINT;
+	if (unlikely(judge->endpoint->id == EGRESS_ENDPOINT_NONE))
+		return EGRESS_DROP_PENDING;
+	judge->control = control_read();
+	if (unlikely(!judge->control))
+		return EGRESS_DROP_TABLES;
+	judge->bank = control_bank(judge->control);
+	if (unlikely(!judge->bank || judge->endpoint->id >= EGRESS_ENDPOINT_MAX ||
+		     !egress_word(&tables, judge->bank->sets + judge->endpoint->id, &judge->set)))
+		return EGRESS_DROP_TABLES;
+	return EGRESS_DROP_NONE;
+}
+
+/* The set word, and in the upper half the bank that it is of; EGRESS_SET_PENDING where there is none. */
+__noinline __u64 judge_set(struct __sk_buff *skb)
+{
+	struct judge judge = {};
+
+	if (judge_find(skb, &judge))
+		return EGRESS_SET_PENDING;
+	return judge.set | (__u64)(judge.bank == &judge.control->bank[1]) << 32;
+}
+
+/*
+ * For global functions off the hot path, which on 5.10 take nothing but numbers beside the context: what they need of
+ * the packet, read anew.
+ */
+static __always_inline _Bool packet_reload(struct __sk_buff *skb, struct packet *packet, __u32 transport, __u32 length,
+					   __u8 family)
+{
+	packet->transport = transport;
+	packet->length = length;
+	packet->family = family;
+	if (family == 4) {
+		if (bpf_skb_load_bytes(skb, ETH_HLEN + 12, packet->source, 4) ||
+		    bpf_skb_load_bytes(skb, ETH_HLEN + 16, packet->destination, 4))
+			return 0;
+	} else if (bpf_skb_load_bytes(skb, ETH_HLEN + 7, &packet->hop_limit, 1) ||
+		   bpf_skb_load_bytes(skb, ETH_HLEN + 8, packet->source, 16) ||
+		   bpf_skb_load_bytes(skb, ETH_HLEN + 24, packet->destination, 16)) {
+		return 0;
+	}
+	return !bpf_skb_load_bytes(skb, transport, &packet->source_port, 2);
+}
 
 struct destination {
 	const __u32 *address; /* network order; IPv4 in [0] */

@@ -29,22 +29,27 @@ static __always_inline int pass_counted(struct __sk_buff *skb, __u32 endpoint)
 	return TC_ACT_UNSPEC;
 }
 
-/* This CPU's next record, its `sequence` 0; NULL where this jiffy has had its share. *sequence is what to write at the
+/* This CPU's next record, its `sequence` 0; NULL where this jiffy, or the endpoint in it, has had its share. *sequence is what to write at the
  * end. */
-static __always_inline struct egress_drop_record *drop_log_begin(__u64 *sequence)
+static __always_inline struct egress_drop_record *drop_log_begin(__u32 endpoint, __u64 *sequence)
 {
+	struct egress_drop_log_share *share = bpf_map_lookup_elem(&drop_log_shares, &endpoint);
 	__u32 zero = 0, index;
 	struct egress_drop_log_state *state = bpf_map_lookup_elem(&drop_log_state, &zero);
 	struct egress_drop_record *record;
 	__u64 now = bpf_jiffies64();
 
-	if (!state)
+	if (!state || !share)
 		return NULL;
+	if (share->jiffy != (__u32)now) {
+		share->jiffy = now;
+		share->written = 0;
+	}
 	if (state->jiffy != now) {
 		state->jiffy = now;
 		state->written = 0;
 	}
-	if (state->written >= EGRESS_DROP_LOG_PER_JIFFY) {
+	if (state->written >= EGRESS_DROP_LOG_PER_JIFFY || share->written >= EGRESS_DROP_LOG_PER_ENDPOINT) {
 		state->suppressed++;
 		return NULL;
 	}
@@ -52,6 +57,7 @@ static __always_inline struct egress_drop_record *drop_log_begin(__u64 *sequence
 	record = bpf_map_lookup_elem(&drop_log, &index);
 	if (!record)
 		return NULL;
+	share->written++;
 	state->written++;
 	*sequence = ++state->sequence;
 	*(volatile __u64 *)&record->sequence = 0;
@@ -63,12 +69,13 @@ static __always_inline void drop_log_write(struct __sk_buff *skb, const struct j
 					   const struct packet *packet, enum egress_drop_reason reason)
 {
 	__u64 sequence;
-	struct egress_drop_record *record = drop_log_begin(&sequence);
+	__u32 endpoint = judge->endpoint ? judge->endpoint->id : EGRESS_ENDPOINT_NONE;
+	struct egress_drop_record *record = drop_log_begin(endpoint, &sequence);
 
 	if (!record)
 		return;
 	record->time = bpf_ktime_get_ns();
-	record->endpoint = judge->endpoint ? judge->endpoint->id : EGRESS_ENDPOINT_NONE;
+	record->endpoint = endpoint;
 	record->ifindex = skb->ifindex;
 	record->generation = judge->bank ? judge->bank->generation : 0;
 	record->cell = judge->cell;

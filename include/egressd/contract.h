@@ -36,6 +36,7 @@
 #define EGRESS_PIN_FRAGMENTS "fragments"
 #define EGRESS_PIN_DROP_LOG "drop_log"
 #define EGRESS_PIN_DROP_LOG_STATE "drop_log_state"
+#define EGRESS_PIN_DROP_LOG_SHARES "drop_log_shares"
 #define EGRESS_PIN_LINKS "links"
 
 /* tc filters of the clsact fallback: a fixed place, so that a filter is found again and replaced atomically. */
@@ -66,7 +67,9 @@
 	X(FRAGMENT_UNKNOWN, "fragment_unknown", "a later fragment whose first one was not seen")               \
 	X(FRAGMENT_INVALID, "fragment_invalid", "a first fragment without its ports, or an overlapping one")    \
 	X(SOURCE_ROUTE, "source_route",                                                                        \
-	  "an IPv4 source route option or an IPv6 routing header that names further destinations")
+	  "an IPv4 source route option or an IPv6 routing header that names further destinations")             \
+	X(NODE_TUNNEL, "node_tunnel",                                                                          \
+	  "a tunnel packet to the pod's own node, which might unpack it and send on what is in it")
 
 enum egress_drop_reason {
 #define EGRESS_DROP_ENUM(name, label, text) EGRESS_DROP_##name,
@@ -154,7 +157,9 @@ _Static_assert(sizeof(struct egress_counter) == 16, "two words");
  */
 #define EGRESS_DROP_LOG_RECORDS 512
 /* Records a CPU may write in one jiffy; drops beyond that are counted, and in `suppressed`, but not logged. */
-#define EGRESS_DROP_LOG_PER_JIFFY 8
+#define EGRESS_DROP_LOG_PER_JIFFY 16
+/* And of these of one endpoint, so that a pod cannot hide another's drops behind its own. */
+#define EGRESS_DROP_LOG_PER_ENDPOINT 4
 
 struct egress_drop_record {
 	__u64 sequence;       /* see above */
@@ -186,6 +191,13 @@ struct egress_drop_log_state {
 };
 _Static_assert(sizeof(struct egress_drop_log_state) == 32, "four words");
 
+/* Map "drop_log_shares": PERCPU_ARRAY of EGRESS_ENDPOINT_MAX, by endpoint id; private to the programs. */
+struct egress_drop_log_share {
+	__u32 jiffy;   /* low half of jiffies64 of the endpoint's last record */
+	__u32 written; /* its records in that jiffy */
+};
+_Static_assert(sizeof(struct egress_drop_log_share) == 8, "no holes");
+
 /* ------------------------------------------------------------------ flows */
 
 /*
@@ -210,8 +222,9 @@ _Static_assert(sizeof(struct egress_flow_key) == 44, "no holes");
 struct egress_flow {
 	__u64 seen;     /* jiffies64 of the last packet that counts as activity */
 	__u64 created;  /* jiffies64 */
-	__u32 state;    /* enum egress_flow_state */
-	__u32 flags;    /* EGRESS_FLOW_* */
+	__u16 state;    /* enum egress_flow_state */
+	__u16 flags;    /* EGRESS_FLOW_* */
+	__u32 acknowledged; /* TCP: what the pod acknowledged last, with EGRESS_FLOW_ACKNOWLEDGED */
 #ifdef EGRESS_TEST_LAYOUT /* tests of upgrades build a layout with a field more */
 	__u64 extra;
 #endif
@@ -233,6 +246,7 @@ enum egress_flow_state {
  * idles like an established one.
  */
 #define EGRESS_FLOW_UNSEEN (1u << 2)
+#define EGRESS_FLOW_ACKNOWLEDGED (1u << 3) /* `acknowledged` is set */
 
 /*
  * Each flow has a slot in a ring of its endpoint, so that an endpoint's share of "flows" is bounded without help from

@@ -128,4 +128,29 @@ _Static_assert(sizeof(struct egress_trie_skip) == 64, "one unit");
 #define EGRESS_RULE_EMPTY 4   /* denied: a service port that no backend serves */
 #define EGRESS_RULE_FIRST 16
 
+/*
+ * What a tunnel's end on the pod's own node would unpack and send on, by protocol or by the usual UDP port (host order).
+ * EGRESS_RULE_NODE does not extend to it: the node is always allowed, what is inside may not be. The programs drop it.
+ */
+static inline _Bool egress_node_tunnel(__u8 protocol, __u16 port)
+{
+	switch (protocol) {
+	case 4:   /* IPv4 in IP */
+	case 41:  /* IPv6 in IP */
+	case 47:  /* GRE */
+	case 97:  /* Ethernet in IP */
+	case 115: /* L2TP */
+	case 137: /* MPLS in IP */
+		return 1;
+	case 17:
+		return port == 4789 || port == 8472 || /* VXLAN; Linux's own default */
+		       port == 4790 ||                 /* VXLAN-GPE */
+		       port == 6081 ||                 /* Geneve */
+		       port == 6080 || port == 4754 || /* GUE, GRE in UDP */
+		       port == 6635 || port == 1701;   /* MPLS in UDP, L2TP */
+	default:
+		return 0;
+	}
+}
+
 #endif

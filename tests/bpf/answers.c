@@ -311,6 +311,88 @@ static void icmp_errors(void **state)
 	expect_drop(*state, &redirect, EGRESS_DROP_POLICY);
 }
 
+/* An error about an echo request belongs to the flow of that; errors about errors and replies do not exist. */
+static void icmp_errors_about_an_echo(void **state)
+{
+	struct frame request = icmp(PEER, "10.1.0.2", 8, 0, 77), other = icmp(PEER, "10.1.0.2", 8, 0, 78);
+	struct frame reply = icmp(PEER, "10.1.0.2", 0, 0, 77), error;
+	const struct {
+		const struct frame *quoted;
+		_Bool passes;
+	} cases[] = {{&request, 1}, {&other, 0}, {&reply, 0}};
+	size_t i;
+
+	to_pod(*state, &request);
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		frame_ip(&error, "10.1.0.2", PEER, IPPROTO_ICMP);
+		frame_icmp(&error, 3, 1, 0);
+		frame_add(&error, cases[i].quoted->bytes + ETH_HLEN, cases[i].quoted->length - ETH_HLEN);
+		frame_end(&error);
+		if (cases[i].passes)
+			expect_pass(*state, &error);
+		else
+			expect_drop(*state, &error, EGRESS_DROP_POLICY);
+	}
+}
+
+static struct frame segment(const char *source, uint16_t source_port, const char *destination,
+			    uint16_t destination_port, uint8_t flags, uint32_t sequence, uint32_t acknowledged)
+{
+	struct frame frame = tcp(source, source_port, destination, destination_port, flags);
+
+	sequence = htonl(sequence);
+	acknowledged = htonl(acknowledged);
+	memcpy(frame.bytes + frame.length - 16, &sequence, 4);
+	memcpy(frame.bytes + frame.length - 12, &acknowledged, 4);
+	return frame;
+}
+
+/* Who knows the ports but not the sequence numbers cannot end another's connection. */
+static void a_forged_end_ends_nothing(void **state)
+{
+	const uint32_t at = 0xfffffff0; /* the numbers wrap around */
+	struct harness *harness = *state;
+	struct frame data = segment("10.1.0.2", 80, PEER, 1000, TCP_ACK, 5, at);
+	struct frame forged = segment(PEER, 1000, "10.1.0.2", 80, TCP_RST, at + 0x70000, 0);
+	struct frame behind = segment(PEER, 1000, "10.1.0.2", 80, TCP_RST, at - 1, 0);
+	struct frame fin = segment(PEER, 1000, "10.1.0.2", 80, TCP_FIN | TCP_ACK, at + 0x70000, 0);
+	struct frame real = segment(PEER, 1000, "10.1.0.2", 80, TCP_RST, at + 20, 0);
+
+	handshake(harness, "10.1.0.2", PEER);
+	expect_pass(harness, &data);
+	to_pod(harness, &forged);
+	to_pod(harness, &behind);
+	to_pod(harness, &fin);
+	assert_int_equal(only_flow(harness).state, EGRESS_FLOW_ESTABLISHED);
+	assert_int_equal(only_flow(harness).flags & EGRESS_FLOW_FIN_REMOTE, 0);
+	to_pod(harness, &real);
+	assert_int_equal(only_flow(harness).state, EGRESS_FLOW_CLOSING);
+}
+
+/* A pod of this node that asks in another's name does not make that one a peer. */
+static void a_neighbouring_pod_asks_for_itself_only(void **state)
+{
+	struct harness *harness = *state;
+	struct egress_endpoint sender = {.ifindex = 55, .id = OTHER_POD, .ipv4 = ipv4("10.1.0.9")};
+	struct __sk_buff context = {.ingress_ifindex = 55};
+	const struct {
+		const char *source;
+		uint32_t flags, flows;
+	} cases[] = {{PEER, 0, 0}, {PEER, EGRESS_ENDPOINT_ROUTER, 2}, {"10.1.0.9", 0, 4}};
+	size_t i;
+
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct frame syn = tcp(cases[i].source, 1000, "10.1.0.2", 80, TCP_SYN),
+			     datagram = udp(cases[i].source, 1000, "10.1.0.2", 53);
+
+		sender.flags = cases[i].flags;
+		endpoint_put(harness, &sender);
+		run_context(harness->skeleton->progs.egress_to_pod, &syn, &context);
+		run_context(harness->skeleton->progs.egress_to_pod, &datagram, &context);
+		assert_int_equal(map_size(harness->skeleton->maps.flows), cases[i].flows);
+	}
+}
+
 /* Opens one connection from each of `count` ports, up to `established`. */
 static void open_many(struct harness *harness, const char *peer, uint32_t count, _Bool established)
 {
@@ -406,6 +488,9 @@ int main(void)
 		TEST(flows_are_the_endpoints_own),
 		TEST(open_pods_leave_no_flows),
 		TEST(icmp_errors),
+		TEST(icmp_errors_about_an_echo),
+		TEST(a_forged_end_ends_nothing),
+		TEST(a_neighbouring_pod_asks_for_itself_only),
 		TEST(a_flood_stays_in_its_share),
 		TEST(a_share_is_bounded),
 	};

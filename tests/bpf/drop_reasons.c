@@ -148,6 +148,13 @@ static void arp_drops(void **state)
 	expect_drop(*state, &reverse, EGRESS_DROP_ARP);
 	frame_add_zero(&longer, 19);
 	expect_drop(*state, &longer, EGRESS_DROP_ARP);
+	longer = frame;
+	frame_add_zero(&longer, 18);
+	longer.bytes[longer.length - 1] = 1; /* padding that says something */
+	expect_drop(*state, &longer, EGRESS_DROP_ARP);
+	longer.length = ETH_HLEN + 28 + 7;
+	longer.bytes[longer.length - 1] = 1;
+	expect_drop(*state, &longer, EGRESS_DROP_ARP);
 	shorter.length--;
 	expect_drop(*state, &shorter, EGRESS_DROP_ARP);
 	mac.bytes[ETH_HLEN + 8 + 5]++;
@@ -292,11 +299,43 @@ static void fragment_invalid(void **state)
 	expect_drop(*state, &frame, EGRESS_DROP_FRAGMENT_INVALID);
 }
 
+/* The node is always allowed; what a tunnel's end on it would unpack is not the node. */
+static void node_tunnel(void **state)
+{
+	static const uint8_t protocols[] = {4, 41, 47, 97, 115, 137};
+	static const uint16_t ports[] = {4789, 8472, 4790, 6081, 6080, 4754, 6635, 1701};
+	struct harness *harness = *state;
+	struct frame frame;
+	size_t i;
+
+	set_word(harness, POD, table_node_set(harness));
+	for (i = 0; i < sizeof(protocols); i++) {
+		frame_ip(&frame, "10.1.0.2", "192.0.2.9", protocols[i]);
+		frame_add_zero(&frame, 40);
+		frame_end(&frame);
+		expect_drop(harness, &frame, EGRESS_DROP_NODE_TUNNEL);
+	}
+	for (i = 0; i < sizeof(ports) / sizeof(ports[0]); i++) {
+		frame = udp("fd00::2", 40000, "2001:db8::9", ports[i]);
+		expect_drop(harness, &frame, EGRESS_DROP_NODE_TUNNEL);
+		frame = tcp("10.1.0.2", 40000, "192.0.2.9", ports[i], TCP_SYN);
+		expect_pass(harness, &frame);
+	}
+	frame = udp("10.1.0.2", 8472, "192.0.2.9", 53);
+	expect_pass(harness, &frame);
+	frame = icmp("10.1.0.2", "192.0.2.9", 8, 0, 1);
+	expect_pass(harness, &frame);
+	/* A policy's own rule means the outer packet. */
+	set_word(harness, POD, harness->words[control(harness)->bank[0].sets + OTHER_POD]);
+	frame = udp("10.1.0.2", 40000, "198.51.7.7", 8472);
+	expect_pass(harness, &frame);
+}
+
 static void every_reason_is_tested(void **state)
 {
 	/* A reason that is added raises the count and this test with it. */
 	(void)state;
-	assert_int_equal(EGRESS_DROP_REASON_COUNT, 18);
+	assert_int_equal(EGRESS_DROP_REASON_COUNT, 19);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -323,6 +362,7 @@ int main(void)
 		TEST(source_route),
 		TEST(fragment_unknown),
 		TEST(fragment_invalid),
+		TEST(node_tunnel),
 		cmocka_unit_test(every_reason_is_tested),
 	};
 

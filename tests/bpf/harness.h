@@ -179,6 +179,17 @@ static inline void table_write(struct harness *harness)
 	bank->generation = 42;
 }
 
+/* A set under which every destination is the pod's own node. */
+static inline uint32_t table_node_set(struct harness *harness)
+{
+	const uint32_t node = EGRESS_CELL_ALLOW | EGRESS_RULE_NODE;
+	uint32_t vector = table_allocate(harness, CLASS_COUNT), row = table_row(harness, node, node, node), i;
+
+	for (i = 0; i < CLASS_COUNT; i++)
+		harness->words[vector + i] = row;
+	return vector;
+}
+
 static inline void endpoint_put(struct harness *harness, const struct egress_endpoint *endpoint)
 {
 	uint32_t bucket = endpoint->ifindex & (EGRESS_ENDPOINT_BUCKETS - 1);
@@ -340,11 +351,16 @@ static inline struct egress_counter dropped_count(struct harness *harness, uint3
 static inline void drop_log_clear(struct harness *harness)
 {
 	struct egress_drop_log_state *states = calloc(harness->cpus, sizeof(*states));
-	uint32_t zero = 0;
+	static const uint32_t endpoints[] = {EGRESS_ENDPOINT_NONE, POD, OTHER_POD};
+	uint32_t zero = 0, i;
 
 	assert_non_null(states);
 	assert_int_equal(
 		bpf_map_update_elem(bpf_map__fd(harness->skeleton->maps.drop_log_state), &zero, states, BPF_ANY), 0);
+	/* An endpoint's share is smaller than that, so zeroes enough are at hand. */
+	for (i = 0; i < sizeof(endpoints) / sizeof(endpoints[0]); i++)
+		assert_int_equal(bpf_map_update_elem(bpf_map__fd(harness->skeleton->maps.drop_log_shares), &endpoints[i],
+						     states, BPF_ANY), 0);
 	free(states);
 }
 

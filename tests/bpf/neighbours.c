@@ -25,16 +25,31 @@ static struct frame neighbour(const char *source, const char *destination, uint8
 	return frame;
 }
 
-static struct frame report(const char *source, const char *destination, uint8_t type)
+static const uint8_t router_alert[8] = {IPPROTO_ICMPV6, 0, 5, 2, 0, 0, 1, 0};
+
+/* Offset of what follows the fixed part of a report. */
+#define REPORT_BODY (FRAME_IP + 40 + 8 + 8)
+
+/* MLD version 1 about `group`; type 143: version 2, two records, the second with a source. */
+static struct frame report(const char *source, const char *destination, uint8_t type, const char *group)
 {
-	static const uint8_t router_alert[8] = {IPPROTO_ICMPV6, 0, 5, 2, 0, 0, 1, 0};
+	uint8_t record[20] = {4, 0, 0, 0}, listed[16] = {0x20, 1};
 	struct frame frame;
 
+	inet_pton(AF_INET6, group, record + 4);
 	frame_ip(&frame, source, destination, 0);
 	frame.bytes[FRAME_IP + 7] = 1;
 	frame_add(&frame, router_alert, sizeof(router_alert));
 	frame_icmp(&frame, type, 0, 0);
-	frame_add_zero(&frame, 20);
+	if (type == 143) {
+		frame.bytes[frame.length - 1] = 2;
+		frame_add(&frame, record, sizeof(record));
+		record[3] = 1;
+		frame_add(&frame, record, sizeof(record));
+		frame_add(&frame, listed, sizeof(listed));
+	} else {
+		frame_add(&frame, record + 4, 16);
+	}
 	frame_end(&frame);
 	return frame;
 }
@@ -45,18 +60,22 @@ static void what_a_pod_needs_passes(void **state)
 		neighbour("fd00::2", "ff02::1:ff00:1", 135, "fd00::1", 1),
 		neighbour(OWN_LINK_LOCAL, "ff02::1:ff00:1", 135, "fe80::1", 1),
 		neighbour("fd00::2", "fd00::1", 135, "fd00::1", 1), /* is it still there? */
-		neighbour("fd00::2", "fd00::1", 135, "fd00::1", 0),
+		neighbour("fd00::2", "fd00::9", 136, "fd00::2", 2),
+		neighbour("fd00::2", "fe80::1", 135, "fe80::1", 1),
+		neighbour("fd00::2", "fe80::1", 135, "fe80::1", 0),
+		neighbour("fd00::2", "2001:db8:100::1", 135, "2001:db8:100::1", 1), /* that may know where policy allows */
+		neighbour("fd00::2", "2001:db8:100::1", 136, "fd00::2", 2),
 		neighbour("::", "ff02::1:ff00:2", 135, "fd00::2", 0), /* duplicate address detection */
 		neighbour("::", "ff02::1:ff00:2", 135, "fd00::2", 14),
 		neighbour("::", "ff02::1:ff00:2", 135, OWN_LINK_LOCAL, 14),
-		neighbour("fd00::2", "fd00::9", 136, "fd00::2", 2),
+		neighbour("fd00::2", "fe80::9", 136, "fd00::2", 2),
 		neighbour(OWN_LINK_LOCAL, "ff02::1", 136, OWN_LINK_LOCAL, 2),
 		neighbour("::", "ff02::2", 133, NULL, 0),
 		neighbour(OWN_LINK_LOCAL, "ff02::2", 133, NULL, 1),
-		report("::", "ff02::16", 143),
-		report(OWN_LINK_LOCAL, "ff02::16", 143),
-		report(OWN_LINK_LOCAL, "ff02::1:ff00:2", 131),
-		report(OWN_LINK_LOCAL, "ff02::2", 132),
+		report("::", "ff02::16", 143, "ff02::1:ff00:2"),
+		report(OWN_LINK_LOCAL, "ff02::16", 143, "ff0e::7"),
+		report(OWN_LINK_LOCAL, "ff02::1:ff00:2", 131, "ff02::1:ff00:2"),
+		report(OWN_LINK_LOCAL, "ff02::2", 132, "ff02::1:ff00:2"),
 	};
 	size_t i;
 
@@ -85,9 +104,25 @@ static void all_else_is_dropped(void **state)
 		neighbour("fd00::2", "ff02::1:ff00:1", 135, "fd00::1", 200),
 		neighbour("fd00::2", "ff0e::1", 135, "fd00::1", 1), /* beyond the link */
 		neighbour(OWN_LINK_LOCAL, "2001:db8::1", 133, NULL, 1),
-		report("fd00::2", "ff02::16", 143),
-		report(OWN_LINK_LOCAL, "ff0e::16", 143),
-		report(OWN_LINK_LOCAL, "ff02::1", 130), /* a query is a router's */
+		neighbour("fd00::2", "ff02::1:ff00:2", 135, "fd00::1", 1), /* another's group, or everybody's */
+		neighbour("fd00::2", "ff02::1", 135, "fd00::1", 1),
+		neighbour("fd00::2", "fd00:0:0:1::1", 135, "fd00:0:0:1::1", 1), /* a router would pass these on */
+		neighbour("fd00::2", "2001:db8:bad::1", 135, "2001:db8:bad::1", 0),
+		neighbour("fd00::2", "2001:db8:bad::1", 136, "fd00::2", 2),
+		neighbour("fd00::2", "ff02::16", 136, "fd00::2", 2),
+		neighbour("fd00::2", "ff0e::1", 136, "fd00::2", 2),
+		neighbour("fe80::1", "ff02::1:ff00:9", 135, "fd00::9", 1), /* the gateway is here now, it says */
+		neighbour("fe80::1", "ff02::2", 133, NULL, 1),
+		neighbour(OWN_LINK_LOCAL, "fe80::1", 133, NULL, 1),
+		neighbour(OWN_LINK_LOCAL, "ff02::1", 133, NULL, 0),
+		report("fd00::2", "ff02::16", 143, "ff02::1:ff00:2"),
+		report(OWN_LINK_LOCAL, "ff0e::16", 143, "ff02::1:ff00:2"),
+		report(OWN_LINK_LOCAL, "ff02::1", 143, "ff02::1:ff00:2"),
+		report(OWN_LINK_LOCAL, "ff02::16", 143, "2001:db8::7"), /* no group */
+		report(OWN_LINK_LOCAL, "ff02::1:ff00:2", 131, "2001:db8::7"),
+		report(OWN_LINK_LOCAL, "ff02::1:ff00:3", 131, "ff02::1:ff00:2"),
+		report(OWN_LINK_LOCAL, "ff02::1:ff00:2", 132, "ff02::1:ff00:2"),
+		report(OWN_LINK_LOCAL, "ff02::1", 130, "ff02::1"), /* a query is a router's */
 	};
 	size_t i;
 
@@ -101,7 +136,7 @@ static void all_else_is_dropped(void **state)
 static void each_field_counts(void **state)
 {
 	const struct frame good = neighbour("fd00::2", "ff02::1:ff00:1", 135, "fd00::1", 1);
-	const struct frame answer = neighbour("fd00::2", "fd00::9", 136, "fd00::2", 2);
+	const struct frame answer = neighbour("fd00::2", "fe80::9", 136, "fd00::2", 2);
 	struct frame frame = good;
 
 	expect_pass(*state, &good);
@@ -150,9 +185,47 @@ static void not_behind_extension_headers(void **state)
 	frame.bytes[FRAME_IP + 6] = 44;
 	memcpy(frame.bytes + FRAME_IP + 40, fragment, sizeof(fragment));
 	expect_drop(*state, &frame, REASON);
-	plain = report("::", "ff02::16", 143);
+	plain = report("::", "ff02::16", 143, "ff02::1");
 	plain.bytes[FRAME_IP + 7] = 2;
 	expect_drop(*state, &plain, REASON);
+}
+
+static void reports_say_nothing_else(void **state)
+{
+	const struct frame good = report("::", "ff02::16", 143, "ff02::1:ff00:2");
+	const struct frame old = report(OWN_LINK_LOCAL, "ff02::1:ff00:2", 131, "ff02::1:ff00:2");
+	struct frame frame = good;
+
+	frame_add_zero(&frame, 8);
+	frame_end(&frame);
+	expect_drop(*state, &frame, REASON); /* more than the records */
+	frame = good;
+	frame.bytes[REPORT_BODY - 1] = 3; /* records that are not there */
+	expect_drop(*state, &frame, REASON);
+	frame = good;
+	frame.bytes[REPORT_BODY - 4] = 1; /* reserved */
+	expect_drop(*state, &frame, REASON);
+	frame = good;
+	frame.bytes[REPORT_BODY] = 7; /* type of a record */
+	expect_drop(*state, &frame, REASON);
+	frame = good;
+	frame.bytes[REPORT_BODY + 1] = 4; /* auxiliary data */
+	expect_drop(*state, &frame, REASON);
+	frame = old;
+	frame.bytes[REPORT_BODY - 4] = 1; /* delay */
+	expect_drop(*state, &frame, REASON);
+	frame = old;
+	frame_add_zero(&frame, 8);
+	frame_end(&frame);
+	expect_drop(*state, &frame, REASON);
+	frame = old;
+	frame.bytes[FRAME_IP + 6] = 60; /* destination options instead of hop-by-hop ones */
+	expect_drop(*state, &frame, REASON);
+	frame = old;
+	frame.bytes[FRAME_IP + 40 + 5] = 1; /* another router alert */
+	expect_drop(*state, &frame, REASON);
+	expect_pass(*state, &good);
+	expect_pass(*state, &old);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -164,6 +237,7 @@ int main(void)
 		TEST(all_else_is_dropped),
 		TEST(each_field_counts),
 		TEST(not_behind_extension_headers),
+		TEST(reports_say_nothing_else),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -105,7 +105,7 @@ void agent_options_usage(FILE *out)
 		"  --log-level LEVEL        error, warning, info (default) or debug\n"
 		"  --log-format text|json   (default text)\n"
 		"  -h, --help               this text\n",
-		EGRESS_PIN_PARENT, STATE_DIRECTORY, DEFAULT_LISTEN, FLOW_TIMEOUTS_DEFAULT, CNI_BINARIES);
+		EGRESS_PIN_PARENT, STATE_DIRECTORY, DEFAULT_LISTEN, CNI_BINARIES, FLOW_TIMEOUTS_DEFAULT);
 }
 
 static int parse_from(const char *text, struct agent_options *options)
