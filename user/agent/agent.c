@@ -82,8 +82,10 @@ static void find_addresses(struct agent *agent)
 
 	if (error)
 		log_warning("the addresses of this node cannot be listed: %s", strerror(-error));
-	if (changed)
+	if (changed) {
 		agent->recompile = true;
+		agent->build_due = 0;
+	}
 }
 
 static void on_hangup(evutil_socket_t fd, short what, void *data)
@@ -95,6 +97,7 @@ static void on_hangup(evutil_socket_t fd, short what, void *data)
 	log_info("SIGHUP: reading everything anew");
 	agent->resolve_all = true;
 	agent->sweep_due = true;
+	agent->build_due = 0;
 	find_addresses(agent);
 	agent_read_attachments(agent);
 	read_and_reconcile(agent);
@@ -162,6 +165,8 @@ static void on_interfaces(evutil_socket_t fd, short what, void *data)
 	}
 	if (notices.filters && attachments_check(agent))
 		notices.links = true;
+	if (notices.links || notices.filters)
+		attachments_try_now(agent);
 	/* With its interface goes the attachment of a pod that was torn down. */
 	if (notices.vanished)
 		agent_read_attachments(agent);
@@ -196,8 +201,6 @@ static void on_check(evutil_socket_t fd, short what, void *data)
 	agent_check_pins(agent);
 	if (attachments_check(agent))
 		agent_reconcile(agent);
-	else if (agent->state_failed)
-		agent_report_state(agent);
 }
 
 static void on_expire(evutil_socket_t fd, short what, void *data)
@@ -355,6 +358,7 @@ static void agent_clear(struct agent *agent)
 	free(agent->node_addresses);
 	free(agent->source_failure);
 	free(agent->build_failure);
+	free(agent->state_failure);
 	free(agent->pin_failure);
 	free(agent->attachment_failure);
 	free(agent->cni_failure);

@@ -83,16 +83,19 @@ struct agent {
 	char *pin_failure;    /* why what someone unpinned cannot be pinned again, or NULL */
 	char *hold_failure;   /* why an interface that should be held is not, or NULL */
 	char *build_failure;  /* why the objects in the store are not in force, or NULL */
-	int state_failed;     /* the error of the last attempt to write the state */
+	char *state_failure;  /* why the state on disk is not what is in force, or NULL */
 	bool ready;           /* as last told */
 
 	/* Since the start. */
-	uint64_t source_errors, build_errors, attach_errors, repairs;
+	uint64_t source_errors, build_errors, attach_errors, state_errors, repairs;
 
 	bool objects_written; /* objects.json is of what is in force */
 	struct timespec state_due; /* CLOCK_MONOTONIC; the state is not written sooner */
 	struct event *state_timer, *retry_timer, *source_timer, *interface_timer;
 	unsigned int failures; /* to build, in a row */
+	int64_t build_due;     /* CLOCK_MONOTONIC, ms; what failed is not tried sooner, unless something changed */
+	int64_t hold_due;      /* the same for interfaces to hold */
+	unsigned int state_failures; /* to write the state, in a row */
 };
 
 /* Runs until it is told to stop: 0. An error, which was logged, where it could not start. */
@@ -111,6 +114,8 @@ int agent_prepare(struct agent *agent);
 void agent_set_failure(char **failure, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Brings the store up to date with the source. 0 or -errno (kept in source_failure, told). */
 int agent_read_source(struct agent *agent);
+/* CLOCK_MONOTONIC. */
+int64_t agent_milliseconds(void);
 /* Brings the kernel up to date with the store and the interfaces; what fails is told, kept and tried again. */
 void agent_reconcile(struct agent *agent);
 /* Pins again what someone unpinned, and locks the directory again if it was replaced; counts repairs. */
@@ -174,6 +179,8 @@ struct egress_endpoint attachments_entry(const struct agent *agent, const struct
 void attachments_withdraw_retiring(struct agent *agent);
 /* Puts entries and programs where they are wanted, and takes them from where they are not. */
 void attachments_apply(struct agent *agent);
+/* What failed is tried again by the next attachments_apply, however soon. */
+void attachments_try_now(struct agent *agent);
 /* Takes off what hangs on interfaces that no endpoint has; for the start and after lost notices. */
 void attachments_sweep(struct agent *agent);
 /* An interface is gone, and with it what was attached to it. told: the kernel gave notice of it. */

@@ -7,6 +7,9 @@
 #include "agent/agent.h"
 #include "base/cleanup.h"
 
+/* After a failure: doubled with every failure in a row, up to 32 s. */
+#define RETRY_MILLISECONDS INT64_C(250)
+
 /* ------------------------------------------------------------------ which interface */
 
 /*
@@ -297,6 +300,31 @@ static void failed(struct agent *agent, struct endpoint *endpoint)
 {
 	agent->attach_errors++;
 	endpoint_set_problem(endpoint, "%s", datapath_error());
+	endpoint->due = agent_milliseconds() + (RETRY_MILLISECONDS << (endpoint->failures < 7 ? endpoint->failures : 7));
+	endpoint->failures++;
+}
+
+void attachments_try_now(struct agent *agent)
+{
+	struct endpoint *endpoint;
+
+	for (endpoint = agent->endpoints.current; endpoint; endpoint = endpoint->hh.next)
+		endpoint->due = 0;
+	agent->hold_due = 0;
+}
+
+/*
+ * The entry of a pod that policy isolates cannot be made, and it has none: a program without an entry drops what it
+ * sees. When the pod goes first, what was attached is found by a sweep.
+ */
+static void cut_off(struct agent *agent, const struct endpoint *endpoint)
+{
+	agent->sweep_due = true;
+	if (endpoint->entry.ifindex || generation_set(&agent->generation, endpoint->id) == EGRESS_SET_OPEN ||
+	    datapath_attached(agent->datapath, endpoint->wanted))
+		return;
+	if (datapath_attach(agent->datapath, endpoint->wanted))
+		log_warning("%s: %s", endpoint->key, datapath_error());
 }
 
 static int put_entry(struct agent *agent, struct endpoint *endpoint)
@@ -353,10 +381,18 @@ static void put_on(struct agent *agent, struct withdrawal *withdrawal, struct en
 	    generation_set(&agent->generation, endpoint->id) == EGRESS_SET_PENDING &&
 	    !pending_denies(agent, endpoint->namespace))
 		return;
-	if (put_entry(agent, endpoint) || attach(agent, endpoint)) {
+	if (endpoint->failures && agent_milliseconds() < endpoint->due)
+		return;
+	if (put_entry(agent, endpoint)) {
+		failed(agent, endpoint);
+		cut_off(agent, endpoint);
+		return;
+	}
+	if (attach(agent, endpoint)) {
 		failed(agent, endpoint);
 		return;
 	}
+	endpoint->failures = 0;
 	if (!endpoint->kept)
 		endpoint_set_problem(endpoint, NULL);
 	if (old == endpoint->wanted)

@@ -43,6 +43,10 @@ struct endpoint {
 	struct egress_endpoint entry; /* ifindex 0: nothing */
 	bool attached;
 
+	/* What failed is not tried sooner, unless something happened to an interface. */
+	unsigned int failures; /* in a row */
+	int64_t due;           /* CLOCK_MONOTONIC, ms */
+
 	char *problem; /* why the pod's policy is not in force, or NULL */
 	bool told;     /* the problem was logged */
 	UT_hash_handle hh;

@@ -89,6 +89,9 @@ size_t pending_count(struct agent *agent)
 	return list_held(agent, &held) ? 0 : held.count;
 }
 
+/* After a failure to hold, unless something happens to an interface. */
+#define HOLD_RETRY_MILLISECONDS 1000
+
 static bool has_entry(const struct agent *agent, uint32_t ifindex)
 {
 	const struct endpoint *endpoint;
@@ -115,6 +118,7 @@ static int hold(struct agent *agent, uint32_t ifindex, const char *name)
 		agent->attach_errors++;
 		agent->sweep_due = true;
 		agent_set_failure(&agent->hold_failure, "%s", datapath_error());
+		agent->hold_due = agent_milliseconds() + HOLD_RETRY_MILLISECONDS;
 		return error;
 	}
 	log_info("interface %s (%u) is held until its pod's policy is in force", name, ifindex);
@@ -124,6 +128,7 @@ static int hold(struct agent *agent, uint32_t ifindex, const char *name)
 struct hold_context {
 	struct agent *agent;
 	bool failed;
+	bool too_soon; /* after a failure; for all of a pass, so that none waits for another's next attempt */
 	const struct held_interfaces *held;
 };
 
@@ -141,7 +146,7 @@ static void consider(uint32_t ifindex, const char *name, void *data)
 			 pending_denies(agent, NULL);
 	/* What has a pod's entry is judged already, or handed over by whom it is taken from. */
 	if (denied && !is_held(context->held, ifindex) && !has_entry(agent, ifindex))
-		context->failed |= hold(agent, ifindex, name) != 0;
+		context->failed |= context->too_soon || hold(agent, ifindex, name);
 }
 
 static void release(struct agent *agent, uint32_t ifindex)
@@ -178,6 +183,7 @@ void pending_hold(struct agent *agent)
 		agent_set_failure(&agent->hold_failure, "%s", datapath_error());
 		return;
 	}
+	context.too_soon = agent->hold_failure && agent_milliseconds() < agent->hold_due;
 	interface_watch_each(agent->interfaces, consider, &context);
 	if (!context.failed)
 		agent_set_failure(&agent->hold_failure, NULL);

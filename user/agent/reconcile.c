@@ -44,6 +44,8 @@ int agent_read_source(struct agent *agent)
 	int error = source_sync(agent->source, agent->store, &agent->source_problems, &changed, &agent->bad_files);
 
 	if (!error) {
+		if (changed)
+			agent->build_due = 0;
 		agent_set_failure(&agent->source_failure, NULL);
 		return 0;
 	}
@@ -227,13 +229,32 @@ static int update_policy(struct agent *agent, struct snapshot *now, const struct
 	return 0;
 }
 
+int64_t agent_milliseconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static unsigned int build_pause(const struct agent *agent)
+{
+	unsigned int seconds = RETRY_SECONDS << (agent->failures < 6 ? agent->failures - 1 : 5);
+
+	return seconds < RETRY_SECONDS_MAX ? seconds : RETRY_SECONDS_MAX;
+}
+
 /* Objects -> tables. What fails is tried again even if no object changes: the kernel may have room by then. */
 static int follow_objects(struct agent *agent)
 {
 	_cleanup_(snapshot_changes_clear) struct snapshot_changes changes = {0};
 	_cleanup_(snapshot_clear) struct snapshot now = {0};
-	int error = snapshot_take(agent->store, &now);
+	int error;
 
+	/* Whatever else there is to look at meanwhile, and however often. */
+	if (agent->failures && agent_milliseconds() < agent->build_due)
+		return -EAGAIN;
+	error = snapshot_take(agent->store, &now);
 	if (!error)
 		error = snapshot_compare(&agent->in_force, &now, &changes);
 	if (!error && (agent->recompile || changes.others || changes.pod_count))
@@ -244,6 +265,7 @@ static int follow_objects(struct agent *agent)
 		agent->recompile = true;
 		agent->build_errors++;
 		agent->failures++;
+		agent->build_due = agent_milliseconds() + build_pause(agent) * INT64_C(1000);
 		return error;
 	}
 	agent->failures = 0;
@@ -268,11 +290,9 @@ static void schedule_retry(struct agent *agent)
 	struct timeval pause = {0};
 	double seconds = 0;
 
-	if (agent->failures) {
-		seconds = RETRY_SECONDS << (agent->failures < 6 ? agent->failures - 1 : 5);
-		if (seconds > RETRY_SECONDS_MAX)
-			seconds = RETRY_SECONDS_MAX;
-	}
+	/* A little later than it is due. */
+	if (agent->failures)
+		seconds = build_pause(agent) + 0.001;
 	if (endpoints_have_problems(agent))
 		seconds = WAIT_SECONDS;
 	else if (agent->sweep_due)

@@ -14,6 +14,9 @@
 
 /* Writing may take this share of the agent's time: after a write that took t the next one waits for WRITE_PAUSE * t. */
 #define WRITE_PAUSE 10
+/* After a failure to write: doubled with every failure in a row. */
+#define RETRY_SECONDS 1
+#define RETRY_SECONDS_MAX 30
 
 /* ------------------------------------------------------------------ readiness */
 
@@ -56,6 +59,8 @@ bool agent_is_ready(const struct agent *agent, FILE *reasons)
 		ready = lack(reasons, "", agent->attachment_failure);
 	if (agent->hold_failure)
 		ready = lack(reasons, "", agent->hold_failure);
+	if (agent->state_failure)
+		ready = lack(reasons, "", agent->state_failure);
 	for (endpoint = agent->endpoints.current; endpoint; endpoint = endpoint->hh.next) {
 		const char *why = agent_endpoint_lacks(agent, endpoint);
 
@@ -190,6 +195,13 @@ static int write_and_release(const struct agent *agent, const char *name, json_t
 	return error;
 }
 
+static int64_t retry_pause(unsigned int failures)
+{
+	int64_t seconds = failures ? (int64_t)RETRY_SECONDS << (failures < 6 ? failures - 1 : 5) : 0;
+
+	return seconds < RETRY_SECONDS_MAX ? seconds : RETRY_SECONDS_MAX;
+}
+
 static void set_due(struct agent *agent, const struct timespec *start)
 {
 	struct timespec now;
@@ -197,20 +209,58 @@ static void set_due(struct agent *agent, const struct timespec *start)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	pause = (now.tv_sec - start->tv_sec) * INT64_C(1000000000) + now.tv_nsec - start->tv_nsec;
-	pause = pause * WRITE_PAUSE + now.tv_nsec;
+	pause = pause * WRITE_PAUSE + now.tv_nsec + retry_pause(agent->state_failures) * INT64_C(1000000000);
 	agent->state_due.tv_sec = now.tv_sec + pause / INT64_C(1000000000);
 	agent->state_due.tv_nsec = pause % INT64_C(1000000000);
+}
+
+static void tell_readiness(struct agent *agent)
+{
+	bool ready = agent_is_ready(agent, NULL);
+
+	if (ready != agent->ready)
+		log_info("%s", ready ? "ready: every local pod's policy is in the kernel" : "not ready");
+	agent->ready = ready;
+}
+
+static void retry(struct agent *agent)
+{
+	const struct timeval pause = {.tv_sec = (time_t)retry_pause(agent->state_failures)};
+
+	if (agent->state_timer)
+		event_add(agent->state_timer, &pause);
+}
+
+static void note_outcome(struct agent *agent, int error)
+{
+	if (error) {
+		agent->state_errors++;
+		agent->state_failures++;
+		agent_set_failure(&agent->state_failure, "%s: the state cannot be written: %s; enforcement goes on",
+				  agent->options->state, strerror(-error));
+		tell_readiness(agent);
+		retry(agent);
+		return;
+	}
+	if (agent->state_failures)
+		log_info("%s: the state is written again", agent->options->state);
+	agent->state_failures = 0;
+	agent_set_failure(&agent->state_failure, NULL);
+	tell_readiness(agent);
 }
 
 void agent_write_state(struct agent *agent)
 {
 	struct timespec start;
+	char *failure;
 	int error = 0;
 
 	/* A start that fails leaves a predecessor's state as it is. */
 	if (!agent->generation.tables)
 		return;
 	clock_gettime(CLOCK_MONOTONIC, &start);
+	/* What can be read on disk has been written. */
+	failure = take(agent->state_failure);
 	/*
 	 * Objects first: a state never speaks of rules whose objects are not there. What is in force, which is not what
 	 * is in the store while that cannot be built.
@@ -221,20 +271,9 @@ void agent_write_state(struct agent *agent)
 		agent->objects_written = true;
 		error = write_and_release(agent, STATE_FILE, encode_state(agent));
 	}
-	if (error && !agent->state_failed)
-		log_error("%s: the state cannot be written: %s; enforcement goes on", agent->options->state,
-			  strerror(-error));
-	agent->state_failed = error;
+	agent->state_failure = failure;
+	note_outcome(agent, error);
 	set_due(agent, &start);
-}
-
-static void tell_readiness(struct agent *agent)
-{
-	bool ready = agent_is_ready(agent, NULL);
-
-	if (ready != agent->ready)
-		log_info("%s", ready ? "ready: every local pod's policy is in the kernel" : "not ready");
-	agent->ready = ready;
 }
 
 void agent_report_state(struct agent *agent)
