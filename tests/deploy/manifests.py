@@ -32,6 +32,7 @@ OTHER_VALUES = {
     "options.attach": ("clsact", "--attach=clsact"),
     "options.nodeAddresses": ("192.0.2.1,2001:db8::1", "--node-addresses=192.0.2.1,2001:db8::1"),
     "options.pending": ("deny", "--pending=deny"),
+    "options.antiSpoof": ("all", "--anti-spoof=all"),
     "options.podInterfaces": (["veth*", "cali*"], "\"--pod-interfaces=veth*,cali*\""),
     "options.logLevel": ("debug", "--log-level=debug"),
     "options.logFormat": ("text", "--log-format=text"),

@@ -122,6 +122,7 @@ test_wrong_values_are_refused()
 		options.nodeAddresses=all
 		options.atach=tcx
 		options.pending=perhaps
+		options.antiSpoof=some
 		options.podInterfaces={a,b\,c}
 		cni.onAgentDown=allow
 		cni.binaryDirectory=bin
