@@ -126,14 +126,14 @@ static int allow_socket(scmp_filter_ctx filter)
 
 	for (size_t i = 0; !error && i < ARRAY_SIZE(families); i++)
 		error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
-					 SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i]));
+					 SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i], 0));
 	return error;
 }
 
 /* Into a pod's network namespace, to see its interfaces and sockets; into no other kind. */
 static int allow_setns(scmp_filter_ctx filter)
 {
-	return seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(setns), 1, SCMP_A1(SCMP_CMP_EQ, CLONE_NEWNET));
+	return seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(setns), 1, SCMP_A1(SCMP_CMP_EQ, CLONE_NEWNET, 0));
 }
 
 static void release_filter(scmp_filter_ctx *filter)
