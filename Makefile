@@ -111,6 +111,8 @@ BENCH_SKELETONS := $(patsubst %.bpf.c,build/%.skel.h,$(wildcard tests/bench/*.bp
 unit_tests := $(patsubst %.c,$(OUT)/%,$(wildcard tests/unit/*.c))
 bpf_tests := $(patsubst %.c,$(OUT)/%,$(filter-out %.bpf.c,$(wildcard tests/bpf/*.c)))
 test_tools := $(patsubst %.c,$(OUT)/%,$(wildcard tests/lib/*.c tests/chaos/*.c tests/oracle/*.c))
+# Libraries that take the place of a function, by LD_PRELOAD.
+preloads := $(patsubst %.c,$(OUT)/%.so,$(wildcard tests/lib/preload/*.c))
 fuzzers := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/*.c))
 
 # --- Targets --------------------------------------------------------------------------------------------------------
@@ -224,7 +226,7 @@ clean: ## remove build/
 .PHONY: programs tests fuzzers benches
 programs: $(programs)
 benches: $(programs) $(bench_tools)
-tests: $(programs) $(unit_tests) $(bpf_tests) $(test_tools) $(TEST_BPF_OBJECTS) $(if $(filter plain,$(VARIANT)),$(bench_tools))
+tests: $(programs) $(unit_tests) $(bpf_tests) $(test_tools) $(TEST_BPF_OBJECTS) $(if $(filter plain,$(VARIANT)),$(bench_tools) $(preloads))
 fuzzers: $(fuzzers)
 
 # --- BPF ------------------------------------------------------------------------------------------------------------
@@ -291,6 +293,11 @@ $(OUT)/tests/%: $(OUT)/obj/tests/%.o $(library)
 	$(call say,LINK     $@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBRARIES) -lcmocka -o $@
+
+$(OUT)/tests/lib/preload/%.so: tests/lib/preload/%.c Makefile
+	$(call say,LINK     $@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -fPIC -shared $< -o $@
 
 build/fuzz/%: $(OUT)/obj/tests/fuzz/%.o $(library)
 	$(call say,LINK     $@)

@@ -127,7 +127,8 @@ def start_one(directory, settings, pod):
         report["error"] = str(error)
     report["add_seconds"] = network.seconds.get(("ADD", "egress-cni"))
     report["delete_errors"] = network.delete(pod, netns, result)
-    subprocess.run(["umount", netns], check=True)
+    # Lazily, as runtimes do: the agent may be looking into it.
+    subprocess.run(["umount", "--lazy", netns], check=True)
     os.unlink(netns)
     return report
 
