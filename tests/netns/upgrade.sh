@@ -129,6 +129,65 @@ test_attempt_that_is_abandoned_is_taken_up_by_either()
 	done
 }
 
+# Of every attachment by a link: the kernel's number for it, which a new one would not have.
+link_ids()
+{
+	local pin
+
+	for pin in "$PIN"/v*/links/*; do
+		bpftool -j link show pinned "$pin" | json id
+	done | sort -n | xargs
+}
+
+links_moved()
+{
+	[ "$(find "$PIN/v1001/links" -name '*-*' 2>/dev/null | wc -l)" -eq 4 ]
+}
+
+test_attempt_that_is_killed_takes_no_attachment_off()
+{
+	local variant links
+
+	cluster_up
+	become own
+	on outside "$TRAFFIC" stream 10.1.1.2 80 "$SANDBOX/answers" &
+	goes_on answers
+	links=$(link_ids)
+	assert_equal "links" 4 "$(wc -w <<<"$links")"
+	for variant in own twin; do
+		agent_kill
+		# The links have moved; the programs are being loaded.
+		EGRESSD=$VARIANTS/twin/egressd agent_start
+		eventually 20 links_moved
+		agent_kill
+		become "$variant"
+		assert_equal "links after $variant took it up" "$links" "$(link_ids)"
+		goes_on answers
+		enforced
+	done
+	agent_stop
+}
+
+# Killed before or after everything else that an attempt does: its directory is there, and nothing says what for.
+test_attempt_that_had_hardly_begun_is_not_taken_over_from()
+{
+	local links
+
+	cluster_up
+	become own
+	on outside "$TRAFFIC" stream 10.1.1.2 80 "$SANDBOX/answers" &
+	goes_on answers
+	links=$(link_ids)
+	agent_kill
+	mkdir "$PIN/v1001"
+	become own
+	assert_equal "pinned versions" "v$CONTRACT" "$(pinned_versions)"
+	assert_equal "links" "$links" "$(link_ids)"
+	goes_on answers
+	enforced
+	agent_stop
+}
+
 test_uninstall_takes_another_version_off()
 {
 	cluster_up

@@ -70,7 +70,7 @@ static int make_directories(const char *path)
 /*
  * In the root of a bpffs the kernel puts "maps.debug" and "progs.debug"; nobody else can make a name with a dot there.
  */
-static bool directory_is_empty(const char *path)
+bool bpffs_is_empty(const char *path)
 {
 	_cleanup_directory_ DIR *directory = opendir(path);
 	bool pins = bpffs_is(path);
@@ -103,12 +103,12 @@ static int mount_for(const char *parent)
 	static const char system_prefix[] = SYSTEM_BPFFS "/";
 	int error;
 
-	if (!strncmp(parent, system_prefix, sizeof(system_prefix) - 1) && directory_is_empty(SYSTEM_BPFFS))
+	if (!strncmp(parent, system_prefix, sizeof(system_prefix) - 1) && bpffs_is_empty(SYSTEM_BPFFS))
 		return mount_bpffs(SYSTEM_BPFFS, "bpf");
 	error = make_directories(parent);
 	if (error)
 		return error;
-	if (!directory_is_empty(parent))
+	if (!bpffs_is_empty(parent))
 		return fail(-ENOTEMPTY, "%s is not on a bpffs, and files are in it that a mount would hide", parent);
 	return mount_bpffs(parent, MOUNT_SOURCE);
 }
@@ -178,8 +178,16 @@ int pin_numbers(const struct datapath *datapath, const char *name, pin_visitor v
 	return errno ? fail_errno(-errno, "cannot read %s", path) : 0;
 }
 
+static bool is_listed(const char *name, const char *const *names)
+{
+	for (; names && *names; names++)
+		if (!strcmp(name, *names))
+			return true;
+	return false;
+}
+
 /* Pins are at most one directory deep below the versioned one. */
-static int remove_entries(const char *path, int depth)
+static int remove_entries(const char *path, int depth, const char *const *kept)
 {
 	_cleanup_directory_ DIR *directory = opendir(path);
 	struct dirent *entry;
@@ -190,12 +198,12 @@ static int remove_entries(const char *path, int depth)
 		char below[PATH_MAX];
 		int error;
 
-		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
+		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..") || is_listed(entry->d_name, kept))
 			continue;
 		if (snprintf(below, sizeof(below), "%s/%s", path, entry->d_name) >= (int)sizeof(below))
 			return fail(-ENAMETOOLONG, "%s/%s is too long for a path", path, entry->d_name);
 		if (entry->d_type == DT_DIR && depth) {
-			error = remove_entries(below, depth - 1);
+			error = remove_entries(below, depth - 1, NULL);
 			if (error)
 				return error;
 		}
@@ -205,9 +213,9 @@ static int remove_entries(const char *path, int depth)
 	return errno ? fail_errno(-errno, "cannot read %s", path) : 0;
 }
 
-int bpffs_clear(const char *directory)
+int bpffs_clear(const char *directory, const char *const *kept)
 {
-	return remove_entries(directory, 2);
+	return remove_entries(directory, 2, kept);
 }
 
 static bool is_our_mount(const char *path)
@@ -228,7 +236,7 @@ static bool is_our_mount(const char *path)
 
 int bpffs_remove(const char *parent, const char *directory)
 {
-	int error = remove_entries(directory, 2);
+	int error = remove_entries(directory, 2, NULL);
 
 	if (error)
 		return error;
@@ -239,7 +247,7 @@ int bpffs_remove(const char *parent, const char *directory)
 
 int bpffs_remove_parent(const char *parent)
 {
-	if (!directory_is_empty(parent))
+	if (!bpffs_is_empty(parent))
 		return 0;
 	/* Detached: whoever locks the directory has it open. */
 	if (is_our_mount(parent))

@@ -102,8 +102,10 @@ int bpffs_prepare(const char *parent, const char *directory);
 bool bpffs_is(const char *path);
 /* Removes `directory` and all in it, then parent and the mount on it if they are empty and our own. */
 int bpffs_remove(const char *parent, const char *directory);
-/* Removes what is in `directory`, and leaves it. */
-int bpffs_clear(const char *directory);
+/* Removes what is in `directory` but for the names in `kept`, which ends with NULL, and leaves it. */
+int bpffs_clear(const char *directory, const char *const *kept);
+/* Whether nothing is in it; also false where it cannot be read. */
+bool bpffs_is_empty(const char *path);
 /* The latter alone; 0 also where it is not empty. */
 int bpffs_remove_parent(const char *parent);
 /* The numbers N for which there is a directory parent/v<N> on a bpffs; the caller frees *out. */

@@ -9,6 +9,8 @@
  *
  * One mark says where an attempt stands, and moves in one step: <ours>/taking_over until the commit: theirs are the maps
  * that packets are judged by; then it is <theirs>/taken_over: ours are. So whichever version starts after a crash knows.
+ * The mark is the first thing in a directory and the last to go, so that a directory without it is either in force or
+ * empty. Pins of links are never removed with the rest: with its pin goes the attachment.
  *
  * How values are carried: a layout that only appends fields (the rule of <egressd/contract.h>) needs nothing, the new
  * fields are zero. One that changes more adds a converter to `converters`. A value that is longer than ours has fields
@@ -316,6 +318,12 @@ static bool has_mark(const char *directory, const char *mark)
 	return path && !access(path, F_OK);
 }
 
+/* A directory whose maps are not those that packets are judged by. */
+static bool is_left_behind(const char *directory)
+{
+	return has_mark(directory, MARK_TAKING_OVER) || has_mark(directory, MARK_TAKEN_OVER) || bpffs_is_empty(directory);
+}
+
 static void clear_predecessor(struct predecessor *from)
 {
 	free(from->directory);
@@ -338,7 +346,7 @@ static int find_predecessor(const struct datapath *datapath, struct predecessor 
 		if (!directory)
 			return fail_errno(-ENOMEM, "no memory");
 		/* One that was left behind says nothing when another is in force. */
-		if (out->directory && (has_mark(directory, MARK_TAKING_OVER) || has_mark(directory, MARK_TAKEN_OVER)))
+		if (out->directory && is_left_behind(directory))
 			continue;
 		clear_predecessor(out);
 		*out = (struct predecessor){.version = versions[i], .directory = take(directory)};
@@ -394,28 +402,50 @@ int migration_check(struct datapath *datapath)
 
 	if (error || !from->directory)
 		return error;
-	if (has_mark(from->directory, MARK_TAKING_OVER) || has_mark(from->directory, MARK_TAKEN_OVER)) {
+	if (is_left_behind(from->directory)) {
 		from->abandoned = true;
 		return 0;
 	}
 	return check_maps(from);
 }
 
-/* What we had pinned before they took over from us is of no use, whether or not they finished with that. */
+/* Says of our directory that theirs is in force, which it may say already: of them, or of an attempt of ours. */
+static int mark_taking_over(const struct datapath *datapath)
+{
+	char taken[PATH_MAX], taking[PATH_MAX];
+	int error = pin_path(datapath, MARK_TAKEN_OVER, taken);
+
+	if (!error)
+		error = pin_path(datapath, MARK_TAKING_OVER, taking);
+	if (!error && rename(taken, taking) && errno != ENOENT)
+		error = fail_errno(-errno, "cannot move %s to %s", taken, taking);
+	return error ? error : pin_subdirectory(datapath, MARK_TAKING_OVER);
+}
+
+/*
+ * The maps that we had pinned before they took over from us are of no use, whether or not they finished with that; so
+ * are those of an attempt of ours that came to nothing. What that attempt moved here of their attachments is in force.
+ */
 int migration_prepare(struct datapath *datapath)
 {
+	static const char *const kept[] = {MARK_TAKING_OVER, EGRESS_PIN_LINKS, PIN_QDISCS, NULL};
 	const struct predecessor *from = &datapath->predecessor;
+	int error;
 
 	if (!from->directory || from->abandoned)
 		return 0;
-	return bpffs_clear(datapath->directory);
+	error = mark_taking_over(datapath);
+	return error ? error : bpffs_clear(datapath->directory, kept);
 }
 
 static int remove_theirs(struct datapath *datapath)
 {
+	static const char *const marks[] = {MARK_TAKING_OVER, MARK_TAKEN_OVER, NULL};
 	struct predecessor *from = &datapath->predecessor;
-	int error = bpffs_remove(datapath->parent, from->directory);
+	int error = bpffs_clear(from->directory, marks);
 
+	if (!error)
+		error = bpffs_remove(datapath->parent, from->directory);
 	clear_predecessor(from);
 	return error;
 }
@@ -433,9 +463,7 @@ int migration_begin(struct datapath *datapath)
 		return error ? error : remove_theirs(datapath);
 	}
 	log_debug("taking over from %s", from->directory);
-	error = pin_subdirectory(datapath, MARK_TAKING_OVER);
-	if (!error)
-		error = carry_all(datapath, from, CARRY_STATE, BPF_ANY);
+	error = carry_all(datapath, from, CARRY_STATE, BPF_ANY);
 	return error ? error : move_attachments(datapath, from);
 }
 
