@@ -321,7 +321,8 @@ static bool has_mark(const char *directory, const char *mark)
 /* A directory whose maps are not those that packets are judged by. */
 static bool is_left_behind(const char *directory)
 {
-	return has_mark(directory, MARK_TAKING_OVER) || has_mark(directory, MARK_TAKEN_OVER) || bpffs_is_empty(directory);
+	return has_mark(directory, MARK_TAKING_OVER) || has_mark(directory, MARK_TAKEN_OVER) ||
+	       bpffs_is_empty(directory);
 }
 
 static void clear_predecessor(struct predecessor *from)
