@@ -6,7 +6,7 @@
 # runs in a process and a sandbox (tests/lib/sandbox) of its own with a time limit, so tests neither see each other
 # nor leave anything behind. Output is TAP, in the order of the file.
 #
-# Set before `run_tests`: TEST_TIMEOUT (seconds, 60), TEST_SANDBOX=no for tests that need no namespaces and no root. In
+# Set before `run_tests`: TEST_TIMEOUT (seconds, 120), TEST_SANDBOX=no for tests that need no namespaces and no root. In
 # the environment: TEST_SLOWNESS, by which every time limit is multiplied (1; 10 where the processor is emulated).
 set -eEuo pipefail
 
@@ -15,7 +15,7 @@ ROOT=$(dirname "$TESTS")
 BUILD=${BUILD:-$ROOT/build}
 EGRESSD=${EGRESSD:-$BUILD/egressd}
 EGRESSCTL=${EGRESSCTL:-$BUILD/egressctl}
-TEST_TIMEOUT=${TEST_TIMEOUT:-60}
+TEST_TIMEOUT=${TEST_TIMEOUT:-120}
 TEST_SANDBOX=${TEST_SANDBOX:-yes}
 TEST_SLOWNESS=${TEST_SLOWNESS:-1}
 readonly SKIPPED=77
