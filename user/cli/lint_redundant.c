@@ -358,7 +358,9 @@ static int check_rules(struct offline *offline, struct rule_list *list)
 	size_t narrow, wide;
 	int error = 0;
 
-	qsort(list->prefixes, list->prefix_count, sizeof(*list->prefixes), compare_placed_prefixes);
+	/* No rule is a prefix where no policy has a peer by address; qsort() may not be given a null pointer. */
+	if (list->prefix_count)
+		qsort(list->prefixes, list->prefix_count, sizeof(*list->prefixes), compare_placed_prefixes);
 	for (narrow = 0; !error && narrow < list->count; narrow++) {
 		wide = find_wide(list, narrow);
 		if (wide < list->count)
