@@ -24,6 +24,20 @@ agent_start()
 	AGENT=$!
 }
 
+# run_agent_by COMMAND...: that command runs the agent from here on
+run_agent_by()
+{
+	{
+		echo "#!/bin/sh"
+		printf 'exec'
+		printf " '%s'" "$@" "$EGRESSD"
+		# shellcheck disable=SC2016 # of the script that is written
+		echo ' "$@"'
+	} >"$SANDBOX/egressd"
+	chmod +x "$SANDBOX/egressd"
+	EGRESSD=$SANDBOX/egressd
+}
+
 # agent_up [OPTION...]: starts it and waits until it says that it is ready
 agent_up()
 {

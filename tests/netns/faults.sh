@@ -18,12 +18,7 @@ readonly E2BIG=7 ENOMEM=12 EACCES=13
 # From here on agents are ones whose bpf(2) fails while there is a file that says so.
 with_faults()
 {
-	cat >"$SANDBOX/egressd" <<-END
-		#!/bin/sh
-		exec "$BUILD/tests/lib/with_faults" "$SANDBOX/faults" "$EGRESSD" "\$@"
-	END
-	chmod +x "$SANDBOX/egressd"
-	EGRESSD=$SANDBOX/egressd
+	run_agent_by "$BUILD/tests/lib/with_faults" "$SANDBOX/faults"
 }
 
 # break_bpf COMMAND ERRNO

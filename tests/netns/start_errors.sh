@@ -58,6 +58,22 @@ test_without_bpf_in_the_kernel()
 	cannot_start 'BPF' "$BUILD/tests/lib/without_bpf" "${COMMAND[@]}"
 }
 
+# kernel_without COMMAND WHAT: a kernel that does not know that command (enum bpf_cmd) is refused for lack of that
+kernel_without()
+{
+	echo "$1 22" >"$SANDBOX/faults" # EINVAL
+	cannot_start "kernel $(uname -r | sed 's/[.+]/\\&/g') is too old .*5\.10 or newer.*$2" \
+		"$BUILD/tests/lib/with_faults" "$SANDBOX/faults" "${COMMAND[@]}"
+}
+
+test_kernel_that_is_too_old()
+{
+	small_cluster
+	kernel_without 24 'in batches'
+	kernel_without 35 'BPF_PROG_BIND_MAP'
+	assert_equal "pins" "" "$(find "$PIN" -mindepth 1 2>/dev/null)"
+}
+
 test_interface_that_does_not_exist()
 {
 	small_cluster

@@ -29,6 +29,7 @@
 #include "agent/snapshot.h"
 #include "datapath/datapath.h"
 #include "datapath/interface.h"
+#include "datapath/kernel_support.h"
 #include "model/problem.h"
 #include "model/store.h"
 #include "node/pod_processes.h"
@@ -48,6 +49,7 @@ struct agent {
 	struct evhttp *http;
 	struct source *source;
 	struct store *store;
+	struct kernel_support kernel; /* as it was at the start */
 	bool has_objects; /* the store holds all that the source, or a predecessor, knew at some moment */
 	struct datapath *datapath;
 	struct interface_watch *interfaces;

@@ -431,11 +431,32 @@ static int check_datapath(void)
 	return error;
 }
 
+/* One line, and a warning for each thing that somebody should do something about. */
+static void tell_kernel(const struct kernel_support *kernel)
+{
+	struct kernel_note notes[KERNEL_NOTES_MAX];
+	size_t count = kernel_support_notes(kernel, notes), i;
+	char line[1024] = "";
+
+	for (i = 0; i < count; i++) {
+		size_t length = strlen(line);
+
+		if (notes[i].warning)
+			log_warning("kernel %s: %s", kernel->name.release, notes[i].text);
+		else
+			snprintf(line + length, sizeof(line) - length, "%s%s", length ? "; " : "", notes[i].text);
+	}
+	log_info("kernel %s: %s", kernel->name.release, *line ? line : "nothing is missing");
+}
+
 int agent_prepare(struct agent *agent)
 {
 	_cleanup_(free_json) json_t *state = NULL;
 	int error = check_datapath();
 
+	/* Before the pins are prepared, which may mount a bpffs. */
+	if (!error)
+		kernel_support_probe("", &agent->kernel);
 	if (!error)
 		error = prepare_state(agent);
 	if (!error)
@@ -464,6 +485,8 @@ int agent_prepare(struct agent *agent)
 		error = open_datapath(agent);
 	if (error)
 		return error;
+	/* Not sooner: an agent that cannot start says why in one line. */
+	tell_kernel(&agent->kernel);
 	adopt_generation(agent);
 	return adopt_endpoints(agent, state);
 }

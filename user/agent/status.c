@@ -150,6 +150,29 @@ static void add_endpoint_failures(struct problem_list *list, const struct agent 
 			problem_add(list, PROBLEM_ERROR, "endpoint", NULL, endpoint->pod, "%s", endpoint->problem);
 }
 
+/* What somebody should do something about is among the problems. */
+static json_t *encode_kernel_lacks(const struct kernel_support *kernel)
+{
+	struct kernel_note notes[KERNEL_NOTES_MAX];
+	size_t count = kernel_support_notes(kernel, notes), i;
+	json_t *list = json_array();
+
+	for (i = 0; i < count; i++)
+		if (!notes[i].warning)
+			json_array_append_new(list, json_string(notes[i].text));
+	return list;
+}
+
+static void add_kernel_warnings(struct problem_list *list, const struct kernel_support *kernel)
+{
+	struct kernel_note notes[KERNEL_NOTES_MAX];
+	size_t count = kernel_support_notes(kernel, notes), i;
+
+	for (i = 0; i < count; i++)
+		if (notes[i].warning)
+			problem_add(list, PROBLEM_WARNING, "kernel", NULL, NULL, "%s", notes[i].text);
+}
+
 static json_t *encode_problems(const struct agent *agent)
 {
 	_cleanup_(problem_list_clear) struct problem_list failures = {0};
@@ -162,6 +185,7 @@ static json_t *encode_problems(const struct agent *agent)
 	add_failure(&failures, "cni", agent->cni_failure);
 	add_failure(&failures, "hold", agent->hold_failure);
 	add_endpoint_failures(&failures, agent);
+	add_kernel_warnings(&failures, &agent->kernel);
 	append_all(list, state_encode_problems(&failures));
 	append_all(list, state_encode_problems(&agent->source_problems));
 	append_all(list, state_encode_problems(&agent->policy_problems));
@@ -175,10 +199,11 @@ static json_t *encode_state(const struct agent *agent)
 
 	if (gmtime_r(&agent->started, &time))
 		strftime(started, sizeof(started), "%Y-%m-%dT%H:%M:%SZ", &time);
-	return json_pack("{s:i, s:{s:s, s:s, s:i, s:s}, s:I, s:s, s:o, s:o, s:b, s:o, s:o, s:o}", "version", 1, "agent",
+	return json_pack("{s:i, s:{s:s, s:s, s:i, s:s}, s:I, s:s, s:s, s:o, s:o, s:o, s:b, s:o, s:o, s:o}", "version", 1, "agent",
 			 "version", EGRESSD_VERSION, "commit", EGRESSD_COMMIT, "pid", (int)getpid(), "started", started,
 			 "generation", (json_int_t)agent->generation.number, "attach",
-			 attach_kind_name(datapath_attach_kind(agent->datapath)), "source",
+			 attach_kind_name(datapath_attach_kind(agent->datapath)), "kernel_release",
+			 agent->kernel.name.release, "kernel_lacks", encode_kernel_lacks(&agent->kernel), "source",
 			 state_text(agent->options->from), "node_addresses",
 			 encode_addresses(agent->node_addresses, agent->node_address_count), "ready",
 			 agent_is_ready(agent, NULL), "endpoints", encode_endpoints(agent), "rules",

@@ -99,6 +99,22 @@ static size_t count_attached(const struct saved_state *state)
 	return count;
 }
 
+/* As the agent found it; older agents did not look. */
+static void print_kernel_support(const struct saved_state *state, struct columns *columns)
+{
+	json_t *lacks = json_object_get(state->root, "kernel_lacks"), *lack;
+	size_t i;
+
+	if (!json_object_get(state->root, "kernel_release"))
+		return;
+	columns_add(columns, "Kernel");
+	columns_add(columns, member_text(state->root, "kernel_release"));
+	json_array_foreach(lacks, i, lack) {
+		columns_add(columns, "Kernel note");
+		columns_add(columns, json_string_value(lack));
+	}
+}
+
 static void print_agent(const struct saved_state *state, struct columns *columns)
 {
 	const json_t *agent = json_object_get(state->root, "agent");
@@ -113,6 +129,7 @@ static void print_agent(const struct saved_state *state, struct columns *columns
 	columns_add(columns, json_is_true(json_object_get(state->root, "ready")) ? "yes" : "no");
 	columns_add(columns, "Attached by");
 	columns_add(columns, member_text(state->root, "attach"));
+	print_kernel_support(state, columns);
 	columns_add(columns, "Pods");
 	columns_format(columns, "%zu (%zu isolated, %zu attached)", state->endpoint_count, count_isolated(state),
 		       count_attached(state));
@@ -215,7 +232,8 @@ static json_t *copy_member(const struct saved_state *state, const char *key)
 
 static void print_json(const struct node_status *status)
 {
-	static const char *const members[] = {"source", "ready", "attach", "generation", "node_addresses", "problems"};
+	static const char *const members[] = {"source",       "ready",      "attach",         "kernel_release",
+					      "kernel_lacks", "generation", "node_addresses", "problems"};
 	json_t *object = json_new_object();
 	size_t i;
 

@@ -4,6 +4,7 @@
  * (write, fsync, rename), mode 0600 in a directory of mode 0700:
  *
  * state.json    {"version":1,"agent":{"version":…,"pid":…,"started":…},"generation":N,"attach":"tcx",
+ *                "kernel_release":"5.10.0","kernel_lacks":["…"],
  *                "source":"dir:/…","node_addresses":["…"],"ready":true,
  *                "endpoints":[{"id":1,"ifindex":7,"interface":"veth1","namespace":"a","pod":"b","uid":"…","addresses":["…"],
  *                              "isolated":true,"attached":true,"problem":null}, …],
