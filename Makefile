@@ -170,7 +170,7 @@ check-oracle: deps ## compare the compiler with the oracle over SEEDS (20) rando
 check-kernels: deps ## boot Debian's kernels from 5.10 to the newest and run the BPF and netns tests inside
 	$(Q)$(MAKE) --jobs=$(jobs) tests
 	$(Q)tests/kernels/run
-check-chaos: deps ## everything at once, for SECONDS (120) while traffic runs; SEED repeats a run, REPORT keeps its log
+check-chaos: deps ## everything at once, for SECONDS (120) while traffic runs; SEED repeats a run, REPORT=DIR keeps its logs
 	$(Q)CHAOS_VERSIONS=2 CHAOS_SECONDS=$(SECONDS) CHAOS_SEED=$(SEED) CHAOS_REPORT=$(REPORT) tests/run build chaos
 check-valgrind: deps ## run the tests of the agent's life under valgrind
 	$(Q)VALGRIND=all tests/run build valgrind

@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Everything happens to the agent at once, for CHAOS_SECONDS (120), while traffic runs at full speed; see driver.py.
-# CHAOS_SEED repeats a run's decisions.
+# CHAOS_SEED repeats a run's decisions. CHAOS_REPORT names a directory for the logs of the driver and of the agents; a run
+# that fails leaves them in build/test-logs/chaos otherwise.
 # shellcheck disable=SC2034 # read by harness.sh
 CHAOS_SECONDS=${CHAOS_SECONDS:-120}
 TEST_TIMEOUT=$((CHAOS_SECONDS + 300))
@@ -29,13 +30,20 @@ test_chaos()
 	} | manifest pods.yaml
 	# Another version, to upgrade to and to downgrade from.
 	OTHER_EGRESSD=${OTHER_EGRESSD-$BUILD/twin/egressd} EGRESSD=$EGRESSD EGRESSCTL=$EGRESSCTL MANIFESTS=$MANIFESTS STATE=$STATE PIN=$PIN LISTEN=$LISTEN \
-		AGENT_LOG=$AGENT_LOG WEB=${HOLDER[web]} PEER=${HOLDER[peer]} OUTSIDE=${HOLDER[outside]} \
-		TRAFFIC=$BUILD/tests/chaos/traffic "$TESTS/chaos/driver.py" >"$SANDBOX/driver.log" 2>&1 || status=$?
-	if [ -n "${CHAOS_REPORT:-}" ]; then
-		cp "$SANDBOX/driver.log" "$CHAOS_REPORT"
+		AGENT_LOG=$AGENT_LOG EVENTS=$SANDBOX/events.log WEB=${HOLDER[web]} PEER=${HOLDER[peer]} \
+		OUTSIDE=${HOLDER[outside]} TRAFFIC=$BUILD/tests/chaos/traffic "$TESTS/chaos/driver.py" || status=$?
+	if [ $status -ne 0 ] && [ -z "$CHAOS_REPORT" ]; then
+		CHAOS_REPORT=$ROOT/build/test-logs/chaos
+	fi
+	if [ -n "$CHAOS_REPORT" ]; then
+		mkdir -p "$CHAOS_REPORT"
+		cp "$SANDBOX/events.log" "$AGENT_LOG" "$CHAOS_REPORT"
 	fi
 	if [ $status -ne 0 ]; then
-		cat "$SANDBOX/driver.log"
+		echo "--- the last events (all, and the agents' log: $CHAOS_REPORT):"
+		tail -n 30 "$SANDBOX/events.log"
+		echo "--- the end of the agents' log:"
+		tail -n 40 "$AGENT_LOG"
 		fail "the promises did not hold"
 	fi
 	agent_log_is_clean

@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """Does to an agent all that a node does, in an order that a seed decides, while traffic runs, and tells what of the
-traffic was lost or let through. Run by chaos.sh, inside its sandbox.
+traffic was lost or let through. Run by chaos.sh, inside its sandbox. Standard output has what it comes to; EVENTS has
+all that happened, and AGENT_LOG what the agents said, both with seconds since the start.
 
 Allowed by every policy that is ever in force, and never to break: connections from pod web to pod peer and to the
 outside, and from the outside to pod web (which answers). Denied by every one of them, and never to arrive: what web
@@ -19,6 +20,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 E = os.environ
@@ -26,19 +28,29 @@ MANIFESTS, STATE, PIN = E["MANIFESTS"], E["STATE"], E["PIN"]
 SECONDS = int(E["CHAOS_SECONDS"])
 SEED = int(E.get("CHAOS_SEED") or random.SystemRandom().randrange(1 << 32))
 BINARIES = [E["EGRESSD"], *filter(None, E.get("OTHER_EGRESSD", "").split(":"))]
-ALLOWED_PORT, ANSWER_PORT, DENIED_PORT = 80, 8080, 7000
+# Ten are denied, from DENIED_PORT on; what the node itself sends to the one behind them shows that the capture works.
+ALLOWED_PORT, ANSWER_PORT, DENIED_PORT, SEEN_PORT = 80, 8080, 7000, 7010
 WEB, PEER, OUTSIDE = ("10.1.1.2", "fd00:1:1::2"), ("10.1.2.2", "fd00:1:2::2"), ("192.0.2.10", "2001:db8:2::10")
 CONNECTIONS = 16
 REPAIR_SECONDS = 1.5
 # On a machine that does much else besides; how long it takes is not what is judged here.
 READY_SECONDS = 300
 chance = random.Random(SEED)
-started = time.monotonic()
+# The clock by which the kernel stamps packets.
+started = time.time()
 counts = {}
+events = open(E["EVENTS"], "w", encoding="utf-8")  # pylint: disable=consider-using-with
+# What was done when, for arrivals to be laid beside.
+steps = []
+
+
+def since_start():
+    return time.time() - started
 
 
 def say(text):
-    print(f"{time.monotonic() - started:8.3f} {text}", flush=True)
+    steps.append((since_start(), text))
+    print(f"{steps[-1][0]:8.3f} {text}", file=events, flush=True)
 
 
 class Failure(Exception):
@@ -92,23 +104,31 @@ def write(name, text):
 
 # ---------------------------------------------------------------------- the agent
 
+def keep_log(output):
+    """Until the process ends; with a time, which the agent leaves to whoever keeps its log."""
+    with output, open(E["AGENT_LOG"], "a", encoding="utf-8") as log:
+        for line in output:
+            print(f"{since_start():8.3f} {line.rstrip()}", file=log, flush=True)
+
+
 class Agent:
     def __init__(self):
         self.process = None
         self.starts = 0
-        self.repairs = self.rss = 0
 
-    def start(self, binary=None):
-        binary = binary or chance.choice(BINARIES)
-        attach = chance.choice(["auto", "auto", "clsact"])
-        with open(E["AGENT_LOG"], "ab") as log:
-            self.process = subprocess.Popen(
-                [binary, "run", "--from", f"dir:{MANIFESTS}", "--pin", PIN, "--state", STATE, "--listen", E["LISTEN"],
-                 "--attach", attach, *E.get("AGENT_OPTIONS", "").split()],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    def launch(self, binary, attach):
+        self.process = subprocess.Popen(
+            [binary, "run", "--from", f"dir:{MANIFESTS}", "--pin", PIN, "--state", STATE, "--listen", E["LISTEN"],
+             "--attach", attach, *E.get("AGENT_OPTIONS", "").split()],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+        threading.Thread(target=keep_log, args=[self.process.stdout], daemon=True).start()
         self.starts += 1
         say(f"started {binary} --attach {attach}")
+
+    def start(self, binary=None):
+        self.launch(binary or chance.choice(BINARIES), chance.choice(["auto", "auto", "clsact"]))
         self.await_ready()
+        say("ready")
 
     def await_ready(self):
         wait_for(READY_SECONDS, "the agent is ready", lambda: self.alive() and get("/readyz")[0] == 200)
@@ -123,6 +143,7 @@ class Agent:
         status = self.process.wait(60)
         if status != (0 if number == signal.SIGTERM else -number):
             raise Failure(f"the agent ended with {status} after signal {number}")
+        say(f"ended by signal {number}")
         self.process = None
 
     def status(self, field):
@@ -157,7 +178,10 @@ class Traffic:
         if self.process.returncode:
             raise Failure(f"{self} ended with {self.process.returncode}")
         words = output.split()
-        return {words[i]: int(words[i + 1]) for i in range(len(words) - 1) if words[i + 1].isdigit()}
+        result = {words[i]: int(words[i + 1]) for i in range(len(words) - 1) if words[i + 1].isdigit()}
+        result["windows"] = [tuple(map(float, line.split()[1:])) for line in output.splitlines()
+                             if line.startswith("window ")]
+        return result
 
 
 servers, connections, floods, captures = [], [], [], []
@@ -175,10 +199,22 @@ def start_traffic():
         floods.extend([Traffic("WEB", "flood", PEER[i], DENIED_PORT), Traffic("WEB", "flood", OUTSIDE[i], DENIED_PORT)])
 
 
-def rest(number):
+def is_stopped(process):
+    with open(f"/proc/{process.pid}/stat", encoding="ascii") as file:
+        return file.read().rpartition(")")[2].split()[0] == "T"
+
+
+def rest():
+    """Until nothing of the floods is under way any more, also where the machine is busy."""
     for flood in floods:
-        flood.process.send_signal(number)
-    time.sleep(0.05)
+        flood.process.send_signal(signal.SIGSTOP)
+    wait_for(10, "the floods rest", lambda: all(is_stopped(flood.process) for flood in floods))
+    time.sleep(0.2)
+
+
+def go_on():
+    for flood in floods:
+        flood.process.send_signal(signal.SIGCONT)
 
 
 # ---------------------------------------------------------------------- policy
@@ -276,10 +312,7 @@ def kill_amid_change():
 
 def kill_amid_start():
     agent.end(signal.SIGKILL)
-    with open(E["AGENT_LOG"], "ab") as log:
-        agent.process = subprocess.Popen(
-            [chance.choice(BINARIES), "run", "--from", f"dir:{MANIFESTS}", "--pin", PIN, "--state", STATE, "--listen",
-             E["LISTEN"]], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    agent.launch(chance.choice(BINARIES), chance.choice(["auto", "clsact"]))
     time.sleep(chance.random())
     agent.end(signal.SIGKILL)
     agent.start()
@@ -315,7 +348,7 @@ def take_off():
     """The attachment of web, by whoever can."""
     links = [os.path.join(root, name) for root, _, names in os.walk(PIN) if root.endswith("/links") for name in names
              if name.startswith(f"{socket.if_nametoindex('web0')}-")]
-    rest(signal.SIGSTOP)
+    rest()
     try:
         if links:
             link = json.loads(run("bpftool", "-j", "link", "show", "pinned", chance.choice(links)))["id"]
@@ -326,7 +359,7 @@ def take_off():
         else:
             repaired("a cleared qdisc", lambda: run("tc", "qdisc", "del", "dev", "web0", "clsact"))
     finally:
-        rest(signal.SIGCONT)
+        go_on()
 
 
 def unpin():
@@ -336,12 +369,16 @@ def unpin():
 
 
 def foreign_filter():
-    """Somebody else's business on the interface."""
+    """Somebody else's business on the interface: ahead of ours something that looks at each packet and passes it on,
+    behind ours something that takes whatever gets there. (What takes packets ahead of ours would keep them from it.)"""
+    filters = {"7": ["match", "ip", "dst", "203.0.113.1"], "40000": ["match", "u32", "0", "0"]}
     run("tc", "qdisc", "add", "dev", "web0", "clsact", check=False)
-    run("tc", "filter", "add", "dev", "web0", "ingress", "prio", "7", "protocol", "ip", "u32", "match", "u32", "0", "0",
-        "flowid", "1:1", check=False)
+    for priority, match in filters.items():
+        run("tc", "filter", "add", "dev", "web0", "ingress", "prio", priority, "protocol", "ip", "u32", *match,
+            "flowid", "1:1", check=False)
     time.sleep(chance.random() / 10)
-    run("tc", "filter", "del", "dev", "web0", "ingress", "prio", "7", check=False)
+    for priority in filters:
+        run("tc", "filter", "del", "dev", "web0", "ingress", "prio", priority, check=False)
 
 
 def directory_away():
@@ -403,6 +440,55 @@ def chaos():
     return memory
 
 
+def show_that_captures_work():
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as node:
+        node.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        for address in (PEER[0], OUTSIDE[0]):
+            node.sendto(b"seen", (f"::ffff:{address}", SEEN_PORT))
+
+
+def steps_around(first, last):
+    """What was under way: the last that began before it, and what began within it."""
+    before = [step for step in steps if step[0] <= first][-3:]
+    return before + [step for step in steps if first < step[0] <= last]
+
+
+def judge_arrivals(captured):
+    """One line for the whole, and one for each time when something came through."""
+    wrong = []
+    total = sum(result["arrived"] for result in captured)
+    if total:
+        wrong.append(f"{total} denied packets arrived")
+    for capture, result in zip(captures, captured):
+        for first, last, count in result["windows"]:
+            around = "; ".join(f"{when:.3f} {text}" for when, text in steps_around(first - started, last - started))
+            wrong.append(f"{count:.0f} denied packets arrived at {capture.where.lower()} from {first - started:.3f} to "
+                         f"{last - started:.3f}: {around}")
+    return total, wrong
+
+
+def judge(sent, results, captured):
+    arrived, wrong = judge_arrivals(captured)
+    broken = sum(result["broken"] for result in results)
+    if broken:
+        wrong.append(f"{broken} allowed connections broke")
+    if not sent or any(not result["exchanges"] for result in results) or any(not one["seen"] for one in captured):
+        wrong.append("there was no traffic to judge by")
+    if counts.get("slowest repair (ms)", 0) > REPAIR_SECONDS * 1000:
+        wrong.append(f"a repair took {counts['slowest repair (ms)']} ms")
+    figures = (f"agents started: {agent.starts}; exchanges: {sum(result['exchanges'] for result in results)} on "
+               f"{len(results) * CONNECTIONS} connections, {broken} broken, longest wait "
+               f"{max(result['longest_ms'] for result in results)} ms; denied packets: {sent} sent, {arrived} arrived")
+    return wrong, figures
+
+
+def memory_figures(memory):
+    if not memory:
+        return "resident memory of the agent: no sample"
+    return (f"resident memory of the agent (KiB): first {memory[0]}, last {memory[-1]}, least {min(memory)}, most "
+            f"{max(memory)}; in the course of it {memory[::max(1, len(memory) // 12)]}")
+
+
 def check():
     change_policy()
     agent.start(BINARIES[0])
@@ -413,45 +499,29 @@ def check():
     wrong = leftovers(descriptors)
     sent = sum(flood.end()["sent"] for flood in floods)
     results = [connection.end() for connection in connections]
+    show_that_captures_work()
     time.sleep(0.5)
-    arrived = [captured.end() for captured in captures]
-    broken = sum(result["broken"] for result in results)
-    passed = sum(result["arrived"] for result in arrived)
-    if broken:
-        wrong.append(f"{broken} allowed connections broke")
-    if passed:
-        wrong.append(f"{passed} denied packets arrived")
-    if not sent or any(not result["exchanges"] for result in results) or any(not one["seen"] for one in arrived):
-        wrong.append("there was no traffic to judge by")
-    if counts.get("slowest repair (ms)", 0) > REPAIR_SECONDS * 1000:
-        wrong.append(f"a repair took {counts['slowest repair (ms)']} ms")
-    say(f"events: {counts}")
-    say(f"agents started: {agent.starts}; exchanges: {sum(result['exchanges'] for result in results)} on "
-        f"{len(results) * CONNECTIONS} connections, {broken} broken, longest wait "
-        f"{max(result['longest_ms'] for result in results)} ms; denied packets: {sent} sent, {passed} arrived")
-    if memory:
-        say(f"resident memory of the agent (KiB): first {memory[0]}, last {memory[-1]}, least {min(memory)}, "
-            f"most {max(memory)}")
+    found, figures = judge(sent, results, [capture.end() for capture in captures])
     agent.end(signal.SIGTERM)
-    return wrong
+    return found + wrong, [f"events: {counts}", figures, memory_figures(memory)]
 
 
 def main():
-    say(f"seed {SEED}, {SECONDS} s (repeat with CHAOS_SEED={SEED})")
+    say(f"seed {SEED}, {SECONDS} s")
+    figures = []
     try:
-        wrong = check()
+        wrong, figures = check()
     except (Failure, OSError, subprocess.SubprocessError) as error:
         wrong = [str(error)]
     for process in [traffic.process for traffic in servers + connections + floods + captures] + [agent.process]:
         if process and process.poll() is None:
             process.kill()
-    if wrong:
-        with open(E["AGENT_LOG"], encoding="utf-8", errors="replace") as log:
-            say("the end of the agent's log:\n" + "".join(log.readlines()[-60:]))
-    for text in wrong:
-        say(f"WRONG: {text}")
     shutil.rmtree(MANIFESTS + ".away", ignore_errors=True)
-    say(f"seed {SEED}: {'failed' if wrong else 'all promises held'}")
+    lines = [f"seed {SEED}, {SECONDS} s: {'failed' if wrong else 'all promises held'} (repeat with CHAOS_SEED={SEED})",
+             *(f"WRONG: {text}" for text in wrong), *figures]
+    for line in lines:
+        print(line)
+        say(line)
     return bool(wrong)
 
 

@@ -7,8 +7,10 @@
  *                                         begins anew                              "exchanges N broken N stalled_ms N"
  *   traffic flood ADDRESS PORT            datagrams, and attempts to connect, to PORT .. PORT + 9
  *                                                                                  "sent N"
- *   traffic capture PORT                  watches every interface for IP packets to PORT .. PORT + 9
- *                                                                                  "arrived N"
+ *   traffic capture PORT                  watches every interface for IP packets to PORT .. PORT + 9, which are not
+ *                                         meant to arrive, and to PORT + 10, which are
+ *                                                                                  "arrived N seen N", and of those
+ *                                         that arrived "window FIRST LAST N" (seconds since the epoch), for each time
  *   traffic openings ADDRESS PORT COUNT   datagrams from so many ports, once       "sent N"
  *
  * A connection is broken when it ends, or when nothing comes back for STALL_SECONDS.
@@ -16,6 +18,7 @@
 #define _GNU_SOURCE /* accept4 */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/filter.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <netdb.h>
@@ -40,6 +43,7 @@
 #define PORTS 10
 #define FLOOD_BURST 32
 #define FLOOD_PAUSE_US 1000
+#define GAP_NS 20000000
 
 static volatile sig_atomic_t stopping;
 
@@ -240,6 +244,81 @@ static int openings(const struct sockaddr_in6 *to, size_t count)
 
 /* ------------------------------------------------------------------ capture */
 
+/* Arrivals with less than GAP_NS between them. Nanoseconds since the epoch, as the kernel stamped the packets. */
+struct window {
+	int64_t first, last;
+	uint64_t packets;
+};
+
+struct windows {
+	struct window *items;
+	size_t count;
+};
+
+static void clear_windows(struct windows *windows)
+{
+	free(windows->items);
+}
+
+static bool note_arrival(struct windows *windows, int64_t when)
+{
+	struct window *items;
+
+	if (windows->count && when - windows->items[windows->count - 1].last < GAP_NS) {
+		windows->items[windows->count - 1].last = when;
+		windows->items[windows->count - 1].packets++;
+		return true;
+	}
+	items = reallocarray(windows->items, windows->count + 1, sizeof(*items));
+	if (!items)
+		return false;
+	windows->items = items;
+	items[windows->count++] = (struct window){when, when, 1};
+	return true;
+}
+
+/*
+ * What arrives for PORT .. PORT + 10, and nothing else: whatever traffic there is, the socket's buffer is for what is
+ * looked for.
+ */
+static int filter_ports(int fd, uint16_t port)
+{
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, (uint32_t)(SKF_AD_OFF + SKF_AD_PKTTYPE)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, PACKET_OUTGOING, 10, 0),
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 0),
+		BPF_STMT(BPF_ALU | BPF_RSH | BPF_K, 4),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 6, 0, 2),
+		BPF_STMT(BPF_LD | BPF_H | BPF_ABS, sizeof(struct ip6_hdr) + 2),
+		BPF_JUMP(BPF_JMP | BPF_JA, 2, 0, 0),
+		BPF_STMT(BPF_LDX | BPF_B | BPF_MSH, 0),
+		BPF_STMT(BPF_LD | BPF_H | BPF_IND, 2),
+		BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, port, 0, 2),
+		BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, port + PORTS, 1, 0),
+		BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+		BPF_STMT(BPF_RET | BPF_K, 0),
+	};
+	const struct sock_fprog program = {.len = ARRAY_SIZE(filter), .filter = filter};
+
+	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program));
+}
+
+static int open_capture(uint16_t port)
+{
+	_cleanup_fd_ int fd = socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	const struct sockaddr_ll everything = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL)};
+	const struct timeval patience = {.tv_usec = 500000};
+	const int size = 64 << 20, yes = 1;
+
+	if (fd < 0 || filter_ports(fd, port) ||
+	    setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) ||
+	    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) ||
+	    setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &yes, sizeof(yes)) ||
+	    bind(fd, (const struct sockaddr *)&everything, sizeof(everything)))
+		return -1;
+	return take_fd(&fd);
+}
+
 static int destination_port(const uint8_t *packet, size_t length)
 {
 	size_t header;
@@ -252,29 +331,49 @@ static int destination_port(const uint8_t *packet, size_t length)
 	return packet[header + 2] << 8 | packet[header + 3];
 }
 
-static int capture(int port)
+/* The destination port of the next packet and when it came; -1: none came for a while. */
+static int next_packet(int fd, int64_t *when)
 {
-	int fd = socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, htons(ETH_P_ALL));
-	struct timeval patience = {.tv_usec = 500000};
-	uint64_t arrived = 0, seen = 0;
 	uint8_t packet[256];
-	int size = 64 << 20;
+	char control[CMSG_SPACE(sizeof(struct timespec))] __attribute__((aligned(8)));
+	struct iovec buffer = {packet, sizeof(packet)};
+	struct msghdr message = {
+		.msg_iov = &buffer, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+	ssize_t length = recvmsg(fd, &message, 0);
+	struct timespec stamp = {};
+
+	if (length < 0)
+		return -1;
+	for (struct cmsghdr *part = CMSG_FIRSTHDR(&message); part; part = CMSG_NXTHDR(&message, part))
+		if (part->cmsg_level == SOL_SOCKET && part->cmsg_type == SO_TIMESTAMPNS)
+			memcpy(&stamp, CMSG_DATA(part), sizeof(stamp));
+	*when = (int64_t)stamp.tv_sec * 1000000000 + stamp.tv_nsec;
+	return destination_port(packet, (size_t)length);
+}
+
+static int capture(uint16_t port)
+{
+	_cleanup_(clear_windows) struct windows windows = {};
+	_cleanup_fd_ int fd = open_capture(port);
+	uint64_t arrived = 0, seen = 0;
 
 	if (fd < 0)
 		return fail_with("cannot capture");
-	setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	while (!stopping) {
-		struct sockaddr_ll from;
-		socklen_t size_of_from = sizeof(from);
-		ssize_t length = recvfrom(fd, packet, sizeof(packet), 0, (struct sockaddr *)&from, &size_of_from);
-		int to = length > 0 && from.sll_pkttype != PACKET_OUTGOING ? destination_port(packet, (size_t)length)
-									    : -1;
+		int64_t when = 0;
+		int to = next_packet(fd, &when);
 
-		seen += length > 0;
-		arrived += to >= port && to < port + PORTS;
+		seen += to == port + PORTS;
+		if (to < port || to >= port + PORTS)
+			continue;
+		arrived++;
+		if (!note_arrival(&windows, when))
+			return fail_with("no memory");
 	}
 	printf("arrived %llu seen %llu\n", (unsigned long long)arrived, (unsigned long long)seen);
+	for (size_t i = 0; i < windows.count; i++)
+		printf("window %.6f %.6f %llu\n", (double)windows.items[i].first / 1e9,
+		       (double)windows.items[i].last / 1e9, (unsigned long long)windows.items[i].packets);
 	return 0;
 }
 
@@ -288,7 +387,7 @@ int main(int argc, char **argv)
 	if (argc == 3 && !strcmp(argv[1], "serve"))
 		return serve(atoi(argv[2]));
 	if (argc == 3 && !strcmp(argv[1], "capture"))
-		return capture(atoi(argv[2]));
+		return capture((uint16_t)atoi(argv[2]));
 	if (argc >= 4 && !parse(argv[2], atoi(argv[3]), &to))
 		return fail_with(argv[2]);
 	if (argc == 5 && !strcmp(argv[1], "connect"))

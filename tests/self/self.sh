@@ -6,8 +6,8 @@
 # Each test here makes its sandboxes itself.
 TEST_SANDBOX=no
 
-# counts STATUS: what tests/run makes of the TAP on standard input and that exit status
-counts()
+# with_runner CODE [ARGUMENT...]: Python code that has tests/run as the module "run"
+with_runner()
 {
 	/usr/bin/python3 -c '
 import importlib.machinery, importlib.util, sys
@@ -18,8 +18,27 @@ spec = importlib.util.spec_from_loader("run", loader)
 run = importlib.util.module_from_spec(spec)
 sys.modules["run"] = run
 loader.exec_module(run)
+'"$1" "$TESTS/run" "${@:2}"
+}
+
+# counts STATUS: what tests/run makes of the TAP on standard input and that exit status
+counts()
+{
+	with_runner '
 result = run.parse_tap(run.Job("suite", "name", []), sys.stdin.read(), int(sys.argv[2]))
-print(result.passed, len(result.failed), len(result.skipped))' "$TESTS/run" "$1"
+print(result.passed, len(result.failed), len(result.skipped))' "$1"
+}
+
+test_runner_shows_both_ends_of_a_failure()
+{
+	local shown
+
+	shown=$(with_runner 'print("\n".join(run.shorten([f"line {i}." for i in range(1, 1001)])))')
+	assert_equal "lines" 71 "$(wc -l <<<"$shown")"
+	assert_equal "beginning" "line 1." "$(head -n 1 <<<"$shown")"
+	assert_equal "end" "line 1000." "$(tail -n 1 <<<"$shown")"
+	assert_matches "what was left out" '^\.\.\. 930 more lines' "$shown"
+	assert_equal "a short one" "7" "$(with_runner 'print(len(run.shorten(["line"] * 7)))')"
 }
 
 test_runner_counts_each_result()
