@@ -63,6 +63,14 @@ for number in range(15000):
     print("address delete", address)' | ip -batch -
 }
 
+# As many that tell of no address.
+flood_of_links()
+{
+	/usr/bin/python3 -c '
+for number in range(20000):
+    print("link set dev flood0 mtu %d" % (1400 + number % 2))' | ip -batch -
+}
+
 replace_web_interface()
 {
 	ip link delete web0
@@ -88,6 +96,22 @@ test_notices_of_interfaces_are_lost()
 	eventually 10 agent_is_ready
 	enforced
 	eventually 5 one_endpoint_of_each
+}
+
+# Nothing else ever looks at the node's addresses, to which its pods may always send.
+test_notice_of_an_address_is_lost()
+{
+	cluster_up
+	ip link add flood0 type veth peer name flood1
+	agent_up
+	enforced
+	kill -STOP "$AGENT"
+	flood_of_links
+	ip address add 198.18.0.1/32 dev out0
+	kill -CONT "$AGENT"
+	eventually 10 passes web 198.18.0.1 0/ICMP
+	assert_matches "log" 'notices of interfaces were lost' "$(cat "$AGENT_LOG")"
+	enforced
 }
 
 one_endpoint_of_each()
