@@ -149,7 +149,7 @@ demo: deps-demo ## install what is missing, build, and show the program at work
 check: deps ## install what is missing, build, and run every test
 	$(Q)tests/run
 
-.PHONY: check-kube check-unit check-bpf check-netns check-asan check-oracle check-chaos check-valgrind check-fuzz check-deploy check-cni
+.PHONY: check-kube check-unit check-bpf check-netns check-asan check-oracle check-chaos check-killed check-valgrind check-fuzz check-deploy check-cni
 check-unit: deps ## run the unit tests only
 	$(Q)tests/run build unit
 check-bpf: deps ## run the tests of the BPF programs only
@@ -171,7 +171,9 @@ check-kernels: deps ## boot Debian's kernels from 5.10 to the newest and run the
 	$(Q)$(MAKE) --jobs=$(jobs) tests
 	$(Q)tests/kernels/run
 check-chaos: deps ## everything at once, for SECONDS (120) while traffic runs; SEED repeats a run, REPORT=DIR keeps its logs
-	$(Q)CHAOS_VERSIONS=2 CHAOS_SECONDS=$(SECONDS) CHAOS_SEED=$(SEED) CHAOS_REPORT=$(REPORT) tests/run build chaos
+	$(Q)CHAOS_SECONDS=$(SECONDS) CHAOS_SEED=$(SEED) CHAOS_REPORT=$(REPORT) tests/run build chaos
+check-killed: deps ## kill a starting agent at each of its steps, and let the next one take up what it left
+	$(Q)KILL_STEPS=all tests/run build netns/killed.sh
 check-valgrind: deps ## run the tests of the agent's life under valgrind
 	$(Q)VALGRIND=all tests/run build valgrind
 check-fuzz: deps ## fuzz for FUZZ_SECONDS (30) a target

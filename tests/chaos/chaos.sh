@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Everything happens to the agent at once, for CHAOS_SECONDS (120), while traffic runs at full speed; see driver.py.
-# CHAOS_SEED repeats a run's decisions. CHAOS_REPORT names a directory for the logs of the driver and of the agents; a run
-# that fails leaves them in build/test-logs/chaos otherwise.
+# CHAOS_SEED repeats a run's decisions, CHAOS_RESTARTS=no lets one agent live all the time. CHAOS_REPORT names a directory
+# for the logs of the driver and of the agents; a run that fails leaves them in build/test-logs/chaos otherwise.
 # shellcheck disable=SC2034 # read by harness.sh
 CHAOS_SECONDS=${CHAOS_SECONDS:-120}
 TEST_TIMEOUT=$((CHAOS_SECONDS + 300))
