@@ -287,7 +287,7 @@ static int open_optional(const struct datapath *datapath, const char *name, int 
 /* Whether the program was loaded with this map. */
 static bool program_reads(int program_fd, uint32_t wanted)
 {
-	uint32_t maps[64], size = sizeof(struct bpf_prog_info), i;
+	uint32_t maps[64] = {0}, size = sizeof(struct bpf_prog_info), i;
 	struct bpf_prog_info info = {.nr_map_ids = ARRAY_SIZE(maps), .map_ids = (uintptr_t)maps};
 
 	if (bpf_obj_get_info_by_fd(program_fd, &info, &size))
