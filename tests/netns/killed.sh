@@ -14,9 +14,9 @@ if [ -n "${SANDBOX:-}" ]; then
 fi
 
 FLOOD=$BUILD/tests/chaos/traffic
-# How many steps are tried unless all are, and from how many; a start has some more.
+# How many steps are tried unless all are, and from how many at first: a start has about 80 after another version.
 SAMPLE=3
-STEPS=100
+STEPS=80
 # Denied from here on, and one that shows that the capture works.
 DENIED_PORT=7000
 SEEN_PORT=7010
@@ -126,13 +126,23 @@ other()
 	[ "$1" = "$2" ] && echo "$3" || echo "$2"
 }
 
-# More than a start has; `killed_at_each_step` ends where an attempt gets ready.
-steps()
+# As many as there are turns; all steps are more than a start has, and killed_at_each_step ends with the last.
+turns()
 {
 	if [ "$KILL_STEPS" = all ]; then
 		seq 10000
 	else
-		shuf --input-range="1-$STEPS" --head-count="$SAMPLE" | sort --numeric-sort
+		seq "$SAMPLE"
+	fi
+}
+
+# step_of TURN LIMIT: which step is tried, of so many
+step_of()
+{
+	if [ "$KILL_STEPS" = all ]; then
+		echo "$1"
+	else
+		shuf --input-range="1-$2" --head-count=1
 	fi
 }
 
@@ -154,7 +164,7 @@ killed_again()
 
 	[ "$KILL_STEPS" != all ] || return 0
 	which=$(shuf --echo 0 1 --head-count=1)
-	again=$(shuf --input-range="1-$STEPS" --head-count=1)
+	again=$(step_of 0 "$limit")
 	say "step $again of ${versions[which]} ${attaches[which]}"
 	attempt "$again" "${versions[which]}" "${attaches[which]}" || true
 }
@@ -164,7 +174,7 @@ killed_again()
 killed_at_each_step()
 {
 	local -a versions attaches
-	local version=${1% *} attach=${2% *} next_version next_attach step successor complete=0
+	local version=${1% *} attach=${2% *} next_version next_attach turn step successor limit=$STEPS complete=0
 
 	read -ra versions <<<"$1"
 	read -ra attaches <<<"$2"
@@ -173,12 +183,16 @@ killed_at_each_step()
 	eventually 60 agent_is_ready
 	traffic_up
 	agent_kill
-	for step in $(steps); do
+	for turn in $(turns); do
+		step=$(step_of "$turn" "$limit")
 		for successor in $(successors); do
 			next_version=$(other "$version" "${versions[@]}")
 			next_attach=$(other "$attach" "${attaches[@]}")
 			say "step $step of $version $attach -> $next_version $next_attach; then the $successor one"
-			attempt "$step" "$next_version" "$next_attach" || complete=$((complete + 1))
+			if ! attempt "$step" "$next_version" "$next_attach"; then
+				complete=$((complete + 1))
+				limit=$step
+			fi
 			killed_again
 			if [ "$successor" = attempted ]; then
 				version=$next_version
@@ -186,7 +200,8 @@ killed_at_each_step()
 			fi
 			take_up "$version" "$attach"
 		done
-		[ $complete -lt 2 ] || break
+		# Both ways.
+		[ "$KILL_STEPS" != all ] || [ $complete -lt 2 ] || break
 	done
 	say "the last step was $step"
 	nothing_denied_arrived
