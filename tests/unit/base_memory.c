@@ -54,6 +54,29 @@ static void arena_copies_strings(void **state)
 	assert_string_equal(arena_copy(arena, NULL, 0), "");
 }
 
+/* Thousands of objects have an arena each: padding between their labels would be a good part of them. */
+static void arena_texts_stand_side_by_side(void **state)
+{
+	_cleanup_(arena_free_pointer) struct arena *arena = arena_new();
+	const char *first = arena_string(arena, "one"), *second = arena_string(arena, "three");
+	char *block = arena_allocate(arena, 8);
+
+	(void)state;
+	assert_ptr_equal(second + strlen("three") + 1, first);
+	memset(block, 0xff, 8);
+	assert_string_equal(first, "one");
+	assert_string_equal(second, "three");
+	for (size_t i = 0; i < 1000; i++) {
+		const char *text = arena_string(arena, "some more text");
+
+		block = arena_allocate(arena, 24);
+		assert_int_equal((uintptr_t)block % _Alignof(max_align_t), 0);
+		memset(block, 0xff, 24);
+		assert_string_equal(text, "some more text");
+	}
+	assert_string_equal(first, "one");
+}
+
 static void array_grows_and_keeps_its_items(void **state)
 {
 	_cleanup_free_ int *items = NULL;
@@ -90,6 +113,7 @@ int main(void)
 		cmocka_unit_test(arena_gives_zeroed_aligned_memory_that_does_not_overlap),
 		cmocka_unit_test(arena_refuses_sizes_that_overflow),
 		cmocka_unit_test(arena_copies_strings),
+		cmocka_unit_test(arena_texts_stand_side_by_side),
 		cmocka_unit_test(array_grows_and_keeps_its_items),
 		cmocka_unit_test(array_refuses_what_overflows_and_stays_as_it_was),
 	};

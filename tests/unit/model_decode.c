@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What decoding makes of good files, and the way back through object_encode. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -659,6 +660,35 @@ static struct object *encode_and_decode(const struct object *object)
 	return again;
 }
 
+/* jansson's memory is taken elsewhere while a text is parsed; what others do with jansson is not to notice. */
+static void decoding_leaves_jansson_as_it_was(void **state)
+{
+	json_malloc_t allocate, allocate_after;
+	json_free_t give_back, give_back_after;
+	struct problem_list problems = {};
+	struct object_list objects = {};
+	json_t *before = json_pack("{s:[i, s]}", "list", 1, "text");
+	static const char *const texts[] = {
+		"{\"apiVersion\": \"v1\", \"kind\": \"Pod\", \"metadata\": {\"name\": \"a\"}}",
+		"{\"apiVersion\": \"v1\", \"kind\": \"Pod\", \"metadata\": {\"name\": \"b\"",
+	};
+
+	(void)state;
+	json_get_alloc_funcs(&allocate, &give_back);
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		int error = decode_buffer("a.json", texts[i], strlen(texts[i]), &objects, &problems);
+
+		assert_int_equal(error, i ? -EINVAL : 0);
+		json_get_alloc_funcs(&allocate_after, &give_back_after);
+		assert_true(allocate == allocate_after && give_back == give_back_after);
+		assert_int_equal(json_object_set_new(before, "more", json_integer((json_int_t)i)), 0);
+	}
+	assert_string_equal(objects.items[0]->name, "a");
+	object_list_clear(&objects);
+	problem_list_clear(&problems);
+	json_decref(before);
+}
+
 static void objects_survive_encoding(void **state)
 {
 	_cleanup_objects_ struct object_list objects = decode(everything);
@@ -793,6 +823,7 @@ int main(void)
 		cmocka_unit_test(json_files),
 		cmocka_unit_test(json_in_a_yaml_file_and_flow_mappings),
 		cmocka_unit_test(unknown_metadata_is_passed_over_without_a_file),
+		cmocka_unit_test(decoding_leaves_jansson_as_it_was),
 		cmocka_unit_test(objects_survive_encoding),
 		cmocka_unit_test(places_within_objects_survive_encoding),
 		cmocka_unit_test(colons_in_a_file_name_and_no_name_at_all),

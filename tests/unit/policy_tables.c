@@ -96,6 +96,38 @@ static void generations_follow_each_other(void **state)
 	world_free(next);
 }
 
+/* What was in force before takes no memory once nobody is judged by it, and its policy may go. */
+static void a_bank_that_is_forgotten_gives_its_words_back(void **state)
+{
+	struct world *world = small_world("192.0.2.0/24");
+	struct world *next = small_world("198.51.100.0/24");
+	size_t used;
+
+	(void)state;
+	compile(world);
+	used = tables_used(world->tables);
+	assert_int_equal(try_compile(next), 0);
+	assert_int_equal(tables_write(world->tables, next->policy, 2), 0);
+	tables_assign(world->tables, 1, "a", "client");
+	/* It waits to be published, so it is not what nobody needs any more. */
+	tables_forget(world->tables);
+	tables_publish(world->tables);
+	assert_true(endpoint_passes(world, 1, "198.51.100.1"));
+	assert_true(tables_used(world->tables) > used);
+	tables_forget(world->tables);
+	policy_free(world->policy);
+	world->policy = next->policy;
+	next->policy = NULL;
+	/* But for what alignment takes. */
+	assert_in_range(tables_used(world->tables), used - used / 100, used + used / 100);
+	tables_assign(world->tables, 2, "b", "open");
+	assert_true(endpoint_passes(world, 1, "198.51.100.1"));
+	assert_false(endpoint_passes(world, 1, "192.0.2.1"));
+	assert_true(endpoint_passes(world, 2, "192.0.2.1"));
+	world_free(world);
+	world_free(next);
+}
+
 static void memory_too_small(void **state)
 {
 	uint32_t words[16] = {0};
@@ -402,6 +434,7 @@ int main(void)
 		cmocka_unit_test(endpoints_are_pending_until_assigned),
 		cmocka_unit_test(nothing_passes_before_the_first_publication),
 		cmocka_unit_test(generations_follow_each_other),
+		cmocka_unit_test(a_bank_that_is_forgotten_gives_its_words_back),
 		cmocka_unit_test(memory_too_small),
 		cmocka_unit_test(no_space_leaves_the_bank_in_force),
 		cmocka_unit_test(damaged_tables_are_an_error),

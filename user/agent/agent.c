@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <event2/http.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -387,6 +388,19 @@ static int start(struct agent *agent)
 	return agent->generation.tables ? 0 : -EINVAL;
 }
 
+/*
+ * What a compile or a large file takes for a moment is to go back to the kernel, not to stay as holes between objects
+ * that live for days: large pieces are mapped one by one, always (by default malloc changes its mind with the first one
+ * that is freed), and the threads that look into a namespace have no heap of their own.
+ */
+#define MAPPED_BYTES (128 << 10)
+
+static void keep_heap_small(void)
+{
+	mallopt(M_MMAP_THRESHOLD, MAPPED_BYTES);
+	mallopt(M_ARENA_MAX, 1);
+}
+
 int agent_run(const struct agent_options *options)
 {
 	_cleanup_(agent_clear) struct agent agent = {
@@ -400,6 +414,7 @@ int agent_run(const struct agent_options *options)
 	};
 	int error;
 
+	keep_heap_small();
 	/* Whatever it leaves is root's alone. */
 	umask(077);
 	/* A scraper that hangs up must not end the agent. */

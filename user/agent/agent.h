@@ -73,6 +73,7 @@ struct agent {
 	bool recompile;           /* something beside the objects changed */
 	bool sweep_due;           /* something of ours may hang where no endpoint is */
 	bool resolve_all;         /* interfaces may have changed without notice */
+	bool trim_due;            /* memory of an old generation can be given back */
 
 	/* What is wrong now. */
 	struct problem_list source_problems;

@@ -79,8 +79,6 @@ static int prepare(struct generation *generation, struct datapath *datapath, str
 	error = tables_write(generation->tables, policy, generation->number + 1);
 	if (error && error != -ENOSPC)
 		return tables_failed(generation, error);
-	/* Its bank now holds the new policy or nothing. */
-	policy_free(take(generation->before));
 	return error ? prepare_new_memory(generation, datapath, policy) : 0;
 }
 
@@ -118,7 +116,6 @@ static int publish_new_memory(struct generation *generation, struct datapath *da
 	}
 	tables_free(generation->tables);
 	policy_free(generation->policy);
-	policy_free(take(generation->before));
 	generation->tables = take(generation->next_tables);
 	generation->memory = take(generation->next_memory);
 	return 0;
@@ -149,9 +146,15 @@ int generation_settle(struct generation *generation, struct datapath *datapath)
 	if (!generation->grace_owed)
 		return 0;
 	error = datapath_grace_period(datapath);
-	if (!error)
-		generation->grace_owed = false;
-	return datapath_failed(generation, error);
+	if (error)
+		return datapath_failed(generation, error);
+	generation->grace_owed = false;
+	/* A policy takes as much memory as the objects that it was made of. */
+	if (generation->before) {
+		tables_forget(generation->tables);
+		policy_free(take(generation->before));
+	}
+	return 0;
 }
 
 int generation_follow(struct generation *generation, const struct snapshot_changes *changes)

@@ -21,7 +21,7 @@ struct generation {
 	uint32_t *memory;       /* that the programs read */
 	struct tables *tables;
 	struct policy *policy;  /* what it was compiled to */
-	struct policy *before;  /* of the bank that is not in force */
+	struct policy *before;  /* of the bank that was in force before, until that is settled */
 
 	/* Between prepare and publish. */
 	struct policy *next_policy;

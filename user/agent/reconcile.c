@@ -221,8 +221,7 @@ static int update_policy(struct agent *agent, struct snapshot *now, const struct
 		if (error)
 			return error;
 		tell_generation(agent, &start);
-		/* The old generation's memory is of no use until the next change. */
-		malloc_trim(0);
+		agent->trim_due = true;
 	}
 	agent->recompile = false;
 	replace_snapshot(agent, now);
@@ -365,4 +364,9 @@ void agent_reconcile(struct agent *agent)
 	schedule_retry(agent);
 	agent_report_state(agent);
 	cni_server_answer(agent);
+	if (agent->trim_due && !agent->generation.grace_owed) {
+		/* The old generation's memory is of no use until the next change. */
+		malloc_trim(0);
+		agent->trim_due = false;
+	}
 }

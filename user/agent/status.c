@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -298,6 +299,8 @@ void agent_write_state(struct agent *agent)
 	}
 	agent->state_failure = failure;
 	note_outcome(agent, error);
+	/* The whole state stood in memory for a moment. */
+	malloc_trim(0);
 	set_due(agent, &start);
 }
 

@@ -6,18 +6,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FIRST_CHUNK 1024
+/*
+ * Chunks grow with what the arena holds: thousands of objects have an arena each, and the half that an object leaves
+ * empty is memory that nobody else can have.
+ */
+#define FIRST_CHUNK   480
+#define SMALLEST_MORE 256
 #define LARGEST_CHUNK (256u << 10)
 
 struct chunk {
 	struct chunk *next;
-	size_t size, used;
+	size_t size;
+	size_t used;  /* from the front: what is aligned */
+	size_t texts; /* from the back: what need not be */
 	alignas(max_align_t) char data[];
 };
 
 /* The arena itself stands in its first chunk: a small object takes one allocation. */
 struct arena {
 	struct chunk *chunks; /* the one being filled first */
+	size_t size;          /* of all of them */
 };
 
 static struct chunk *chunk_new(size_t size)
@@ -26,12 +34,10 @@ static struct chunk *chunk_new(size_t size)
 
 	if (size > SIZE_MAX - sizeof(*chunk))
 		return NULL;
-	chunk = malloc(sizeof(*chunk) + size);
-	if (!chunk)
-		return NULL;
-	chunk->next = NULL;
-	chunk->size = size;
-	chunk->used = 0;
+	/* Zeroed as a whole: large ones come so from the kernel. */
+	chunk = calloc(1, sizeof(*chunk) + size);
+	if (chunk)
+		chunk->size = size;
 	return chunk;
 }
 
@@ -44,11 +50,19 @@ static void *chunk_take(struct chunk *chunk, size_t size)
 {
 	void *taken;
 
-	if (size > chunk->size - chunk->used)
+	if (size > chunk->size - chunk->used - chunk->texts)
 		return NULL;
 	taken = chunk->data + chunk->used;
 	chunk->used += size;
-	return memset(taken, 0, size);
+	return taken;
+}
+
+static void *chunk_take_text(struct chunk *chunk, size_t size)
+{
+	if (size > chunk->size - chunk->used - chunk->texts)
+		return NULL;
+	chunk->texts += size;
+	return chunk->data + chunk->size - chunk->texts;
 }
 
 struct arena *arena_new(void)
@@ -60,6 +74,7 @@ struct arena *arena_new(void)
 		return NULL;
 	arena = chunk_take(chunk, round_up(sizeof(*arena)));
 	arena->chunks = chunk;
+	arena->size = FIRST_CHUNK;
 	return arena;
 }
 
@@ -83,11 +98,31 @@ void arena_free_pointer(struct arena **arena)
 
 static size_t next_chunk_size(const struct arena *arena, size_t needed)
 {
-	size_t size = arena->chunks->size * 2;
+	size_t size = round_up(arena->size / 2);
 
+	if (size < SMALLEST_MORE)
+		size = SMALLEST_MORE;
 	if (size > LARGEST_CHUNK)
 		size = LARGEST_CHUNK;
-	return size < needed ? needed : size;
+	return size < needed ? round_up(needed) : size;
+}
+
+static struct chunk *add_chunk(struct arena *arena, size_t needed)
+{
+	struct chunk *chunk = chunk_new(next_chunk_size(arena, needed));
+
+	if (!chunk)
+		return NULL;
+	arena->size += chunk->size;
+	if (needed > LARGEST_CHUNK) {
+		/* A chunk of its own: the one being filled goes on being filled. */
+		chunk->next = arena->chunks->next;
+		arena->chunks->next = chunk;
+	} else {
+		chunk->next = arena->chunks;
+		arena->chunks = chunk;
+	}
+	return chunk;
 }
 
 void *arena_allocate(struct arena *arena, size_t size)
@@ -101,20 +136,22 @@ void *arena_allocate(struct arena *arena, size_t size)
 	taken = chunk_take(arena->chunks, size);
 	if (taken)
 		return taken;
+	chunk = add_chunk(arena, size);
+	return chunk ? chunk_take(chunk, size) : NULL;
+}
 
-	chunk = chunk_new(next_chunk_size(arena, size));
-	if (!chunk)
+static char *allocate_text(struct arena *arena, size_t size)
+{
+	struct chunk *chunk;
+	void *taken;
+
+	if (size > SIZE_MAX / 2)
 		return NULL;
-	taken = chunk_take(chunk, size);
-	if (size > LARGEST_CHUNK) {
-		/* A chunk of its own: the one being filled goes on being filled. */
-		chunk->next = arena->chunks->next;
-		arena->chunks->next = chunk;
-	} else {
-		chunk->next = arena->chunks;
-		arena->chunks = chunk;
-	}
-	return taken;
+	taken = chunk_take_text(arena->chunks, size);
+	if (taken)
+		return taken;
+	chunk = add_chunk(arena, size);
+	return chunk ? chunk_take_text(chunk, size) : NULL;
 }
 
 void *arena_array(struct arena *arena, size_t count, size_t item_size)
@@ -126,7 +163,7 @@ void *arena_array(struct arena *arena, size_t count, size_t item_size)
 
 char *arena_copy(struct arena *arena, const char *text, size_t length)
 {
-	char *copy = length < SIZE_MAX ? arena_allocate(arena, length + 1) : NULL;
+	char *copy = length < SIZE_MAX ? allocate_text(arena, length + 1) : NULL;
 
 	/* An empty string may come without any memory. */
 	if (copy && length)

@@ -122,9 +122,8 @@ static struct builder_entry *new_entry(struct builder *builder)
 	return entry;
 }
 
-void builder_key(struct builder *builder, const struct mapping_field *key, size_t length, bool merge)
+static void place_key(struct builder *builder, const struct mapping_field *key, const char *text, bool merge)
 {
-	const char *text = builder_text(builder, key->key, length, key->line, key->column);
 	struct builder_entry *entry = new_entry(builder);
 
 	if (!entry)
@@ -133,6 +132,16 @@ void builder_key(struct builder *builder, const struct mapping_field *key, size_
 	entry->field.key = text;
 	entry->merge = merge;
 	top_level(builder)->has_key = true;
+}
+
+void builder_key(struct builder *builder, const struct mapping_field *key, size_t length, bool merge)
+{
+	place_key(builder, key, builder_text(builder, key->key, length, key->line, key->column), merge);
+}
+
+void builder_key_kept(struct builder *builder, const struct mapping_field *key)
+{
+	place_key(builder, key, key->key, false);
 }
 
 /* The value is already counted. */

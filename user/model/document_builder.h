@@ -44,6 +44,8 @@ void builder_start(struct builder *builder);
 bool builder_expects_key(const struct builder *builder);
 /* The key is copied. */
 void builder_key(struct builder *builder, const struct mapping_field *key, size_t length, bool merge);
+/* The same for a key that lives as long as the document, without a NUL inside. */
+void builder_key_kept(struct builder *builder, const struct mapping_field *key);
 /* A scalar goes to its place in the open collection, or becomes the root. NULL after an error. */
 void builder_value(struct builder *builder, const struct value *value);
 /* The same for a finished value that stands elsewhere too; the place is the alias' own. */

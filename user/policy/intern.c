@@ -41,17 +41,18 @@ bool intern_find(const struct intern *intern, const void *key, size_t length, ui
 
 static struct intern_entry *add(struct intern *intern, const void *key, size_t length, unsigned int hash)
 {
-	struct intern_entry *entry = malloc(sizeof(*entry) + length);
+	struct intern_entry *entry;
 
+	if (!intern->memory)
+		intern->memory = arena_new();
+	entry = intern->memory ? arena_allocate(intern->memory, sizeof(*entry) + length) : NULL;
 	if (!entry)
 		return NULL;
 	if (length)
 		memcpy(entry->key, key, length);
 	HASH_ADD_KEYPTR_BYHASHVALUE(hh, intern->table, entry->key, length, hash, entry);
-	if (!entry->hh.tbl) {
-		free(entry);
+	if (!entry->hh.tbl)
 		return NULL;
-	}
 	entry->number = intern->count;
 	intern->entries[intern->count++] = entry;
 	return entry;
@@ -89,11 +90,8 @@ const void *intern_key(const struct intern *intern, uint32_t number, size_t *len
 
 void intern_clear(struct intern *intern)
 {
-	uint32_t i;
-
 	HASH_CLEAR(hh, intern->table);
-	for (i = 0; i < intern->count; i++)
-		free(intern->entries[i]);
+	arena_free(intern->memory);
 	free(intern->entries);
 	memset(intern, 0, sizeof(*intern));
 }

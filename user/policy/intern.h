@@ -7,12 +7,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/arena.h"
+
 struct intern_entry;
 
 /* All zero is empty. */
 struct intern {
 	struct intern_entry *table;
 	struct intern_entry **entries; /* by number */
+	struct arena *memory;          /* of them: what has thousands of entries ends in a few pieces */
 	size_t capacity;
 	uint32_t count;
 };

@@ -205,6 +205,20 @@ static int write_bank(struct writer *writer)
 	return error;
 }
 
+/* Its words are free again, unless there is no memory to say so: the next write tries again. */
+static int empty_bank(struct tables *tables, unsigned int bank)
+{
+	memset(&tables->control->bank[bank], 0, sizeof(tables->control->bank[bank]));
+	bank_forget(&tables->banks[bank]);
+	return memory_release(&tables->memory, bank);
+}
+
+void tables_forget(struct tables *tables)
+{
+	if (!tables->written)
+		empty_bank(tables, 1 - tables->control->active);
+}
+
 int tables_write(struct tables *tables, const struct policy *policy, uint32_t generation)
 {
 	unsigned int bank = 1 - tables->control->active;
@@ -216,10 +230,8 @@ int tables_write(struct tables *tables, const struct policy *policy, uint32_t ge
 	};
 	int error;
 
-	memset(&tables->control->bank[bank], 0, sizeof(tables->control->bank[bank]));
-	bank_forget(&tables->banks[bank]);
 	tables->written = false;
-	error = memory_release(&tables->memory, bank);
+	error = empty_bank(tables, bank);
 	if (!error)
 		error = write_bank(&writer);
 	free(writer.row_addresses);

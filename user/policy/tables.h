@@ -46,6 +46,12 @@ void tables_unassign(struct tables *tables, uint32_t id); /* EGRESS_SET_PENDING 
 void tables_publish(struct tables *tables);
 
 /*
+ * Empties the bank that is not in force; a grace period must have passed since it was. Its policy need not live any
+ * longer. Nothing happens to a bank that waits to be published.
+ */
+void tables_forget(struct tables *tables);
+
+/*
  * A pod came (old NULL), went (new NULL) or changed, and the bank in force is to follow in place, without a new
  * generation: 0 done; -EAGAIN: needs a new compile (labels unknown to it, a local pod's set changes, ...), nothing was
  * changed.
