@@ -271,9 +271,121 @@ static void problems_move(void **state)
 	problem_list_clear(&to);
 }
 
+static struct store_change only_change(const struct store *store)
+{
+	assert_int_equal(store_change_count(store), 1);
+	return store_change_at(store, 0);
+}
+
+static size_t settled_count(struct store *store, enum object_kind kind)
+{
+	struct object **objects;
+	size_t count;
+
+	assert_int_equal(store_list_settled(store, kind, &objects, &count), 0);
+	free(objects);
+	return count;
+}
+
+static void a_tracked_store_knows_what_changed(void **state)
+{
+	struct object *first, *second;
+	struct store_change change;
+	struct object **settled;
+	struct store *store;
+	size_t count;
+
+	(void)state;
+	assert_int_equal(object_new_pod("a", "x", "1", &first), 0);
+	assert_int_equal(object_new_pod("a", "x", "2", &second), 0);
+	assert_int_equal(store_new(&store), 0);
+	assert_int_equal(store_put(store, first), 0);
+	assert_int_equal(store_change_count(store), 0);
+
+	/* What it holds when it begins came since. */
+	assert_int_equal(store_track(store), 0);
+	change = only_change(store);
+	assert_null(change.before);
+	assert_ptr_equal(change.now, first);
+	assert_int_equal(settled_count(store, OBJECT_POD), 0);
+	store_settle(store);
+	assert_int_equal(store_change_count(store), 0);
+	assert_int_equal(settled_count(store, OBJECT_POD), 1);
+
+	/* Replaced, put back, removed, put back. */
+	assert_int_equal(store_put(store, second), 0);
+	change = only_change(store);
+	assert_ptr_equal(change.before, first);
+	assert_ptr_equal(change.now, second);
+	assert_int_equal(store_put(store, first), 0);
+	assert_int_equal(store_change_count(store), 0);
+	assert_int_equal(store_remove(store, OBJECT_POD, "a", "x"), 0);
+	change = only_change(store);
+	assert_ptr_equal(change.before, first);
+	assert_null(change.now);
+	assert_null(store_get(store, OBJECT_POD, "a", "x"));
+	assert_int_equal(store_remove(store, OBJECT_POD, "a", "x"), -ENOENT);
+	assert_int_equal(store_count(store, OBJECT_POD), 0);
+	assert_int_equal(store_put(store, first), 0);
+	assert_int_equal(store_change_count(store), 0);
+
+	/* What came and went since leaves no trace; others that changed stay. */
+	put(store, OBJECT_SERVICE, "a", "s");
+	put(store, OBJECT_SERVICE, "a", "t");
+	assert_int_equal(store_put(store, second), 0);
+	assert_int_equal(store_change_count(store), 3);
+	assert_int_equal(store_remove(store, OBJECT_SERVICE, "a", "s"), 0);
+	assert_int_equal(store_change_count(store), 2);
+	assert_int_equal(store_remove(store, OBJECT_SERVICE, "a", "t"), 0);
+	change = only_change(store);
+	assert_ptr_equal(change.now, second);
+
+	/* Until it is settled, what was there before can still be listed. */
+	assert_int_equal(store_list_settled(store, OBJECT_POD, &settled, &count), 0);
+	assert_int_equal(count, 1);
+	assert_ptr_equal(settled[0], first);
+	free(settled);
+	assert_int_equal(store_remove(store, OBJECT_POD, "a", "x"), 0);
+	assert_int_equal(settled_count(store, OBJECT_POD), 1);
+	store_settle(store);
+	assert_int_equal(settled_count(store, OBJECT_POD), 0);
+	assert_int_equal(first->references, 1);
+	assert_int_equal(second->references, 1);
+	store_free(store);
+	object_unref(first);
+	object_unref(second);
+}
+
+/* Its place in the sorted list is the replaced object's. */
+static void a_replaced_object_is_in_the_list(void **state)
+{
+	struct object *const *list;
+	struct store *store;
+	struct object *next;
+	size_t count;
+
+	(void)state;
+	assert_int_equal(store_new(&store), 0);
+	put(store, OBJECT_POD, "a", "x");
+	put(store, OBJECT_POD, "a", "y");
+	put(store, OBJECT_POD, "b", "x");
+	store_list(store, OBJECT_POD, &count);
+	assert_int_equal(object_new_pod("a", "y", "", &next), 0);
+	assert_int_equal(store_put(store, next), 0);
+	list = store_list(store, OBJECT_POD, &count);
+	assert_int_equal(count, 3);
+	assert_ptr_equal(list[1], next);
+	assert_string_equal(list[0]->name, "x");
+	assert_string_equal(list[2]->namespace, "b");
+	store_free(store);
+	object_unref(next);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_tracked_store_knows_what_changed),
+		cmocka_unit_test(a_replaced_object_is_in_the_list),
 		cmocka_unit_test(labels_are_found_by_key),
 		cmocka_unit_test(operators),
 		cmocka_unit_test(all_requirements_must_hold_and_none_matches_all),

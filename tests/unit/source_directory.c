@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -28,6 +29,7 @@ struct fixture {
 	struct problem_list problems;
 	bool changed;
 	size_t bad;
+	bool by_events;
 };
 
 /* ------------------------------------------------------------------ tools */
@@ -45,6 +47,14 @@ static int set_up(void **state)
 	assert_int_equal(store_new(&fixture->store), 0);
 	*state = fixture;
 	return 0;
+}
+
+static int set_up_events(void **state)
+{
+	int error = set_up(state);
+
+	((struct fixture *)*state)->by_events = true;
+	return error;
 }
 
 static int tear_down(void **state)
@@ -103,6 +113,9 @@ static void write_namespace(const char *path, const char *name, const char *vers
 
 static void sync_source(struct fixture *fixture)
 {
+	/* Told by inotify what changed, or not: then it walks. */
+	if (fixture->by_events)
+		directory_source_dispatch(fixture->source);
 	assert_int_equal(directory_source_sync(fixture->source, fixture->store, &fixture->problems, &fixture->changed,
 					       &fixture->bad),
 			 0);
@@ -518,6 +531,146 @@ static void directory_that_cannot_be_read_keeps_what_is_below(void **state)
 	assert_int_equal(fixture->problems.count, 0);
 }
 
+/* ------------------------------------------------------------------ single entries against walks */
+
+#define NAMES 8
+
+static void write_random_file(const char *path)
+{
+	char text[NAMES * 128] = "";
+	size_t length = 0;
+	unsigned int i;
+
+	for (i = 0; i < NAMES; i++)
+		if (rand() % 3 == 0)
+			length += (size_t)snprintf(text + length, sizeof(text) - length,
+						   "---\n{apiVersion: v1, kind: Namespace, metadata: {name: n%u, "
+						   "labels: {version: v%d}}}\n",
+						   i, rand() % 3);
+	write_text(path, text);
+}
+
+static void change_something(const struct fixture *fixture)
+{
+	static const char *const files[] = {"a.yaml", "b.yaml", "c.yaml", "below/a.yaml", "below/d.yaml", "notes"};
+	const char *path = join(fixture->directory, files[rand() % 6]), *other;
+
+	switch (rand() % 8) {
+	case 0:
+		unlink(path);
+		break;
+	case 1:
+		other = join(fixture->directory, files[rand() % 6]);
+		rename(path, other);
+		break;
+	case 2:
+		/* As an editor does it. */
+		other = join(fixture->root, "new");
+		write_random_file(other);
+		rename(other, path);
+		break;
+	case 3:
+		if (rand() % 4 == 0)
+			rename(join(fixture->directory, "below"), join(fixture->root, "away"));
+		else
+			rename(join(fixture->root, "away"), join(fixture->directory, "below"));
+		break;
+	default:
+		if (!strstr(path, "below/") || !access(join(fixture->directory, "below"), F_OK))
+			write_random_file(path);
+	}
+}
+
+static void assert_same_as_walked(const struct fixture *fixture)
+{
+	struct fixture fresh = {0};
+	char name[16];
+	unsigned int i;
+	size_t problem;
+
+	assert_int_equal(directory_source_new(fixture->directory, &fresh.source), 0);
+	assert_int_equal(store_new(&fresh.store), 0);
+	sync_source(&fresh);
+	for (i = 0; i < NAMES; i++) {
+		snprintf(name, sizeof(name), "n%u", i);
+		assert_string_equal(version_of(fixture, name), version_of(&fresh, name));
+	}
+	assert_int_equal(store_count(fixture->store, OBJECT_NAMESPACE), store_count(fresh.store, OBJECT_NAMESPACE));
+	assert_int_equal(fixture->bad, fresh.bad);
+	assert_int_equal(fixture->problems.count, fresh.problems.count);
+	for (problem = 0; problem < fresh.problems.count; problem++) {
+		assert_string_equal(fixture->problems.items[problem].file, fresh.problems.items[problem].file);
+		assert_string_equal(fixture->problems.items[problem].message, fresh.problems.items[problem].message);
+	}
+	directory_source_free(fresh.source);
+	store_free(fresh.store);
+	problem_list_clear(&fresh.problems);
+}
+
+/* However files come, change, move and go: what is made of single entries is what a walk makes of the whole. */
+static void entries_add_up_to_a_walk(void **state)
+{
+	struct fixture *fixture = *state;
+	unsigned int round, change, changes;
+
+	srand(7);
+	assert_int_equal(mkdir(join(fixture->directory, "below"), 0755), 0);
+	for (round = 0; round < 400; round++) {
+		changes = 1 + (unsigned int)rand() % 4;
+		for (change = 0; change < changes; change++)
+			change_something(fixture);
+		sync_source(fixture);
+		assert_same_as_walked(fixture);
+	}
+}
+
+static double seconds_for_a_change(struct fixture *fixture)
+{
+	struct timespec begin, end;
+	unsigned int i;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &begin);
+	for (i = 0; i < 50; i++) {
+		write_namespace(join(fixture->directory, "one.yaml"), "one", i % 2 ? "1" : "2");
+		sync_source(fixture);
+		assert_true(fixture->changed);
+	}
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &end);
+	return (double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) / 1e9;
+}
+
+static void fill(struct fixture *fixture, unsigned int file, unsigned int count)
+{
+	char name[32];
+	FILE *out;
+	unsigned int i;
+
+	snprintf(name, sizeof(name), "many-%u.yaml", file);
+	out = fopen(join(fixture->directory, name), "w");
+	assert_non_null(out);
+	for (i = 0; i < count; i++)
+		fprintf(out, "---\n{apiVersion: v1, kind: Namespace, metadata: {name: n%u-%u}}\n", file, i);
+	fclose(out);
+}
+
+/* A change costs what it costs, however much there is beside it. */
+static void one_change_does_not_look_at_everything(void **state)
+{
+	struct fixture *fixture = *state;
+	double few, many;
+	unsigned int file;
+
+	sync_source(fixture);
+	few = seconds_for_a_change(fixture);
+	for (file = 0; file < 200; file++)
+		fill(fixture, file, 100);
+	sync_source(fixture);
+	assert_int_equal(store_count(fixture->store, OBJECT_NAMESPACE), 20001);
+	many = seconds_for_a_change(fixture);
+	if (many > 5 * few)
+		fail_msg("a change took %.6f s beside 20,000 objects, %.6f s alone", many / 50, few / 50);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -541,6 +694,28 @@ int main(void)
 		cmocka_unit_test_setup_teardown(directory_that_disappears_leaves_its_objects, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(neighbours_of_the_directory_are_of_no_interest, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(directory_that_cannot_be_read_keeps_what_is_below, set_up, tear_down),
+		/* The same by single entries. */
+		cmocka_unit_test_setup_teardown(files_come_change_and_go, set_up_events, tear_down),
+		cmocka_unit_test_setup_teardown(quick_second_write_is_seen, set_up_events, tear_down),
+		cmocka_unit_test_setup_teardown(touched_file_changes_nothing, set_up_events, tear_down),
+		cmocka_unit_test_setup_teardown(place_that_moves_is_a_change, set_up_events, tear_down),
+		cmocka_unit_test_setup_teardown(only_manifests_count, set_up_events, tear_down),
+		cmocka_unit_test_setup_teardown(directories_below_are_read_and_watched, set_up_events, tear_down),
+		cmocka_unit_test_setup_teardown(link_to_a_directory_around_it_ends, set_up_events, tear_down),
+		cmocka_unit_test_setup_teardown(wrong_file_keeps_its_last_good_version, set_up_events, tear_down),
+		cmocka_unit_test_setup_teardown(wrong_file_that_is_removed_takes_its_objects_along, set_up_events, tear_down),
+		cmocka_unit_test_setup_teardown(what_is_no_regular_file_is_never_waited_for, set_up_events, tear_down),
+		cmocka_unit_test_setup_teardown(link_that_leads_nowhere_is_a_wrong_file, set_up_events, tear_down),
+		cmocka_unit_test_setup_teardown(file_that_is_being_written_waits_for_its_writer, set_up_events, tear_down),
+		cmocka_unit_test_setup_teardown(first_path_has_a_contested_object, set_up_events, tear_down),
+		cmocka_unit_test_setup_teardown(object_that_moves_to_another_file_never_goes, set_up_events, tear_down),
+		cmocka_unit_test_setup_teardown(swapped_link_is_noticed_and_followed, set_up_events, tear_down),
+		cmocka_unit_test_setup_teardown(target_of_a_link_elsewhere_is_watched, set_up_events, tear_down),
+		cmocka_unit_test_setup_teardown(directory_that_disappears_leaves_its_objects, set_up_events, tear_down),
+		cmocka_unit_test_setup_teardown(neighbours_of_the_directory_are_of_no_interest, set_up_events, tear_down),
+		cmocka_unit_test_setup_teardown(directory_that_cannot_be_read_keeps_what_is_below, set_up_events, tear_down),
+		cmocka_unit_test_setup_teardown(entries_add_up_to_a_walk, set_up_events, tear_down),
+		cmocka_unit_test_setup_teardown(one_change_does_not_look_at_everything, set_up_events, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

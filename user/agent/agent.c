@@ -13,7 +13,7 @@
 #include "base/cleanup.h"
 
 /* A burst of changes in the source is read once; and one that ends is in force within milliseconds. */
-#define SOURCE_PAUSE_US 5000
+#define SOURCE_PAUSE_US 1000
 /* A new interface brings several addresses. */
 #define ADDRESS_PAUSE_US 50000
 /* What inotify does not tell is found this often. */
@@ -48,11 +48,18 @@ static void read_and_reconcile(struct agent *agent)
 	agent_reconcile(agent);
 }
 
+/* What the source tells of is mostly pods of other nodes. */
+static void read_and_follow(struct agent *agent)
+{
+	if (agent_read_source(agent) || !agent_follow_pods(agent))
+		agent_reconcile(agent);
+}
+
 static void on_source_timer(evutil_socket_t fd, short what, void *data)
 {
 	(void)fd;
 	(void)what;
-	read_and_reconcile(data);
+	read_and_follow(data);
 }
 
 static void on_source(void *data)
@@ -171,6 +178,7 @@ static void on_interfaces(evutil_socket_t fd, short what, void *data)
 	/* With its interface goes the attachment of a pod that was torn down. */
 	if (notices.vanished)
 		agent_read_attachments(agent);
+	agent->links_changed |= notices.links;
 	if (notices.links)
 		agent_reconcile(agent);
 	if (notices.addresses && !event_pending(agent->interface_timer, EV_TIMEOUT, NULL))
@@ -347,7 +355,6 @@ static void agent_clear(struct agent *agent)
 	generation_clear(&agent->generation);
 	policy_free(agent->compiled);
 	endpoints_clear(&agent->endpoints);
-	snapshot_clear(&agent->in_force);
 	interface_watch_free(agent->interfaces);
 	tree_watch_free(agent->attachment_watch);
 	cni_attachment_list_clear(&agent->locality.attachments);

@@ -23,10 +23,10 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "agent/changes.h"
 #include "agent/endpoints.h"
 #include "agent/generation.h"
 #include "agent/options.h"
-#include "agent/snapshot.h"
 #include "datapath/datapath.h"
 #include "datapath/interface.h"
 #include "datapath/kernel_support.h"
@@ -48,7 +48,7 @@ struct agent {
 	struct event_base *loop;
 	struct evhttp *http;
 	struct source *source;
-	struct store *store;
+	struct store *store; /* settled: what the generation in force is made of */
 	struct kernel_support kernel; /* as it was at the start */
 	bool has_objects; /* the store holds all that the source, or a predecessor, knew at some moment */
 	struct datapath *datapath;
@@ -67,16 +67,17 @@ struct agent {
 
 	struct policy *compiled; /* by the checks of the start, for the first generation; else NULL */
 	struct generation generation;
-	struct snapshot in_force; /* objects that the generation is made of */
 	struct endpoint_table endpoints;
 	struct locality locality; /* what else than objects says which pods are of this node */
 	bool recompile;           /* something beside the objects changed */
 	bool sweep_due;           /* something of ours may hang where no endpoint is */
 	bool resolve_all;         /* interfaces may have changed without notice */
+	bool links_changed;       /* interfaces came, went or have other names since pods were looked for */
 	bool trim_due;            /* memory of an old generation can be given back */
 
 	/* What is wrong now. */
 	struct problem_list source_problems;
+	bool problems_changed; /* the source's, since they were told */
 	struct problem_list policy_problems;
 	struct told_problem *told; /* those that were logged */
 	size_t bad_files;
@@ -91,9 +92,13 @@ struct agent {
 
 	/* Since the start. */
 	uint64_t source_errors, build_errors, attach_errors, state_errors, repairs;
+	uint64_t pod_changes, pod_change_cpu; /* in place; ns of processor time from the source's notice until in force */
+	uint64_t read_cpu;                    /* ns of processor time, when the source was read last */
 
+	size_t policies_in_force;
 	bool objects_written; /* objects.json is of what is in force */
 	struct timespec state_due; /* CLOCK_MONOTONIC; the state is not written sooner */
+	int64_t state_cost;        /* ns that it took to write it last */
 	struct event *state_timer, *retry_timer, *source_timer, *interface_timer;
 	unsigned int failures; /* to build, in a row */
 	int64_t build_due;     /* CLOCK_MONOTONIC, ms; what failed is not tried sooner, unless something changed */
@@ -121,6 +126,11 @@ int agent_read_source(struct agent *agent);
 int64_t agent_milliseconds(void);
 /* Brings the kernel up to date with the store and the interfaces; what fails is told, kept and tried again. */
 void agent_reconcile(struct agent *agent);
+/*
+ * The same where nothing but pods of other nodes changed, and costs what those cost: no other pod, no interface and no
+ * policy is looked at. False, and nothing is decided: agent_reconcile is to be called.
+ */
+bool agent_follow_pods(struct agent *agent);
 /* Pins again what someone unpinned, and locks the directory again if it was replaced; counts repairs. */
 void agent_check_pins(struct agent *agent);
 /* Compiles the store. 0 and *out; -errno with errors in agent->policy_problems. */
@@ -230,6 +240,8 @@ const char *agent_endpoint_lacks(const struct agent *agent, const struct endpoin
 bool agent_is_ready(const struct agent *agent, FILE *reasons);
 /* Leaves the state for egressctl, at once or soon; tells a change of readiness. */
 void agent_report_state(struct agent *agent);
+/* Leaves the state for egressctl when there is time: only pods of other nodes are not as it says. */
+void agent_report_state_later(struct agent *agent);
 /* Writes the state now. */
 void agent_write_state(struct agent *agent);
 

@@ -49,11 +49,11 @@ static void resolve(struct agent *agent, struct endpoint *endpoint)
 	memcpy(endpoint->mac, found.mac, sizeof(found.mac));
 }
 
-/* A look into a namespace costs more than a name, and what was found there is good until its interface is gone. */
-static bool is_settled(const struct endpoint *endpoint)
+/* What was found in a namespace is good until its interface is gone; by name, until an interface changes. */
+static bool is_settled(const struct agent *agent, const struct endpoint *endpoint)
 {
 	return endpoint->wanted && endpoint->attached && !endpoint->kept &&
-	       (endpoint->attachment || !endpoint->pod->pod.interface);
+	       (endpoint->attachment || !endpoint->pod->pod.interface || !agent->links_changed);
 }
 
 void attachments_resolve(struct agent *agent, bool all)
@@ -61,7 +61,7 @@ void attachments_resolve(struct agent *agent, bool all)
 	struct endpoint *endpoint;
 
 	for (endpoint = agent->endpoints.current; endpoint; endpoint = endpoint->hh.next)
-		if (all || !is_settled(endpoint))
+		if (all || !is_settled(agent, endpoint))
 			endpoint->wanted = 0;
 	for (endpoint = agent->endpoints.current; endpoint; endpoint = endpoint->hh.next)
 		if (!endpoint->wanted)
@@ -405,8 +405,11 @@ static void put_on(struct agent *agent, struct withdrawal *withdrawal, struct en
 /* Whose interface another endpoint took over has nothing in the kernel any more. */
 static void release_taken_over(struct agent *agent, struct endpoint *endpoint)
 {
-	const struct endpoint *owner = endpoints_wanting(&agent->endpoints, endpoint->entry.ifindex);
+	const struct endpoint *owner;
 
+	if (!endpoint->entry.ifindex || endpoint->wanted == endpoint->entry.ifindex)
+		return;
+	owner = endpoints_wanting(&agent->endpoints, endpoint->entry.ifindex);
 	if (owner && owner != endpoint && owner->entry.ifindex == endpoint->entry.ifindex)
 		forget_entry(endpoint);
 }

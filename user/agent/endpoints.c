@@ -368,22 +368,45 @@ static int match_attachments(struct endpoint_table *table, const struct store *s
 	return error;
 }
 
-static int match_local(struct endpoint_table *table, struct store *store, const struct locality *locality)
+static int match_if_local(struct endpoint_table *table, struct object *pod, const struct locality *locality)
 {
-	struct object *const *pods;
 	struct endpoint *endpoint;
-	size_t count, i;
-	int error;
 
-	pods = store_list(store, OBJECT_POD, &count);
-	if (count == SIZE_MAX)
-		return -ENOMEM;
-	for (i = 0; i < count; i++) {
-		error = can_be_endpoint(pods[i]) && is_local(pods[i], locality) ? match_pod(table, pods[i], &endpoint) : 0;
-		if (error)
-			return error;
+	return can_be_endpoint(pod) && is_local(pod, locality) ? match_pod(table, pod, &endpoint) : 0;
+}
+
+/* Those that are as they were. A match adds to the table what was not in it, never what is. */
+static int match_unchanged(struct endpoint_table *table, const struct store *store, const struct locality *locality)
+{
+	struct endpoint *endpoint;
+	int error = 0;
+
+	for (endpoint = table->current; endpoint && !error; endpoint = endpoint->hh.next)
+		if (endpoint->pod && !endpoint->unknown &&
+		    store_get(store, OBJECT_POD, endpoint->namespace, endpoint->name) == endpoint->pod)
+			error = match_if_local(table, endpoint->pod, locality);
+	return error;
+}
+
+static int match_changed(struct endpoint_table *table, const struct store *store, const struct locality *locality)
+{
+	size_t count = store_change_count(store), i;
+	int error = 0;
+
+	for (i = 0; i < count && !error; i++) {
+		struct store_change change = store_change_at(store, i);
+
+		if (change.kind == OBJECT_POD && change.now)
+			error = match_if_local(table, change.now, locality);
 	}
-	return 0;
+	return error;
+}
+
+static int match_local(struct endpoint_table *table, const struct store *store, const struct locality *locality)
+{
+	int error = match_unchanged(table, store, locality);
+
+	return error ? error : match_changed(table, store, locality);
 }
 
 /* ------------------------------------------------------------------ all of them */
@@ -412,6 +435,28 @@ int endpoints_match(struct endpoint_table *table, struct store *store, const str
 			retire(table, endpoint);
 	HASH_SRT(hh, table->current, by_key);
 	return 0;
+}
+
+static bool is_attached(const struct locality *locality, const struct object *pod)
+{
+	size_t i;
+
+	for (i = 0; i < locality->attachments.count; i++)
+		if (!strcmp(locality->attachments.items[i].pod, pod->name) &&
+		    !strcmp(locality->attachments.items[i].namespace, pod->namespace))
+			return true;
+	return false;
+}
+
+bool endpoints_concern(const struct endpoint_table *table, const struct locality *locality, const struct object *pod)
+{
+	_cleanup_free_ char *key = text_format("%s/%s", pod->namespace, pod->name);
+	struct endpoint *endpoint = NULL;
+
+	if (!key || is_local(pod, locality) || is_attached(locality, pod))
+		return true;
+	HASH_FIND_STR(table->current, key, endpoint);
+	return endpoint;
 }
 
 bool endpoints_have(const struct endpoint_table *table, const struct object *pod)

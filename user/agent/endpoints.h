@@ -78,9 +78,14 @@ int endpoints_adopt(struct endpoint_table *table, const struct egress_endpoint *
 /*
  * Brings the table in line with the local pods: those in the store of this node or with an annotation that names an
  * interface or a namespace, and those that egress-cni told of, in the store or not; without host network, and not finished. New ones get the
- * lowest free id; those that are gone, or were replaced by another pod of their name, retire. 0 or -ENOMEM.
+ * lowest free id; those that are gone, or were replaced by another pod of their name, retire. The store is tracked, and
+ * was not settled since the last match unless everything in it had been matched: only its changes are looked at. 0 or
+ * -ENOMEM.
  */
 int endpoints_match(struct endpoint_table *table, struct store *store, const struct locality *locality);
+
+/* Is the pod one of this node, or of the name of one? */
+bool endpoints_concern(const struct endpoint_table *table, const struct locality *locality, const struct object *pod);
 
 /* Did the last match find that this node enforces the pod? */
 bool endpoints_have(const struct endpoint_table *table, const struct object *pod);

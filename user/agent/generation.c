@@ -157,7 +157,7 @@ int generation_settle(struct generation *generation, struct datapath *datapath)
 	return 0;
 }
 
-int generation_follow(struct generation *generation, const struct snapshot_changes *changes)
+int generation_follow(struct generation *generation, const struct changes *changes)
 {
 	size_t i;
 	int error;

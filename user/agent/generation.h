@@ -9,8 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "agent/changes.h"
 #include "agent/flow_timeouts.h"
-#include "agent/snapshot.h"
 #include "datapath/datapath.h"
 #include "policy/policy.h"
 #include "policy/tables.h"
@@ -46,7 +46,7 @@ int generation_publish(struct generation *generation, struct datapath *datapath)
 int generation_settle(struct generation *generation, struct datapath *datapath);
 
 /* Follows changes of pods without a new generation. -EAGAIN: it cannot; some may have been followed, so compile. */
-int generation_follow(struct generation *generation, const struct snapshot_changes *changes);
+int generation_follow(struct generation *generation, const struct changes *changes);
 
 /* The set word of an endpoint in the bank in force: EGRESS_SET_* or an address. EGRESS_SET_PENDING where nothing is. */
 uint32_t generation_set(const struct generation *generation, uint32_t id);

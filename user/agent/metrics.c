@@ -152,7 +152,7 @@ static void write_policy(struct agent *agent, FILE *out)
 	if (generation->policy)
 		policy_statistics(generation->policy, &statistics);
 	metrics_single(out, "egressd_policies", METRIC_GAUGE, "NetworkPolicies in force, selecting a local pod or not.",
-		       agent->in_force.kinds[OBJECT_NETWORK_POLICY].count);
+		       agent->policies_in_force);
 	metrics_single(out, "egressd_policies_selecting", METRIC_GAUGE,
 		       "NetworkPolicies in force that isolate a pod of this node.", statistics.policies);
 	metrics_single(out, "egressd_endpoints", METRIC_GAUGE, "Pods of this node that egressd enforces policy for.",
@@ -189,6 +189,10 @@ static void write_health(const struct agent *agent, FILE *out)
 		       "Attempts to write the state for egressctl and the next start that failed.", agent->state_errors);
 	metrics_single(out, "egressd_repairs_total", METRIC_COUNTER,
 		       "Interfaces attached again and pins made again after someone took them away.", agent->repairs);
+	metrics_single(out, "egressd_pod_changes_total", METRIC_COUNTER,
+		       "Changes of pods of other nodes that the tables in force followed in place.", agent->pod_changes);
+	metrics_single(out, "egressd_pod_change_nanoseconds_total", METRIC_COUNTER,
+		       "Processor time from the notice of such changes until they were in force.", agent->pod_change_cpu);
 	metrics_single(out, "egressd_start_time_seconds", METRIC_GAUGE, "When the agent started, in Unix time.",
 		       (uint64_t)agent->started);
 }

@@ -38,10 +38,35 @@ void agent_set_failure(char **failure, const char *format, ...)
 
 /* ------------------------------------------------------------------ source */
 
+static int sync_source(struct agent *agent, bool *changed)
+{
+	_cleanup_(problem_list_clear) struct problem_list problems = {0};
+	int error = source_sync(agent->source, agent->store, &problems, changed, &agent->bad_files);
+	struct problem_list before = agent->source_problems;
+
+	if (error)
+		return error;
+	agent->problems_changed |= !problem_list_equal(&before, &problems);
+	agent->source_problems = problems;
+	problems = before;
+	return 0;
+}
+
+static uint64_t cpu_nanoseconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
 int agent_read_source(struct agent *agent)
 {
 	bool changed;
-	int error = source_sync(agent->source, agent->store, &agent->source_problems, &changed, &agent->bad_files);
+	int error;
+
+	agent->read_cpu = cpu_nanoseconds();
+	error = sync_source(agent, &changed);
 
 	if (!error) {
 		if (changed)
@@ -195,15 +220,14 @@ static void tell_generation(const struct agent *agent, const struct timespec *st
 		 statistics.classes, statistics.rows, milliseconds_since(start));
 }
 
-static void replace_snapshot(struct agent *agent, struct snapshot *now)
+static void note_in_force(struct agent *agent)
 {
-	snapshot_clear(&agent->in_force);
-	agent->in_force = *now;
-	*now = (struct snapshot){0};
+	store_settle(agent->store);
+	agent->policies_in_force = store_count(agent->store, OBJECT_NETWORK_POLICY);
 	agent->objects_written = false;
 }
 
-static int update_policy(struct agent *agent, struct snapshot *now, const struct snapshot_changes *changes)
+static int update_policy(struct agent *agent, const struct changes *changes)
 {
 	struct timespec start;
 	int error = -EAGAIN;
@@ -224,7 +248,7 @@ static int update_policy(struct agent *agent, struct snapshot *now, const struct
 		agent->trim_due = true;
 	}
 	agent->recompile = false;
-	replace_snapshot(agent, now);
+	note_in_force(agent);
 	return 0;
 }
 
@@ -246,18 +270,15 @@ static unsigned int build_pause(const struct agent *agent)
 /* Objects -> tables. What fails is tried again even if no object changes: the kernel may have room by then. */
 static int follow_objects(struct agent *agent)
 {
-	_cleanup_(snapshot_changes_clear) struct snapshot_changes changes = {0};
-	_cleanup_(snapshot_clear) struct snapshot now = {0};
+	_cleanup_(changes_clear) struct changes changes = {0};
 	int error;
 
 	/* Whatever else there is to look at meanwhile, and however often. */
 	if (agent->failures && agent_milliseconds() < agent->build_due)
 		return -EAGAIN;
-	error = snapshot_take(agent->store, &now);
-	if (!error)
-		error = snapshot_compare(&agent->in_force, &now, &changes);
+	error = changes_list(agent->store, &changes);
 	if (!error && (agent->recompile || changes.others || changes.pod_count))
-		error = update_policy(agent, &now, &changes);
+		error = update_policy(agent, &changes);
 	if (error == -ENOMEM && !agent->build_failure)
 		agent_set_failure(&agent->build_failure, "no memory to follow the objects");
 	if (error) {
@@ -271,7 +292,7 @@ static int follow_objects(struct agent *agent)
 	return 0;
 }
 
-/* ------------------------------------------------------------------ all of it */
+/* ------------------------------------------------------------------ another try */
 
 /* Or wait for their interface, of which no notice may come. */
 static bool endpoints_have_problems(const struct agent *agent)
@@ -302,6 +323,59 @@ static void schedule_retry(struct agent *agent)
 	pause.tv_usec = (suseconds_t)((seconds - (double)pause.tv_sec) * 1e6);
 	event_add(agent->retry_timer, &pause);
 }
+
+/* ------------------------------------------------------------------ pods of other nodes */
+
+static bool all_elsewhere(const struct agent *agent, const struct changes *changes)
+{
+	size_t i;
+
+	for (i = 0; i < changes->pod_count; i++) {
+		const struct pod_change *change = &changes->pods[i];
+
+		if ((change->old && endpoints_concern(&agent->endpoints, &agent->locality, change->old)) ||
+		    (change->new && endpoints_concern(&agent->endpoints, &agent->locality, change->new)))
+			return false;
+	}
+	return true;
+}
+
+/* Is there anything to do but to follow changes? */
+static bool is_at_rest(const struct agent *agent)
+{
+	return agent->ready && agent->has_objects && !source_waits(agent->source, NULL) && agent->generation.tables &&
+	       !agent->recompile && !agent->resolve_all && !agent->links_changed && !agent->problems_changed &&
+	       !agent->sweep_due && !agent->failures && !agent->endpoints.retiring;
+}
+
+bool agent_follow_pods(struct agent *agent)
+{
+	_cleanup_(changes_clear) struct changes changes = {0};
+
+	if (!is_at_rest(agent) || changes_list(agent->store, &changes) || changes.others ||
+	    !all_elsewhere(agent, &changes))
+		return false;
+	if (!changes.pod_count)
+		return true;
+	/* Some may have been followed: what is there now is to be compiled. */
+	if (generation_follow(&agent->generation, &changes)) {
+		agent->recompile = true;
+		return false;
+	}
+	agent->pod_changes += changes.pod_count;
+	agent->pod_change_cpu += cpu_nanoseconds() - agent->read_cpu;
+	log_debug("generation %u follows %zu changes of pods in place", agent->generation.number, changes.pod_count);
+	note_in_force(agent);
+	agent_report_state_later(agent);
+	if (generation_settle(&agent->generation, agent->datapath)) {
+		log_warning("%s", agent->generation.failure);
+		agent->sweep_due = true;
+		schedule_retry(agent);
+	}
+	return true;
+}
+
+/* ------------------------------------------------------------------ all of it */
 
 static void follow_endpoints(struct agent *agent)
 {
@@ -349,7 +423,7 @@ void agent_reconcile(struct agent *agent)
 	}
 	note_new_locals(agent);
 	attachments_resolve(agent, agent->resolve_all);
-	agent->resolve_all = false;
+	agent->resolve_all = agent->links_changed = false;
 	/* Before anything that takes time. */
 	pending_hold(agent);
 	error = follow_objects(agent);
@@ -361,6 +435,7 @@ void agent_reconcile(struct agent *agent)
 		follow_endpoints(agent);
 	}
 	agent_tell_problems(agent);
+	agent->problems_changed = false;
 	schedule_retry(agent);
 	agent_report_state(agent);
 	cni_server_answer(agent);

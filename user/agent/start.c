@@ -244,7 +244,14 @@ static int prepare_kube(struct agent *agent)
 
 static int prepare_objects(struct agent *agent)
 {
-	return agent->options->directory ? prepare_directory(agent) : prepare_kube(agent);
+	int error = agent->options->directory ? prepare_directory(agent) : prepare_kube(agent);
+
+	if (error)
+		return error;
+	error = store_track(agent->store);
+	if (error)
+		log_error("no memory for the objects");
+	return error;
 }
 
 static int prepare_policy(struct agent *agent)

@@ -15,6 +15,9 @@
 
 /* Writing may take this share of the agent's time: after a write that took t the next one waits for WRITE_PAUSE * t. */
 #define WRITE_PAUSE 10
+/* The same where only pods of other nodes changed, of which there may be many a second. */
+#define WRITE_PAUSE_PODS 50
+#define WRITE_PAUSE_PODS_MIN INT64_C(100000000) /* ns */
 /* After a failure to write: doubled with every failure in a row. */
 #define RETRY_SECONDS 1
 #define RETRY_SECONDS_MAX 30
@@ -234,8 +237,8 @@ static void set_due(struct agent *agent, const struct timespec *start)
 	int64_t pause;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	pause = (now.tv_sec - start->tv_sec) * INT64_C(1000000000) + now.tv_nsec - start->tv_nsec;
-	pause = pause * WRITE_PAUSE + now.tv_nsec + retry_pause(agent->state_failures) * INT64_C(1000000000);
+	agent->state_cost = (now.tv_sec - start->tv_sec) * INT64_C(1000000000) + now.tv_nsec - start->tv_nsec;
+	pause = agent->state_cost * WRITE_PAUSE + now.tv_nsec + retry_pause(agent->state_failures) * INT64_C(1000000000);
 	agent->state_due.tv_sec = now.tv_sec + pause / INT64_C(1000000000);
 	agent->state_due.tv_nsec = pause % INT64_C(1000000000);
 }
@@ -275,6 +278,22 @@ static void note_outcome(struct agent *agent, int error)
 	tell_readiness(agent);
 }
 
+/* What is in force, which is not what is in the store while that cannot be built. */
+static int write_objects(struct agent *agent)
+{
+	struct object_list kinds[OBJECT_KIND_COUNT] = {0};
+	unsigned int kind;
+	int error = 0;
+
+	for (kind = 0; kind < OBJECT_KIND_COUNT && !error; kind++)
+		error = store_list_settled(agent->store, kind, &kinds[kind].items, &kinds[kind].count);
+	if (!error)
+		error = state_write_objects(agent->options->state, kinds);
+	for (kind = 0; kind < OBJECT_KIND_COUNT; kind++)
+		free(kinds[kind].items);
+	return error;
+}
+
 void agent_write_state(struct agent *agent)
 {
 	struct timespec start;
@@ -287,12 +306,9 @@ void agent_write_state(struct agent *agent)
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	/* What can be read on disk has been written. */
 	failure = take(agent->state_failure);
-	/*
-	 * Objects first: a state never speaks of rules whose objects are not there. What is in force, which is not what
-	 * is in the store while that cannot be built.
-	 */
+	/* Objects first: a state never speaks of rules whose objects are not there. */
 	if (!agent->objects_written)
-		error = state_write_objects(agent->options->state, agent->in_force.kinds);
+		error = write_objects(agent);
 	if (!error) {
 		agent->objects_written = true;
 		error = write_and_release(agent, STATE_FILE, encode_state(agent));
@@ -304,26 +320,43 @@ void agent_write_state(struct agent *agent)
 	set_due(agent, &start);
 }
 
-void agent_report_state(struct agent *agent)
+static int64_t nanoseconds_to(const struct timespec *then)
 {
 	struct timespec now;
-	struct timeval pause;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (then->tv_sec - now.tv_sec) * INT64_C(1000000000) + then->tv_nsec - now.tv_nsec;
+}
+
+static void write_after(struct agent *agent, int64_t nanoseconds)
+{
+	const struct timeval pause = {.tv_sec = nanoseconds / INT64_C(1000000000),
+				      .tv_usec = nanoseconds % INT64_C(1000000000) / 1000};
+
+	if (agent->state_timer)
+		event_add(agent->state_timer, &pause);
+}
+
+void agent_report_state(struct agent *agent)
+{
+	int64_t pause;
 
 	if (!agent->generation.tables)
 		return;
 	tell_readiness(agent);
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	if (now.tv_sec > agent->state_due.tv_sec ||
-	    (now.tv_sec == agent->state_due.tv_sec && now.tv_nsec >= agent->state_due.tv_nsec)) {
+	pause = nanoseconds_to(&agent->state_due);
+	if (pause > 0)
+		write_after(agent, pause);
+	else
 		agent_write_state(agent);
-		return;
-	}
-	pause.tv_sec = agent->state_due.tv_sec - now.tv_sec;
-	pause.tv_usec = (agent->state_due.tv_nsec - now.tv_nsec) / 1000;
-	if (pause.tv_usec < 0) {
-		pause.tv_sec--;
-		pause.tv_usec += 1000000;
-	}
+}
+
+void agent_report_state_later(struct agent *agent)
+{
+	int64_t pause = nanoseconds_to(&agent->state_due);
+
+	/* state_due is WRITE_PAUSE times the cost after the last write. */
+	pause += agent->state_cost * (WRITE_PAUSE_PODS - WRITE_PAUSE);
 	if (!event_pending(agent->state_timer, EV_TIMEOUT, NULL))
-		event_add(agent->state_timer, &pause);
+		write_after(agent, pause > WRITE_PAUSE_PODS_MIN ? pause : WRITE_PAUSE_PODS_MIN);
 }

@@ -100,6 +100,28 @@ int problem_list_move(struct problem_list *to, struct problem_list *from)
 	return 0;
 }
 
+static bool same_text(const char *a, const char *b)
+{
+	return a && b ? !strcmp(a, b) : a == b;
+}
+
+static bool same_problem(const struct problem *a, const struct problem *b)
+{
+	return a->severity == b->severity && a->line == b->line && a->column == b->column &&
+	       !strcmp(a->rule, b->rule) && same_text(a->file, b->file) && same_text(a->object, b->object) &&
+	       !strcmp(a->message, b->message);
+}
+
+bool problem_list_equal(const struct problem_list *a, const struct problem_list *b)
+{
+	if (a->count != b->count)
+		return false;
+	for (size_t i = 0; i < a->count; i++)
+		if (!same_problem(&a->items[i], &b->items[i]))
+			return false;
+	return true;
+}
+
 const char *problem_format(const struct problem *problem, char *text, unsigned long size)
 {
 	char position[32] = "";

@@ -30,6 +30,8 @@ int problem_add(struct problem_list *list, enum problem_severity severity, const
 void problem_list_clear(struct problem_list *list);
 /* Moves all entries of `from` to the end of `to`. 0 or -ENOMEM (then both are as before). */
 int problem_list_move(struct problem_list *to, struct problem_list *from);
+/* The same problems in the same order. */
+bool problem_list_equal(const struct problem_list *a, const struct problem_list *b);
 /* "file:line:column: message" (parts that are unknown are left out) into a buffer; returns it. */
 const char *problem_format(const struct problem *problem, char *text, unsigned long size);
 

@@ -11,14 +11,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 /* Memory that runs out is an error to return, not a reason to exit. */
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
+#include <utlist.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "model/decode.h"
+#include "source/claims.h"
 #include "source/manifest_file.h"
 #include "source/object_identity.h"
 #include "source/tree_watch.h"
@@ -26,6 +30,10 @@
 /* A directory that changes while it is read is read again, this often at most; then the next event leads on. */
 #define SYNC_ATTEMPTS 5
 #define DIRECTORY_DEPTH_MAX 32
+/* More entries than these are walked to. */
+#define ENTRIES_MAX 256
+/* However busy it is with single entries: what inotify does not tell is found this often. */
+#define WALK_SECONDS 60
 
 struct source_file {
 	char *path; /* the key */
@@ -35,7 +43,14 @@ struct source_file {
 	bool bad;
 	struct file_identity identity;
 	struct object_list objects;   /* of the last good version */
+	struct object_list claimed;   /* what it had when `changed` was set, which is still claimed */
+	bool changed;                 /* `objects` are not claimed yet */
+	bool queued;                  /* in the list of those that changed */
+	struct source_file *next_changed;
+	bool contested;               /* some of its objects may be another file's already */
 	struct problem_list problems; /* of the present version */
+	bool troubled;                /* in the list of those that have problems or are contested */
+	struct source_file *prev, *next;
 	UT_hash_handle hh;
 };
 
@@ -45,18 +60,36 @@ struct directory_source {
 	unsigned int walk;
 	struct tree_watch *watch;
 	struct source_file *files;
+	struct source_file *changed, *troubled;
 	struct problem_list walk_problems;
+	bool links; /* the walk came by symbolic links: what one entry's event means is not known then */
+
+	/* What inotify told: entries to look at, unless all of the tree is to be walked. */
+	char *entries[ENTRIES_MAX];
+	size_t entry_count;
+	bool walk_due;
+	time_t walked; /* CLOCK_MONOTONIC */
+
+	struct claims claims;
+	bool store_unknown; /* how the store stands to the claims: not filled yet, or left half way */
+	struct object_list touched; /* one object for each name whose claims changed */
 };
 
 /* ------------------------------------------------------------------ life */
 
-static void forget_file(struct directory_source *source, struct source_file *file)
+static void free_file(struct source_file *file)
 {
-	HASH_DEL(source->files, file);
 	object_list_clear(&file->objects);
+	object_list_clear(&file->claimed);
 	problem_list_clear(&file->problems);
 	free(file->path);
 	free(file);
+}
+
+static void forget_entries(struct directory_source *source)
+{
+	while (source->entry_count)
+		free(source->entries[--source->entry_count]);
 }
 
 void directory_source_free(struct directory_source *source)
@@ -65,9 +98,14 @@ void directory_source_free(struct directory_source *source)
 
 	if (!source)
 		return;
-	HASH_ITER(hh, source->files, file, next)
-		forget_file(source, file);
+	claims_clear(&source->claims);
+	HASH_ITER(hh, source->files, file, next) {
+		HASH_DEL(source->files, file);
+		free_file(file);
+	}
+	object_list_clear(&source->touched);
 	problem_list_clear(&source->walk_problems);
+	forget_entries(source);
 	tree_watch_free(source->watch);
 	free(source->path);
 	free(source->parent);
@@ -129,6 +167,7 @@ int directory_source_new(const char *path, struct directory_source **out)
 	error = tree_watch_new(&source->watch);
 	if (error)
 		return error;
+	source->walk_due = source->store_unknown = true;
 	*out = take(source);
 	return 0;
 }
@@ -138,12 +177,33 @@ int directory_source_fd(const struct directory_source *source)
 	return tree_watch_fd(source->watch);
 }
 
+static void note_entry(const char *path, void *data)
+{
+	struct directory_source *source = data;
+	char *copy;
+
+	if (source->walk_due)
+		return;
+	copy = source->entry_count < ENTRIES_MAX ? strdup(path) : NULL;
+	if (copy)
+		source->entries[source->entry_count++] = copy;
+	else
+		source->walk_due = true;
+}
+
 int directory_source_dispatch(struct directory_source *source)
 {
-	return tree_watch_dispatch(source->watch) ? 1 : 0;
+	return tree_watch_dispatch_entries(source->watch, note_entry, source, &source->walk_due) ? 1 : 0;
 }
 
 /* ------------------------------------------------------------------ files */
+
+static void note_trouble(struct directory_source *source, struct source_file *file)
+{
+	if (!file->troubled)
+		DL_APPEND(source->troubled, file);
+	file->troubled = true;
+}
 
 static int file_problem(struct source_file *file, enum problem_severity severity, const char *rule, const char *text)
 {
@@ -191,14 +251,20 @@ static int decode(struct source_file *file, const char *text, size_t length)
 		file->bad = true;
 		return 0;
 	}
-	object_list_clear(&file->objects);
+	/* A version between that never was claimed leaves no trace. */
+	if (file->changed) {
+		object_list_clear(&file->objects);
+	} else {
+		file->claimed = file->objects;
+		file->changed = true;
+	}
 	file->objects = objects;
 	file->bad = false;
 	return 0;
 }
 
 /* Reads the file if it may have changed. */
-static int refresh_file(struct source_file *file)
+static int read_if_changed(struct source_file *file)
 {
 	_cleanup_free_ char *text = NULL;
 	struct file_identity identity;
@@ -219,6 +285,59 @@ static int refresh_file(struct source_file *file)
 	file->identity = identity;
 	file->read = true;
 	log_debug("%s: read%s", file->path, file->bad ? ", wrong" : "");
+	return 0;
+}
+
+static int refresh_file(struct directory_source *source, struct source_file *file)
+{
+	int error = read_if_changed(file);
+
+	if (file->problems.count)
+		note_trouble(source, file);
+	if (file->changed && !file->queued) {
+		LL_PREPEND2(source->changed, file, next_changed);
+		file->queued = true;
+	}
+	return error;
+}
+
+/* Keeps the names in mind whose claims change. */
+static int touch(struct directory_source *source, const struct object_list *objects)
+{
+	struct object_list *touched = &source->touched;
+	size_t i;
+	int error = array_reserve(&touched->items, &touched->capacity, touched->count + objects->count,
+				  sizeof(*touched->items));
+
+	for (i = 0; i < objects->count && !error; i++)
+		touched->items[touched->count++] = object_ref(objects->items[i]);
+	return error;
+}
+
+/* Takes back what the file claims. */
+static int give_up_claims(struct directory_source *source, struct source_file *file)
+{
+	struct object_list *claimed = file->changed ? &file->claimed : &file->objects;
+	size_t i;
+	int error = touch(source, claimed);
+
+	for (i = 0; i < claimed->count && !error; i++)
+		claims_remove(&source->claims, claimed->items[i]);
+	return error;
+}
+
+static int forget_file(struct directory_source *source, struct source_file *file)
+{
+	int error = give_up_claims(source, file);
+
+	if (error)
+		return error;
+	HASH_DEL(source->files, file);
+	if (file->troubled)
+		DL_DELETE(source->troubled, file);
+	if (file->queued)
+		LL_DELETE2(source->changed, file, next_changed);
+	free_file(file);
 	return 0;
 }
 
@@ -315,6 +434,7 @@ static int visit(struct directory_source *source, const char *path, const char *
 	if (lstat(path, &status))
 		return errno == ENOENT ? 0 : visit_file(source, path);
 	link = S_ISLNK(status.st_mode);
+	source->links |= link;
 	/* A link that leads nowhere is a file that cannot be read, if it is called one. */
 	if (link && stat(path, &status))
 		status.st_mode = S_IFREG;
@@ -391,7 +511,7 @@ static int walk_directory(struct directory_source *source, const char *path, con
 
 	if (level.depth > DIRECTORY_DEPTH_MAX)
 		return unreadable(source, path, outer, -ELOOP);
-	error = watch_problem(source, path, tree_watch_directory(source->watch, path));
+	error = watch_problem(source, path, tree_watch_entries(source->watch, path));
 	if (error)
 		return error;
 	directory = opendir(path);
@@ -412,6 +532,7 @@ static int walk(struct directory_source *source)
 	int error;
 
 	source->walk++;
+	source->links = false;
 	problem_list_clear(&source->walk_problems);
 	tree_watch_begin(source->watch);
 	error = watch_problem(source, source->parent,
@@ -421,9 +542,13 @@ static int walk(struct directory_source *source)
 	tree_watch_end(source->watch);
 	if (error)
 		return error;
-	HASH_ITER(hh, source->files, file, next)
-		if (file->walk != source->walk)
-			forget_file(source, file);
+	HASH_ITER(hh, source->files, file, next) {
+		if (file->walk == source->walk)
+			continue;
+		error = forget_file(source, file);
+		if (error)
+			return error;
+	}
 	return 0;
 }
 
@@ -433,7 +558,7 @@ static int refresh(struct directory_source *source)
 	int error = walk(source);
 
 	for (file = source->files; file && !error; file = file->hh.next)
-		error = refresh_file(file);
+		error = refresh_file(source, file);
 	return error;
 }
 
@@ -448,7 +573,7 @@ static bool events_wait(const struct directory_source *source)
  * A walk sees a tree at no single moment: a file renamed behind its back is missed under both names, and a mounted
  * ConfigMap swapped half way is half of each. So it counts only when no event came in meanwhile.
  */
-static int refresh_until_quiet(struct directory_source *source)
+static int walk_until_quiet(struct directory_source *source)
 {
 	int attempt, error;
 
@@ -456,68 +581,207 @@ static int refresh_until_quiet(struct directory_source *source)
 		error = refresh(source);
 		if (error || attempt == SYNC_ATTEMPTS || !events_wait(source))
 			return error;
-		if (!tree_watch_dispatch(source->watch))
+		if (!directory_source_dispatch(source))
 			return 0;
 	}
 }
 
+/* ------------------------------------------------------------------ single entries */
+
+static time_t monotonic_seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec;
+}
+
+static int entry_is_gone(struct directory_source *source, const char *path)
+{
+	struct source_file *file;
+
+	HASH_FIND_STR(source->files, path, file);
+	return file ? forget_file(source, file) : 0;
+}
+
+/* As the walk would come by it. What only a walk can tell: directories, links. */
+static int look_at(struct directory_source *source, const char *path)
+{
+	const char *name = strrchr(path, '/') + 1;
+	struct source_file *file;
+	struct stat status;
+	int error;
+
+	if (*name == '.')
+		return 0;
+	if (lstat(path, &status)) {
+		if (errno == ENOENT)
+			return entry_is_gone(source, path);
+	} else if (S_ISDIR(status.st_mode) || S_ISLNK(status.st_mode)) {
+		source->walk_due = true;
+		return 0;
+	}
+	if (!is_manifest(name))
+		return 0;
+	error = visit_file(source, path);
+	if (error)
+		return error;
+	HASH_FIND_STR(source->files, path, file);
+	return refresh_file(source, file);
+}
+
+static bool may_look_at_entries(const struct directory_source *source)
+{
+	return source->entry_count && !source->walk_due && !source->links && !source->walk_problems.count &&
+	       monotonic_seconds() - source->walked < WALK_SECONDS;
+}
+
+/* As with a walk: what came in meanwhile counts too, for a file that is renamed is gone before it is there. */
+static int look_at_entries(struct directory_source *source)
+{
+	int attempt, error = 0;
+
+	for (attempt = 1; !error && source->entry_count && !source->walk_due; attempt++) {
+		size_t count = source->entry_count, i;
+
+		for (i = 0; i < count && !error; i++)
+			error = look_at(source, source->entries[i]);
+		forget_entries(source);
+		if (attempt == SYNC_ATTEMPTS || !events_wait(source))
+			break;
+		directory_source_dispatch(source);
+	}
+	return error;
+}
+
+static int refresh_files(struct directory_source *source)
+{
+	int error = 0;
+
+	if (may_look_at_entries(source)) {
+		error = look_at_entries(source);
+		if (!error && !source->walk_due)
+			return 0;
+	}
+	source->walk_due = true;
+	if (!error)
+		error = walk_until_quiet(source);
+	forget_entries(source);
+	if (error)
+		return error;
+	source->walk_due = false;
+	source->walked = monotonic_seconds();
+	return 0;
+}
+
 /* ------------------------------------------------------------------ files to store */
 
-/* Which file has an object. */
-struct claim {
-	char *key;
-	struct object *object; /* borrowed from the file */
-	UT_hash_handle hh;
-};
-
-static void claims_free(struct claim **claims)
+static int claim_file(struct directory_source *source, struct source_file *file)
 {
-	struct claim *claim, *next;
+	size_t i;
+	int error = give_up_claims(source, file);
 
-	HASH_ITER(hh, *claims, claim, next) {
-		HASH_DEL(*claims, claim);
-		free(claim->key);
-		free(claim);
-	}
+	if (!error)
+		error = touch(source, &file->objects);
+	for (i = 0; i < file->objects.count && !error; i++)
+		error = claims_add(&source->claims, &file->objects.items[i]);
+	if (error)
+		return error;
+	object_list_clear(&file->claimed);
+	file->changed = false;
+	return 0;
 }
 
-/* No kind, namespace or name holds a slash. */
-static char *object_key(const struct object *object)
+static int claim_changed_files(struct directory_source *source)
 {
-	char *key;
+	struct source_file *file;
+	int error;
 
-	if (asprintf(&key, "%s/%s/%s", object_kind_name(object->kind), object->namespace, object->name) < 0)
-		return NULL;
-	return key;
-}
-
-static int claim_object(struct claim **claims, struct object *object, struct problem_list *problems, bool *conflict)
-{
-	_cleanup_free_ char *key = object_key(object);
-	struct claim *claim;
-
-	if (!key)
-		return -ENOMEM;
-	HASH_FIND_STR(*claims, key, claim);
-	if (claim) {
-		*conflict = true;
-		return problem_add(problems, PROBLEM_ERROR, "conflict", &object->place, object,
-				   "defined twice: the one at %s:%u counts", claim->object->place.file,
-				   claim->object->place.line);
-	}
-	claim = calloc(1, sizeof(*claim));
-	if (!claim)
-		return -ENOMEM;
-	claim->key = take(key);
-	claim->object = object;
-	HASH_ADD_KEYPTR(hh, *claims, claim->key, strlen(claim->key), claim);
-	if (!claim->hh.tbl) {
-		free(claim->key);
-		free(claim);
-		return -ENOMEM;
+	while ((file = source->changed)) {
+		error = claim_file(source, file);
+		if (error)
+			return error;
+		source->changed = file->next_changed;
+		file->queued = false;
 	}
 	return 0;
 }
+
+/* Every name that the store or a file has is looked at. */
+static int claim_everything(struct directory_source *source, struct store *store)
+{
+	struct source_file *file;
+	unsigned int kind;
+	int error = 0;
+
+	/* All of them are gone through here; one that fails is gone through again. */
+	source->changed = NULL;
+	claims_clear(&source->claims);
+	object_list_clear(&source->touched);
+	for (kind = 0; kind < OBJECT_KIND_COUNT && !error; kind++) {
+		struct object_list held = {0};
+
+		held.items = (struct object **)store_list(store, kind, &held.count);
+		error = held.count == SIZE_MAX ? -ENOMEM : touch(source, &held);
+	}
+	for (file = source->files; file && !error; file = file->hh.next) {
+		object_list_clear(&file->claimed);
+		file->changed = true;
+		error = claim_file(source, file);
+		file->queued = false;
+	}
+	return error;
+}
+
+static void note_rival(const struct object *rival, void *data)
+{
+	struct directory_source *source = data;
+	struct source_file *file;
+
+	HASH_FIND_STR(source->files, rival->place.file, file);
+	if (!file)
+		return;
+	file->contested = true;
+	note_trouble(source, file);
+}
+
+/* The store gets what counts under this name; what is there already stays, if it is a twin. */
+static int settle_name(struct directory_source *source, struct store *store, const struct object *named, bool *changed)
+{
+	struct object *present = store_get(store, named->kind, named->namespace, named->name);
+	struct object *holder = claims_holder(&source->claims, named);
+	int error;
+
+	claims_each_rival(&source->claims, named, note_rival, source);
+	if (holder == present)
+		return 0;
+	if (holder && present && object_identical(present, holder)) {
+		claims_replace(&source->claims, present);
+		return 0;
+	}
+	if (holder)
+		error = store_put(store, holder);
+	else
+		error = store_remove(store, named->kind, named->namespace, named->name);
+	if (!error)
+		*changed = true;
+	return error;
+}
+
+static int apply(struct directory_source *source, struct store *store, bool *changed)
+{
+	size_t i;
+	int error;
+
+	error = source->store_unknown ? claim_everything(source, store) : claim_changed_files(source);
+	for (i = 0; i < source->touched.count && !error; i++)
+		error = settle_name(source, store, source->touched.items[i], changed);
+	source->store_unknown = error;
+	object_list_clear(&source->touched);
+	return error;
+}
+
+/* ------------------------------------------------------------------ problems */
 
 static int copy_problem(struct problem_list *to, const struct problem *problem)
 {
@@ -540,17 +804,42 @@ static int copy_problems(struct problem_list *to, const struct problem_list *fro
 	return error;
 }
 
-static int claim_file(struct claim **claims, struct source_file *file, struct problem_list *problems, size_t *bad)
+static int add_conflicts(const struct directory_source *source, struct source_file *file, struct problem_list *problems,
+			 bool *conflict)
+{
+	size_t i;
+	int error = 0;
+
+	for (i = 0; i < file->objects.count && !error; i++) {
+		const struct object *object = file->objects.items[i];
+		const struct object *holder = claims_holder(&source->claims, object);
+
+		if (holder == object)
+			continue;
+		*conflict = true;
+		error = problem_add(problems, PROBLEM_ERROR, "conflict", &object->place, object,
+				    "defined twice: the one at %s:%u counts", holder->place.file, holder->place.line);
+	}
+	return error;
+}
+
+static int add_troubles(struct directory_source *source, struct source_file *file, struct problem_list *problems,
+			size_t *bad)
 {
 	bool conflict = false;
-	size_t i;
 	int error = copy_problems(problems, &file->problems);
 
-	for (i = 0; i < file->objects.count && !error; i++)
-		error = claim_object(claims, file->objects.items[i], problems, &conflict);
+	if (!error && file->contested)
+		error = add_conflicts(source, file, problems, &conflict);
+	if (error)
+		return error;
 	if (file->bad || conflict)
 		(*bad)++;
-	return error;
+	file->contested = conflict;
+	file->troubled = file->problems.count || conflict;
+	if (!file->troubled)
+		DL_DELETE(source->troubled, file);
+	return 0;
 }
 
 static int by_path(const struct source_file *a, const struct source_file *b)
@@ -558,97 +847,33 @@ static int by_path(const struct source_file *a, const struct source_file *b)
 	return strcmp(a->path, b->path);
 }
 
-static int put_objects(struct store *store, struct claim *claims, bool *changed)
+/* Of the walk, then file by file. */
+static int list_problems(struct directory_source *source, struct problem_list *problems, size_t *bad)
 {
-	struct claim *claim;
+	struct source_file *file, *next;
+	int error = copy_problems(problems, &source->walk_problems);
 
-	for (claim = claims; claim; claim = claim->hh.next) {
-		struct object *object = claim->object;
-		struct object *present = store_get(store, object->kind, object->namespace, object->name);
-		int error;
-
-		if (present && object_identical(present, object))
-			continue;
-		error = store_put(store, object);
-		if (error)
-			return error;
-		*changed = true;
+	DL_SORT(source->troubled, by_path);
+	DL_FOREACH_SAFE(source->troubled, file, next) {
+		if (!error)
+			error = add_troubles(source, file, problems, bad);
 	}
-	return 0;
-}
-
-/* References to the objects of a kind that no file claims. */
-static int list_unclaimed(struct store *store, enum object_kind kind, struct claim *claims, struct object_list *out)
-{
-	struct object *const *objects;
-	size_t count, i;
-
-	objects = store_list(store, kind, &count);
-	if (count == SIZE_MAX)
-		return -ENOMEM;
-	if (!count)
-		return 0;
-	out->items = calloc(count, sizeof(*out->items));
-	if (!out->items)
-		return -ENOMEM;
-	out->capacity = count;
-	for (i = 0; i < count; i++) {
-		_cleanup_free_ char *key = object_key(objects[i]);
-		struct claim *claim;
-
-		if (!key)
-			return -ENOMEM;
-		HASH_FIND_STR(claims, key, claim);
-		if (!claim)
-			out->items[out->count++] = object_ref(objects[i]);
-	}
-	return 0;
-}
-
-static int remove_unclaimed(struct store *store, enum object_kind kind, struct claim *claims, bool *changed)
-{
-	_cleanup_(object_list_clear) struct object_list gone = {0};
-	size_t i;
-	int error = list_unclaimed(store, kind, claims, &gone);
-
-	if (error)
-		return error;
-	for (i = 0; i < gone.count; i++) {
-		store_remove(store, kind, gone.items[i]->namespace, gone.items[i]->name);
-		*changed = true;
-	}
-	return 0;
-}
-
-static int apply(struct store *store, struct claim *claims, bool *changed)
-{
-	unsigned int kind;
-	int error = 0;
-
-	for (kind = 0; kind < OBJECT_KIND_COUNT && !error; kind++)
-		error = remove_unclaimed(store, kind, claims, changed);
-	return error ? error : put_objects(store, claims, changed);
+	return error;
 }
 
 int directory_source_sync(struct directory_source *source, struct store *store, struct problem_list *problems,
 			  bool *changed, size_t *bad)
 {
 	_cleanup_(problem_list_clear) struct problem_list found = {0};
-	_cleanup_(claims_free) struct claim *claims = NULL;
-	struct source_file *file;
 	bool store_changed = false;
 	size_t bad_files = 0;
 	int error;
 
-	error = refresh_until_quiet(source);
-	if (error)
-		return error;
-	error = copy_problems(&found, &source->walk_problems);
-	HASH_SRT(hh, source->files, by_path);
-	for (file = source->files; file && !error; file = file->hh.next)
-		error = claim_file(&claims, file, &found, &bad_files);
+	error = refresh_files(source);
 	if (!error)
-		error = apply(store, claims, &store_changed);
+		error = apply(source, store, &store_changed);
+	if (!error)
+		error = list_problems(source, &found, &bad_files);
 	if (error)
 		return error;
 	problem_list_clear(problems);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
@@ -26,7 +27,9 @@ struct directory_watch {
 	int descriptor;    /* of inotify; the key */
 	unsigned int walk; /* the last one that named it */
 	bool all;          /* every event counts */
+	bool named;        /* as one whose entries are looked at */
 	const char *entry; /* else only those about this name */
+	char *path;        /* of it, if it was named once */
 	UT_hash_handle hh;
 };
 
@@ -52,6 +55,7 @@ int tree_watch_new(struct tree_watch **out)
 static void forget(struct tree_watch *watch, struct directory_watch *directory)
 {
 	HASH_DEL(watch->directories, directory);
+	free(directory->path);
 	free(directory);
 }
 
@@ -78,7 +82,8 @@ void tree_watch_begin(struct tree_watch *watch)
 }
 
 /* inotify gives one descriptor a directory, however often and by whatever path it is added. */
-static int add(struct tree_watch *watch, const char *path, bool all, const char *entry)
+static int add(struct tree_watch *watch, const char *path, bool all, const char *entry,
+	       struct directory_watch **out)
 {
 	struct directory_watch *directory;
 	int descriptor = inotify_add_watch(watch->fd, path, WATCHED | IN_ONLYDIR);
@@ -100,23 +105,46 @@ static int add(struct tree_watch *watch, const char *path, bool all, const char 
 			return -ENOMEM;
 		}
 	}
-	if (directory->walk != watch->walk)
-		directory->all = false;
+	if (directory->walk != watch->walk) {
+		directory->all = directory->named = false;
+		free(take(directory->path));
+	}
 	directory->walk = watch->walk;
 	directory->all |= all;
 	if (entry)
 		directory->entry = entry;
+	*out = directory;
 	return 0;
 }
 
 int tree_watch_directory(struct tree_watch *watch, const char *path)
 {
-	return add(watch, path, true, NULL);
+	struct directory_watch *directory;
+
+	return add(watch, path, true, NULL, &directory);
+}
+
+int tree_watch_entries(struct tree_watch *watch, const char *path)
+{
+	struct directory_watch *directory;
+	int error = add(watch, path, true, NULL, &directory);
+
+	if (error)
+		return error;
+	/* By another path its entries have other names; without memory it has none either. */
+	if (directory->named)
+		free(take(directory->path));
+	else
+		directory->path = strdup(path);
+	directory->named = true;
+	return 0;
 }
 
 int tree_watch_entry(struct tree_watch *watch, const char *path, const char *name)
 {
-	return add(watch, path, false, name);
+	struct directory_watch *directory;
+
+	return add(watch, path, false, name, &directory);
 }
 
 void tree_watch_end(struct tree_watch *watch)
@@ -131,30 +159,77 @@ void tree_watch_end(struct tree_watch *watch)
 	}
 }
 
-static bool counts(struct tree_watch *watch, const struct inotify_event *event)
+/* What is told of the events of one dispatch. */
+struct dispatch {
+	struct tree_watch *watch;
+	tree_entry_handler entry;
+	void *data;
+	bool interest, walk;
+	uint32_t leaving; /* cookie of an entry that left, until it arrives; 0: none */
+};
+
+#define ABOUT_DIRECTORIES (IN_ISDIR | IN_DELETE_SELF | IN_MOVE_SELF | IN_UNMOUNT)
+
+/* Who follows single entries must not see one gone that has another name by now. */
+static void follow_move(struct dispatch *dispatch, const struct inotify_event *event)
+{
+	if (event->mask & IN_MOVED_TO && event->cookie == dispatch->leaving) {
+		dispatch->leaving = 0;
+		return;
+	}
+	if (dispatch->leaving)
+		dispatch->walk = true;
+	dispatch->leaving = event->mask & IN_MOVED_FROM ? event->cookie : 0;
+}
+
+static void tell_entry(struct dispatch *dispatch, const struct directory_watch *directory,
+		       const struct inotify_event *event)
+{
+	char path[PATH_MAX];
+	int length;
+
+	if (!directory->path || event->mask & ABOUT_DIRECTORIES || !event->len) {
+		dispatch->walk = true;
+		return;
+	}
+	length = snprintf(path, sizeof(path), "%s/%s", strcmp(directory->path, "/") ? directory->path : "",
+			  event->name);
+	if (length < 0 || (size_t)length >= sizeof(path))
+		dispatch->walk = true;
+	else if (dispatch->entry)
+		dispatch->entry(path, dispatch->data);
+}
+
+static void take_event(struct dispatch *dispatch, const struct inotify_event *event)
 {
 	struct directory_watch *directory;
 
-	if (event->mask & IN_Q_OVERFLOW)
-		return true;
-	HASH_FIND_INT(watch->directories, &event->wd, directory);
+	if (event->mask & IN_Q_OVERFLOW) {
+		dispatch->interest = dispatch->walk = true;
+		return;
+	}
+	follow_move(dispatch, event);
+	HASH_FIND_INT(dispatch->watch->directories, &event->wd, directory);
 	if (!directory)
-		return false;
+		return;
 	/* The directory is gone, and its watch with it; IN_DELETE_SELF came before. */
 	if (event->mask & IN_IGNORED) {
-		forget(watch, directory);
-		return false;
+		forget(dispatch->watch, directory);
+		return;
 	}
-	if (directory->all)
-		return true;
-	return directory->entry && event->len && !strcmp(event->name, directory->entry);
+	if (directory->all) {
+		dispatch->interest = true;
+		tell_entry(dispatch, directory, event);
+	} else if (directory->entry && event->len && !strcmp(event->name, directory->entry)) {
+		dispatch->interest = dispatch->walk = true;
+	}
 }
 
-bool tree_watch_dispatch(struct tree_watch *watch)
+bool tree_watch_dispatch_entries(struct tree_watch *watch, tree_entry_handler entry, void *data, bool *walk)
 {
 	char buffer[64 * (sizeof(struct inotify_event) + NAME_MAX + 1)]
 		__attribute__((aligned(__alignof__(struct inotify_event))));
-	bool interest = false;
+	struct dispatch dispatch = {.watch = watch, .entry = entry, .data = data};
 	ssize_t length;
 
 	while ((length = read(watch->fd, buffer, sizeof(buffer))) > 0 || (length < 0 && errno == EINTR)) {
@@ -163,10 +238,18 @@ bool tree_watch_dispatch(struct tree_watch *watch)
 		while (length > 0 && next < buffer + length) {
 			const struct inotify_event *event = (const void *)next;
 
-			if (counts(watch, event))
-				interest = true;
+			take_event(&dispatch, event);
 			next += sizeof(*event) + event->len;
 		}
 	}
-	return interest;
+	if (dispatch.walk || dispatch.leaving)
+		*walk = true;
+	return dispatch.interest;
+}
+
+bool tree_watch_dispatch(struct tree_watch *watch)
+{
+	bool walk = false;
+
+	return tree_watch_dispatch_entries(watch, NULL, NULL, &walk);
 }

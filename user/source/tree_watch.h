@@ -20,11 +20,22 @@ int tree_watch_fd(const struct tree_watch *watch);
 void tree_watch_begin(struct tree_watch *watch);
 /* Every event in the directory counts. 0 or -errno (-ENOSPC: the user's limit of watches). */
 int tree_watch_directory(struct tree_watch *watch, const char *path);
+/* The same; its entries are told one by one (tree_watch_dispatch_entries). */
+int tree_watch_entries(struct tree_watch *watch, const char *path);
 /* Only events about `name` in the directory at `path` count. 0 or -errno. `name` must outlive the watch. */
 int tree_watch_entry(struct tree_watch *watch, const char *path, const char *name);
 void tree_watch_end(struct tree_watch *watch);
 
 /* Reads all events that wait. True: at least one counts, or some were lost. */
 bool tree_watch_dispatch(struct tree_watch *watch);
+
+/*
+ * The same for a caller who looks at single entries instead of walking: `entry` is called with the path of each that
+ * came, changed or went in a directory that the last walk named once with
+ * tree_watch_entries. *walk is set where that does not tell all
+ * (a directory came or went, an entry left and did not arrive, events were lost), and left alone otherwise.
+ */
+typedef void (*tree_entry_handler)(const char *path, void *data);
+bool tree_watch_dispatch_entries(struct tree_watch *watch, tree_entry_handler entry, void *data, bool *walk);
 
 #endif
