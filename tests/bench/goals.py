@@ -56,14 +56,22 @@ def packet_goals(results):
                         times(results, "egressd", prefixes=10, destinations=destinations)), limit)
 
 
+# The flood takes a processor that the other pod does not use; what is left is noise of the machine.
+FLOOD = 0.95
+
+
 def traffic_goals(results):
     for unit, destinations in (("requests/s", 1), ("connections/s", 1000), ("datagrams/s", 1), ("datagrams/s", 1000),
                                ("Gbit/s", 1)):
         def rate(program, unit=unit, destinations=destinations):
             return results.value(group="traffic", program=program, unit=unit, destinations=destinations,
-                                 prefixes=10000)
-        yield (f"{unit}, {destinations:,} destinations, 10,000 rules: part of the empty program's",
+                                 prefixes=10000, family=4)
+        what = f"{unit}, {destinations:,} destinations"
+        yield (f"{what}, 10,000 rules: part of the empty program's",
                quotient(rate("egressd"), rate("empty program")), 0.97)
+        yield (f"{what}, another pod floods: part of what it is when that is only dropped",
+               quotient(rate("egressd, beside a flood that it denies"),
+                        rate("egressd, beside a flood that is only dropped")), FLOOD)
 
 
 def update_goals(results):

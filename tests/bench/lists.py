@@ -10,6 +10,9 @@ SIZES = (10, 1000, 10000)
 TARGETS = 1000
 # In 64.0.0.0/3, which all is the outside host's (traffic.sh).
 FIRST, COUNT = 0x40000000, 0x20000000
+# The same for IPv6: what 3ffe::/16 holds.
+FIRST_IPV6, COUNT_IPV6 = 0x3ffe << 112, 1 << 112
+SIZE_IPV6 = 10000
 
 
 def prefixes(size):
@@ -25,6 +28,15 @@ def prefixes(size):
     return found
 
 
+def prefixes_ipv6(size):
+    """Of the lengths that lists have; those that overlap are no harm to egressd, and nobody else is given them."""
+    rng = random.Random(6)
+    found = {}
+    while len(found) < size:
+        found[ipaddress.ip_network((FIRST_IPV6 + rng.randrange(COUNT_IPV6), rng.randint(32, 128)), strict=False)] = None
+    return list(found)
+
+
 def targets(networks):
     rng = random.Random(1)
     for index in range(TARGETS):
@@ -33,14 +45,16 @@ def targets(networks):
 
 
 def manifests(networks):
-    pod = {"apiVersion": "v1", "kind": "Pod", "status": {"podIPs": [{"ip": "10.1.1.2"}, {"ip": "fd00:1:1::2"}]},
-           "metadata": {"name": "pod", "namespace": "bench", "labels": {"app": "pod"},
-                        "annotations": {"egressd.io/interface": "pod0"}}}
+    pods = [{"apiVersion": "v1", "kind": "Pod",
+             "status": {"podIPs": [{"ip": f"10.1.{number}.2"}, {"ip": f"fd00:1:{number}::2"}]},
+             "metadata": {"name": name, "namespace": "bench", "labels": {"app": "pod"},
+                          "annotations": {"egressd.io/interface": f"{name}0"}}}
+            for number, name in ((1, "pod"), (2, "loud"))]
     policy = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
               "metadata": {"name": "list", "namespace": "bench"},
               "spec": {"podSelector": {}, "policyTypes": ["Egress"],
                        "egress": [{"to": [{"ipBlock": {"cidr": str(network)}} for network in networks]}]}}
-    return json.dumps({"apiVersion": "v1", "kind": "List", "items": [pod, policy]})
+    return json.dumps({"apiVersion": "v1", "kind": "List", "items": [*pods, policy]})
 
 
 def nftables(networks):
@@ -71,7 +85,16 @@ def ipset(networks):
     return "".join(["create list hash:net maxelem 131072\n", *(f"add list {network}\n" for network in networks)])
 
 
+def write_ipv6(directory):
+    networks = prefixes_ipv6(SIZE_IPV6)
+    for name, text in ((f"{SIZE_IPV6}-ipv6.json", manifests(networks)),
+                       (f"{SIZE_IPV6}-ipv6.targets", "".join(f"{address}\n" for address in targets(networks)))):
+        with open(os.path.join(directory, name), "w", encoding="utf-8") as file:
+            file.write(text)
+
+
 def write(directory):
+    write_ipv6(directory)
     for size in SIZES:
         networks = prefixes(size)
         rules = [f"-A FORWARD -i pod0 -d {network} -j ACCEPT" for network in networks]

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Real traffic for the benchmark, and what is attached under it.
+ * Real traffic for the benchmark, and what is attached under it. IPv4 and IPv6 alike.
  *
  *   load serve                       echo at port 443/TCP, a sink at 444/TCP and at 443/UDP; prints "ready"
- *   load measure TARGETS MS          each measurement for MS milliseconds towards the addresses in the file, one a line;
+ *   load measure TARGETS MS          each measurement for MS milliseconds towards the addresses in the file, a line each;
  *                                    prints a JSON object
  *   load attach INTERFACE FROM TO    attaches two pinned programs, as the agent would, until it is killed; "ready"
  *   load attach INTERFACE empty      the same with programs that do nothing
+ *   load attach INTERFACE drop       the same with programs that drop everything
+ *   load flood ADDRESS               datagrams to 443/UDP there, as many as go, until it is killed; "ready"
  */
 #define _GNU_SOURCE /* sendmmsg() */
 #include <arpa/inet.h>
@@ -33,22 +35,44 @@
 #define DATAGRAM     (64 - 14 - 20 - 8) /* a frame of 64 bytes, the checksum of Ethernet not counted */
 #define BATCH        32
 
-static struct sockaddr_in address_of(uint32_t address, uint16_t port)
+/* Of either family; an IPv4 socket is what IPv4 is measured with. */
+struct destination {
+	union {
+		struct sockaddr any;
+		struct sockaddr_in ipv4;
+		struct sockaddr_in6 ipv6;
+	};
+	socklen_t length;
+};
+
+static struct destination parse_destination(const char *text)
 {
-	return (struct sockaddr_in){
-		.sin_family = AF_INET, .sin_addr.s_addr = address, .sin_port = htons(port)};
+	struct destination result = {.ipv4 = {.sin_family = AF_INET}, .length = sizeof(result.ipv4)};
+
+	if (inet_pton(AF_INET, text, &result.ipv4.sin_addr) == 1)
+		return result;
+	result = (struct destination){.ipv6 = {.sin6_family = AF_INET6}, .length = sizeof(result.ipv6)};
+	bench_check(inet_pton(AF_INET6, text, &result.ipv6.sin6_addr) == 1, "no address: %s", text);
+	return result;
+}
+
+static struct destination at_port(struct destination destination, uint16_t port)
+{
+	/* The port stands at the same place in both. */
+	destination.ipv4.sin_port = htons(port);
+	return destination;
 }
 
 /* ------------------------------------------------------------------ server */
 
 static int listen_on(uint16_t port, int type)
 {
-	struct sockaddr_in address = address_of(INADDR_ANY, port);
-	int fd = socket(AF_INET, type, 0), on = 1;
+	struct destination address = at_port(parse_destination("::"), port);
+	int fd = socket(AF_INET6, type, 0), on = 1;
 
 	bench_check(fd >= 0, "socket: %s", strerror(errno));
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	bench_check(!bind(fd, (struct sockaddr *)&address, sizeof(address)), "bind %u: %s", port, strerror(errno));
+	bench_check(!bind(fd, &address.any, address.length), "bind %u: %s", port, strerror(errno));
 	if (type == SOCK_STREAM)
 		bench_check(!listen(fd, 1024), "listen: %s", strerror(errno));
 	return fd;
@@ -110,19 +134,18 @@ static int serve(void)
 /* ------------------------------------------------------------------ client */
 
 struct targets {
-	uint32_t address[TARGETS_MAX]; /* network order */
+	struct destination address[TARGETS_MAX]; /* of one family */
 	size_t count;
 	double seconds;
 };
 
-static int connect_to(uint32_t address, uint16_t port)
+static int connect_to(struct destination destination, uint16_t port)
 {
-	struct sockaddr_in to = address_of(address, port);
-	int fd = socket(AF_INET, SOCK_STREAM, 0), on = 1;
+	struct destination to = at_port(destination, port);
+	int fd = socket(to.any.sa_family, SOCK_STREAM, 0), on = 1;
 
 	bench_check(fd >= 0, "socket: %s", strerror(errno));
-	bench_check(!connect(fd, (struct sockaddr *)&to, sizeof(to)), "connect to %s: %s", inet_ntoa(to.sin_addr),
-		    strerror(errno));
+	bench_check(!connect(fd, &to.any, to.length), "connect: %s", strerror(errno));
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	return fd;
 }
@@ -180,17 +203,17 @@ static size_t datagram_rate(const struct targets *targets, size_t destinations, 
 {
 	static char payload[DATAGRAM];
 	struct iovec vector = {.iov_base = payload, .iov_len = sizeof(payload)};
-	struct sockaddr_in to[BATCH];
+	struct destination to[BATCH];
 	struct mmsghdr messages[BATCH];
-	int fd = socket(AF_INET, SOCK_DGRAM, 0), i;
+	int fd = socket(targets->address[0].any.sa_family, SOCK_DGRAM, 0), i;
 	double begin = clock_seconds(CLOCK_MONOTONIC), now;
 	size_t count = 0;
 
 	bench_check(fd >= 0, "socket: %s", strerror(errno));
 	do {
 		for (i = 0; i < BATCH; i++) {
-			to[i] = address_of(targets->address[(count + (size_t)i) % destinations], PORT_ECHO);
-			messages[i] = (struct mmsghdr){.msg_hdr = {.msg_name = &to[i], .msg_namelen = sizeof(to[i]),
+			to[i] = at_port(targets->address[(count + (size_t)i) % destinations], PORT_ECHO);
+			messages[i] = (struct mmsghdr){.msg_hdr = {.msg_name = &to[i].any, .msg_namelen = to[i].length,
 								   .msg_iov = &vector, .msg_iovlen = 1}};
 		}
 		i = sendmmsg(fd, messages, BATCH, 0);
@@ -222,16 +245,16 @@ static void throughput(const struct targets *targets)
 
 static int measure(const char *path, const char *milliseconds)
 {
-	struct targets targets = {.seconds = atof(milliseconds) / 1e3};
+	static struct targets targets;
 	FILE *file = fopen(path, "re");
 	size_t datagrams;
 	char line[64];
 
 	bench_check(file != NULL, "%s: %s", path, strerror(errno));
+	targets.seconds = atof(milliseconds) / 1e3;
 	while (targets.count < TARGETS_MAX && fgets(line, sizeof(line), file)) {
 		line[strcspn(line, "\n")] = '\0';
-		bench_check(inet_pton(AF_INET, line, &targets.address[targets.count++]) == 1, "%s: no address: %s", path,
-			    line);
+		targets.address[targets.count++] = parse_destination(line);
 	}
 	fclose(file);
 	bench_check(targets.count && targets.seconds > 0, "nothing to measure");
@@ -248,15 +271,18 @@ static int measure(const char *path, const char *milliseconds)
 
 /* ------------------------------------------------------------------ attachment */
 
-static int load_empty(void)
+#define PASS (-1) /* TC_ACT_UNSPEC */
+#define DROP 2    /* TC_ACT_SHOT */
+
+static int load_constant(int verdict)
 {
-	static const struct bpf_insn pass[] = {
-		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = -1}, /* TC_ACT_UNSPEC */
+	const struct bpf_insn program[] = {
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = verdict},
 		{.code = BPF_JMP | BPF_EXIT},
 	};
-	int fd = bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "bench_empty", "GPL", pass, ARRAY_SIZE(pass), NULL);
+	int fd = bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "bench_constant", "GPL", program, ARRAY_SIZE(program), NULL);
 
-	bench_check(fd >= 0, "load an empty program: %s", strerror(errno));
+	bench_check(fd >= 0, "load a program: %s", strerror(errno));
 	return fd;
 }
 
@@ -290,12 +316,31 @@ static _Noreturn void hold(int argc, char **argv)
 	unsigned int ifindex = if_nametoindex(argv[2]);
 
 	bench_check(ifindex != 0, "%s: %s", argv[2], strerror(errno));
-	attach(ifindex, argc == 5 ? open_pinned(argv[3]) : load_empty(), true);
-	attach(ifindex, argc == 5 ? open_pinned(argv[4]) : load_empty(), false);
+	attach(ifindex, argc == 5 ? open_pinned(argv[3]) : load_constant(strcmp(argv[3], "drop") ? PASS : DROP), true);
+	attach(ifindex, argc == 5 ? open_pinned(argv[4]) : load_constant(PASS), false);
 	printf("ready\n");
 	fflush(stdout);
 	for (;;)
 		pause();
+}
+
+/* Once to begin with, so that who waits for "ready" knows that it goes out. */
+static _Noreturn void flood(const char *text)
+{
+	static char payload[DATAGRAM];
+	struct iovec vector = {.iov_base = payload, .iov_len = sizeof(payload)};
+	struct destination to = at_port(parse_destination(text), PORT_ECHO);
+	int fd = socket(to.any.sa_family, SOCK_DGRAM, 0), i;
+	struct mmsghdr messages[BATCH];
+
+	bench_check(fd >= 0 && !connect(fd, &to.any, to.length), "flood: %s", strerror(errno));
+	for (i = 0; i < BATCH; i++)
+		messages[i] = (struct mmsghdr){.msg_hdr = {.msg_iov = &vector, .msg_iovlen = 1}};
+	bench_check(sendmmsg(fd, messages, BATCH, 0) > 0, "sendmmsg: %s", strerror(errno));
+	printf("ready\n");
+	fflush(stdout);
+	for (;;)
+		sendmmsg(fd, messages, BATCH, 0);
 }
 
 int main(int argc, char **argv)
@@ -306,8 +351,12 @@ int main(int argc, char **argv)
 		return serve();
 	if (argc == 4 && !strcmp(argv[1], "measure"))
 		return measure(argv[2], argv[3]);
-	if ((argc == 5 || (argc == 4 && !strcmp(argv[3], "empty"))) && !strcmp(argv[1], "attach"))
+	if ((argc == 5 || (argc == 4 && (!strcmp(argv[3], "empty") || !strcmp(argv[3], "drop")))) &&
+	    !strcmp(argv[1], "attach"))
 		hold(argc, argv);
-	fprintf(stderr, "usage: load serve | measure TARGETS MS | attach INTERFACE FROM TO | attach INTERFACE empty\n");
+	if (argc == 3 && !strcmp(argv[1], "flood"))
+		flood(argv[2]);
+	fprintf(stderr, "usage: load serve | measure TARGETS MS | attach INTERFACE FROM TO | attach INTERFACE empty|drop | "
+			"flood ADDRESS\n");
 	return 2;
 }

@@ -98,16 +98,18 @@ def packet_section(results):
 
 
 def traffic_rows(results, base):
-    names = {(r["program"], r["prefixes"]) for r in results.of_group("traffic")}
+    names = {(r["program"], r["prefixes"], r["family"]) for r in results.of_group("traffic") if r["path"] == "allow"}
     order = ["no filter", "empty program", "egressd", "nftables set + ct", "iptables + ipset + ct",
-             "iptables-legacy + ct", "iptables-nft + ct"]
-    for program, rules in sorted(names, key=lambda name: (order.index(name[0]), name[1])):
+             "iptables-legacy + ct", "iptables-nft + ct", "egressd, beside a flood that is only dropped",
+             "egressd, beside a flood that it denies"]
+    for program, rules, family in sorted(names, key=lambda name: (name[2], order.index(name[0]), name[1])):
         cells = []
         for unit, destinations, _ in TRAFFIC_COLUMNS:
-            result = results.find(group="traffic", program=program, prefixes=rules, unit=unit,
+            result = results.find(group="traffic", program=program, prefixes=rules, unit=unit, family=family,
                                   destinations=destinations, ratio_to=base)
             cells.append(f"{number(result['value'])} ({result['ratio']:.3f})" if result else "")
-        yield [program if program in order[:2] else f"{program}, {rules:,} rules", *cells]
+        yield [(program if program in order[:2] else f"{program}, {rules:,} rules") +
+               (", IPv6" if family == 6 else ""), *cells]
 
 
 def traffic_section(results):

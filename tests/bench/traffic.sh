@@ -4,7 +4,10 @@
 # traffic.sh LISTS ROUNDS MS: real traffic from a pod through the node to an outside host, with one filter after the
 # other on the node, round after round, so that drift hits all alike. In a sandbox. LISTS is what tests/bench/run has
 # written: for N of 10, 1000 and 10000 rules N.json (manifests), N.nft, N.iptables, N.ipset, and N.targets (addresses
-# that the rules allow). For every measurement it prints a line: {"filter": NAME, "rules": N, "values": {...}}.
+# that the rules allow); 10000-ipv6.json and .targets are the same for IPv6. For every measurement it prints a line:
+# {"filter": NAME, "rules": N, "family": 4|6, "values": {...}}.
+#
+# A flood comes from another pod, on the first processor: what egressd denies it, beside a program that only drops.
 #
 # Client and server share the last processor: what is measured is the work, not how processors wake each other.
 set -eEuo pipefail
@@ -24,10 +27,11 @@ MILLISECONDS=$3
 LOAD=$BUILD/tests/bench/load
 LAST=$(($(nproc) - 1))
 SIZES=(10 1000 10000)
-ATTACHED=
+ATTACHED=()
 
 # Where the lists lie: all addresses of the outside host.
 OUTSIDE=64.0.0.0/3
+OUTSIDE_IPV6=3ffe::/16
 
 set_up_network()
 {
@@ -35,8 +39,11 @@ set_up_network()
 
 	network_setup
 	add_pod pod
+	add_pod loud
 	ip route add $OUTSIDE via 192.0.2.10
 	on outside ip route add local $OUTSIDE dev lo
+	ip route add $OUTSIDE_IPV6 via 2001:db8:2::10
+	on outside ip route add local $OUTSIDE_IPV6 dev lo
 	network_ready
 	exec {ready}< <(exec nsenter --net="$(netns_path outside)" -- taskset -c "$LAST" "$LOAD" serve)
 	read -r -t 20 <&$ready
@@ -48,7 +55,7 @@ prepare_egressd()
 {
 	local size links
 
-	for size in "${SIZES[@]}"; do
+	for size in "${SIZES[@]}" 10000-ipv6; do
 		PIN=/sys/fs/bpf/egressd-$size
 		STATE=$SANDBOX/state-$size
 		MANIFESTS=$SANDBOX/manifests-$size
@@ -59,27 +66,46 @@ prepare_egressd()
 		links=("$PIN"/v*/links/*)
 		[ ! -e "${links[0]}" ] || rm "${links[@]}"
 		tc qdisc delete dev pod0 clsact 2>/dev/null || true
+		tc qdisc delete dev loud0 clsact 2>/dev/null || true
 	done
 }
 
-# attach PROGRAM...: below the traffic until `attach_end`
-attach()
+# start COMMAND...: runs below the traffic until `attach_end`
+start()
 {
 	local ready
 
-	exec {ready}< <(exec "$LOAD" attach pod0 "$@")
-	ATTACHED=$!
+	exec {ready}< <(exec "$@")
+	ATTACHED+=("$!")
 	read -r -t 20 <&$ready
 	exec {ready}<&-
 }
 
+# attach INTERFACE PROGRAM...
+attach()
+{
+	start "$LOAD" attach "$@"
+}
+
 attach_end()
 {
-	kill "$ATTACHED"
-	while kill -0 "$ATTACHED" 2>/dev/null; do
-		sleep 0.005
+	local process
+
+	for process in "${ATTACHED[@]}"; do
+		kill "$process"
+		while kill -0 "$process" 2>/dev/null; do
+			sleep 0.005
+		done
 	done
+	ATTACHED=()
 	tc qdisc delete dev pod0 clsact 2>/dev/null || true
+	tc qdisc delete dev loud0 clsact 2>/dev/null || true
+}
+
+# What the other pod sends is allowed by no rule.
+flood()
+{
+	start nsenter --net="$(netns_path loud)" -- taskset -c 0 "$LOAD" flood 192.0.2.10
 }
 
 # put FILTER RULES, take_away FILTER RULES
@@ -89,11 +115,14 @@ put()
 
 	case $1 in
 	none) ;;
-	empty) attach empty ;;
-	egressd)
+	empty) attach pod0 empty ;;
+	egressd | flood-denied | flood-dropped)
 		directory=$(echo "/sys/fs/bpf/egressd-$2"/v*)
-		attach "$directory/from_pod" "$directory/to_pod"
-		;;
+		attach pod0 "$directory/from_pod" "$directory/to_pod"
+		;;&
+	flood-denied) attach loud0 "$directory/from_pod" "$directory/to_pod" ;;&
+	flood-dropped) attach loud0 drop ;;&
+	flood-*) flood ;;
 	nftables) nft -f "$LISTS/$2.nft" ;;
 	iptables) iptables-nft-restore <"$LISTS/$2.iptables" ;;
 	iptables-legacy) iptables-legacy-restore <"$LISTS/$2.iptables" ;;
@@ -107,7 +136,7 @@ put()
 take_away()
 {
 	case $1 in
-	empty | egressd) attach_end ;;
+	empty | egressd | flood-*) attach_end ;;
 	nftables) nft delete table inet bench ;;
 	iptables) iptables-nft-restore <"$LISTS/empty.iptables" && nft delete table ip filter ;;
 	iptables-legacy) iptables-legacy-restore <"$LISTS/empty.iptables" ;;
@@ -133,19 +162,29 @@ datagrams_at_outside()
 	ip -s -j link show out0 | json 0.stats64.tx.packets
 }
 
-# measure FILTER RULES ROUND
+datagrams_of_loud()
+{
+	ip -s -j link show loud0 | json 0.stats64.rx.packets
+}
+
+# measure FILTER RULES ROUND: the rules may be those for IPv6
 measure()
 {
-	local values before sent
+	local values before sent loud begin family=4
+
+	[[ $2 != *-ipv6 ]] || family=6
 
 	put "$1" "$2"
 	[ "$3" -gt 0 ] || check_enforced "$1"
 	before=$(datagrams_at_outside)
+	loud=$(datagrams_of_loud)
+	begin=$(date +%s%N)
 	values=$(on pod taskset -c "$LAST" "$LOAD" measure "$LISTS/$2.targets" "$MILLISECONDS")
 	sent=$(json datagrams <<<"$values")
 	[ $(($(datagrams_at_outside) - before)) -ge "$sent" ] || fail "$1: not all of $sent datagrams got through"
+	loud=$(((($(datagrams_of_loud) - loud) * 1000000000) / ($(date +%s%N) - begin)))
 	take_away "$1"
-	echo "{\"filter\": \"$1\", \"rules\": $2, \"values\": $values}"
+	echo "{\"filter\": \"$1\", \"rules\": ${2%-ipv6}, \"family\": $family, \"flood\": $loud, \"values\": $values}"
 }
 
 main()
@@ -162,6 +201,11 @@ main()
 			measure nftables "$size" "$round"
 			measure ipset "$size" "$round"
 		done
+		measure none 10000-ipv6 "$round"
+		measure empty 10000-ipv6 "$round"
+		measure egressd 10000-ipv6 "$round"
+		measure flood-dropped 10000 "$round"
+		measure flood-denied 10000 "$round"
 		measure iptables 1000 "$round"
 		measure iptables-legacy 1000 "$round"
 	done

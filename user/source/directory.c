@@ -181,9 +181,14 @@ static void note_entry(const char *path, void *data)
 {
 	struct directory_source *source = data;
 	char *copy;
+	size_t i;
 
 	if (source->walk_due)
 		return;
+	/* A file that is written in pieces is read once. */
+	for (i = 0; i < source->entry_count; i++)
+		if (!strcmp(source->entries[i], path))
+			return;
 	copy = source->entry_count < ENTRIES_MAX ? strdup(path) : NULL;
 	if (copy)
 		source->entries[source->entry_count++] = copy;
