@@ -40,10 +40,8 @@ static __always_inline enum egress_drop_reason judge_packet(struct __sk_buff *sk
 	enum egress_drop_reason reason = policy_judge(judge, &to);
 
 	if (likely(!reason)) {
-		if (unlikely(judge->cell == (EGRESS_CELL_ALLOW | EGRESS_RULE_NODE)) &&
-		    egress_node_tunnel(to.protocol, bpf_ntohs(to.port)))
-			return EGRESS_DROP_NODE_TUNNEL;
-		return EGRESS_DROP_NONE;
+		judge->cell = egress_packet_cell(judge->cell, to.protocol, bpf_ntohs(to.port));
+		return unlikely(judge->cell == EGRESS_RULE_TUNNEL) ? EGRESS_DROP_NODE_TUNNEL : EGRESS_DROP_NONE;
 	}
 	if (flow_answer(skb, judge, packet))
 		return EGRESS_DROP_NONE;

@@ -126,11 +126,12 @@ _Static_assert(sizeof(struct egress_trie_skip) == 64, "one unit");
 #define EGRESS_RULE_SELF 2    /* allowed: the pod's own address */
 #define EGRESS_RULE_MIXED 3   /* denied: a service port some of whose serving backends are denied */
 #define EGRESS_RULE_EMPTY 4   /* denied: a service port that no backend serves */
+#define EGRESS_RULE_TUNNEL 5  /* denied: a tunnel packet to the pod's own node; in no table, see egress_packet_cell() */
 #define EGRESS_RULE_FIRST 16
 
 /*
  * What a tunnel's end on the pod's own node would unpack and send on, by protocol or by the usual UDP port (host order).
- * EGRESS_RULE_NODE does not extend to it: the node is always allowed, what is inside may not be. The programs drop it.
+ * EGRESS_RULE_NODE does not extend to it: the node is always allowed, what is inside may not be.
  */
 static inline _Bool egress_node_tunnel(__u8 protocol, __u16 port)
 {
@@ -151,6 +152,14 @@ static inline _Bool egress_node_tunnel(__u8 protocol, __u16 port)
 	default:
 		return 0;
 	}
+}
+
+/* What a cell of a table comes to for a packet of this protocol and port (host order; 0 where it has none). */
+static inline __u32 egress_packet_cell(__u32 cell, __u8 protocol, __u16 port)
+{
+	if (cell == (EGRESS_CELL_ALLOW | EGRESS_RULE_NODE) && egress_node_tunnel(protocol, port))
+		return EGRESS_RULE_TUNNEL;
+	return cell;
 }
 
 #endif

@@ -22,6 +22,46 @@ explain_verdict()
 	egressctl explain --from "$1" --to "$2" -o json | json verdict
 }
 
+# send_to_node PROTOCOL: one packet of it from the pod web to the pod's own node
+send_to_node()
+{
+	on web python3 -c "
+import socket
+socket.socket(socket.AF_INET, socket.SOCK_RAW, $1).sendto(bytes(64), ('10.1.1.1', 0))"
+}
+
+# The node is always allowed, but no tunnel to it: the tables' word, the program's and the objects'.
+test_tunnels_to_the_own_node()
+{
+	local protocol port drops=0
+
+	cluster_up
+	agent_up
+	for protocol in 4 41 47 97 115 137; do
+		send_to_node "$protocol"
+		drops=$((drops + 1))
+		assert_equal "drops" "$drops" "$(dropped_packets node_tunnel)"
+		assert_equal "protocol $protocol" deny "$(explain_verdict default/web 10.1.1.1/$protocol)"
+	done
+	for port in 1701 4754 4789 4790 6080 6081 6635 8472; do
+		on web python3 -c "
+import socket
+socket.socket(socket.AF_INET6, socket.SOCK_DGRAM).sendto(bytes(64), ('fd00:1:1::1', $port))"
+		drops=$((drops + 1))
+		assert_equal "drops" "$drops" "$(dropped_packets node_tunnel)"
+		assert_equal "port $port" deny "$(explain_verdict default/web "[fd00:1:1::1]:$port/UDP")"
+	done
+	send_to_node 50
+	assert_equal "drops after ESP" "$drops" "$(dropped_packets node_tunnel)"
+	assert_equal "ESP" allow "$(explain_verdict default/web 10.1.1.1/50)"
+	assert_equal "the same port of TCP" allow "$(explain_verdict default/web 10.1.1.1:8472)"
+	egressctl explain --from default/web --to 10.1.1.1/47 >"$SANDBOX/output"
+	assert_matches "reason" '^  reason: node_tunnel: ' "$(cat "$SANDBOX/output")"
+	assert_equal "contradictions" "" "$(grep CONTRADICTION "$SANDBOX/output" || true)"
+	assert_matches "the sum" "^  allowed: TCP all; UDP 0-1700, .*, 8473-65535; SCTP all; other but tunnel protocols$" \
+		"$(egressctl explain --from default/web --to 10.1.1.1)"
+}
+
 test_status_of_a_running_and_a_dead_agent()
 {
 	cluster_up
@@ -60,6 +100,7 @@ test_explain_says_what_the_kernel_does()
 		dropped 10.1.2.2 81/TCP
 		passed fd00:1:2::2 53/UDP
 		dropped 192.0.2.10 0/ICMP
+		passed 10.1.1.1 0/ICMP
 	EOF
 	assert_equal "80/TCP" allow "$(explain_verdict default/web 10.1.2.2:80)"
 	assert_equal "81/TCP" deny "$(explain_verdict default/web 10.1.2.2:81)"

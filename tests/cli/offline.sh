@@ -117,6 +117,20 @@ test_node_addresses_are_allowed()
 	EOF
 }
 
+test_tunnels_to_the_own_node_are_denied()
+{
+	expect 0 explain --node-addresses 192.0.2.1 --from shop/db-0 --to 192.0.2.1:8472/UDP <<-EOF
+		shop/db-0 → 192.0.2.1 UDP 8472: deny
+		  destination: address of the pod's own node (192.0.2.1)
+		  reason: node_tunnel: the pod's own node might unpack a tunnel packet and send on what is in it
+		  shop/default-deny (shop/policies/default-deny.yaml:2): has no egress rule, so it allows nothing
+		  shop/dns rule 0 (shop/policies/web.yaml:31): port 8472/UDP is not among 53/UDP; peer 1 selects pods k8s-app=kube-dns in namespaces kubernetes.io/metadata.name=kube-system; 192.0.2.1 is no pod
+	EOF
+	echo '{"from": "shop/db-0", "to": "192.0.2.1", "protocol": 47}' >"$WORK/flows"
+	assert_matches "a line of --flows" '^{"verdict":"deny".*"reason":"node_tunnel: ' \
+		"$(explain --node-addresses 192.0.2.1 --flows "$WORK/flows")"
+}
+
 test_without_node_addresses_the_node_is_an_address()
 {
 	for addresses in none "" 192.0.2.2; do
@@ -443,6 +457,16 @@ test_diff_of_a_pod_that_is_no_longer_isolated()
 		shop/db-0 → kube-system/dns TCP all; UDP 0-52, 54-65535; SCTP all; other protocols: deny → allow
 		shop/db-0 → service shop/db TCP 0-3305, 3307-65535; UDP all; SCTP all; other protocols: deny → allow
 	EOF
+}
+
+test_diff_knows_tunnels_to_the_own_node()
+{
+	copy_shop
+	rm "$WORK/new/policies/default-deny.yaml"
+	sed -i '/name: dns/,$ s/podSelector: {}/podSelector: {matchLabels: {app: web}}/' "$WORK/new/policies/web.yaml"
+	"$EGRESSCTL" diff --node-addresses 192.0.2.1 shop "$WORK/new" >"$WORK/output" || [ $? -eq 1 ]
+	assert_matches "changes" '→ 192.0.2.1/32 UDP 1701, 4754, 4789-4790, 6080-6081, 6635, 8472; tunnel protocols: deny → allow$' \
+		"$(cat "$WORK/output")"
 }
 
 test_diff_with_common_objects_and_new_pods()

@@ -15,6 +15,9 @@ TRANSPORTS = ('TCP', 'UDP', 'SCTP')
 SERVICE_NAME_LABEL = 'kubernetes.io/service-name'
 NAMESPACE_NAME_LABEL = 'kubernetes.io/metadata.name'
 WIDTH = {4: 32, 6: 128}
+# Tunnels, by protocol and by UDP port. A pod's own node is always allowed, but no tunnel packet to it.
+TUNNELS = ('4', '41', '47', '97', '115', '137')
+TUNNEL_PORTS = (1701, 4754, 4789, 4790, 6080, 6081, 6635, 8472)
 
 _addresses = {}
 
@@ -207,7 +210,7 @@ class Evaluator:
         if self.is_self(pod, destination):
             return True, 'self'
         if self.is_own_node(destination):
-            return True, 'node'
+            return not self.is_tunnel(protocol, port), 'node'
         owner = self.remember('owner', self.owner, destination)
         word = 'pod' if owner else 'address'
         for policy in policies:
@@ -222,6 +225,10 @@ class Evaluator:
 
     def is_own_node(self, destination):
         return destination in self.node_addresses
+
+    def is_tunnel(self, protocol, port):
+        """What is inside would leave the node unjudged."""
+        return protocol in TUNNELS or protocol == 'UDP' and port in TUNNEL_PORTS
 
     # Which policies hold the pod
 

@@ -13,7 +13,7 @@ the generator stays away.
 import ipaddress
 import random
 
-from evaluator import NAMESPACE_NAME_LABEL, SERVICE_NAME_LABEL, TRANSPORTS, WIDTH, address_text
+from evaluator import NAMESPACE_NAME_LABEL, SERVICE_NAME_LABEL, TRANSPORTS, TUNNEL_PORTS, WIDTH, address_text
 
 PORTS = (1, 2, 53, 79, 80, 81, 443, 444, 1023, 8080, 30000, 32767, 65534, 65535)
 PORT_NAMES = ('http', 'web', 'dns', 'p-0')
@@ -595,6 +595,8 @@ class Cluster:
             flow = {'from': source, 'to': text, 'protocol': protocol}
             if self.chance(0.04):
                 flow['protocol'] = self.pick(PORTLESS[':' in text])
+            elif self.chance(0.02):
+                flow['protocol'], flow['port'] = 'UDP', self.pick(TUNNEL_PORTS)
             else:
                 flow['port'] = port
             found[tuple(flow.values())] = flow

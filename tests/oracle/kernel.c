@@ -421,9 +421,9 @@ static int check_reasons(const struct judge *judge)
 	policy_endpoints(judge->policy, &count);
 	for (id = 0; id <= count; id++)
 		for (reason = 0; reason < EGRESS_DROP_REASON_SLOTS; reason++)
-			if (reason != EGRESS_DROP_POLICY &&
+			if (reason != EGRESS_DROP_POLICY && reason != EGRESS_DROP_NODE_TUNNEL &&
 			    dropped_packets(judge, id * EGRESS_DROP_REASON_SLOTS + reason))
-				return complain("endpoint %u: packets dropped for reason %u, which is not policy", id,
+				return complain("endpoint %u: packets dropped for reason %u, which is neither policy nor node_tunnel", id,
 						reason);
 	return 0;
 }

@@ -196,6 +196,16 @@ class NodeIsJudged(Evaluator):
         return False
 
 
+class NodeTakesTunnels(Evaluator):
+    def is_tunnel(self, protocol, port):
+        return False
+
+
+class TunnelsByPortOnly(Evaluator):
+    def is_tunnel(self, protocol, port):
+        return protocol == 'UDP' and super().is_tunnel(protocol, port)
+
+
 class EveryNodeIsOwn(Evaluator):
     def is_own_node(self, destination):
         return destination in self.all_node_addresses

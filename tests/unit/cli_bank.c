@@ -277,7 +277,7 @@ static void test_rows(void **state)
 	assert_int_equal(bank_row_cells(&bank, &classes, row, &cells), 0);
 	port_ranges_allowed(&cells, &allowed);
 	text = port_ranges_text(&allowed, "nothing");
-	assert_string_equal(text, "TCP 0-442, 444-65535; SCTP all; other protocols");
+	assert_string_equal(text, "TCP 0-442, 444-65535; SCTP all; other but tunnel protocols");
 	free(text);
 	/* TCP 0-79 and 81-65535 but for 443 are port class 0, like the protocols without ports. */
 	assert_int_equal(cells.items[0].first, 0);

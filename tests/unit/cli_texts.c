@@ -65,18 +65,22 @@ static void test_ports(void **state)
 		{EGRESS_PORT_TCP, 8080, 8080, 0},
 		{EGRESS_PORT_UDP, 0, 65535, 0},
 		{PORTLESS, 0, 0, 0},
+		{TUNNELS, 0, 0, 0},
 	};
 	static const struct port_range all[] = {
 		{EGRESS_PORT_TCP, 0, 65535, 0},
 		{EGRESS_PORT_UDP, 0, 65535, 0},
 		{EGRESS_PORT_SCTP, 0, 65535, 0},
 		{PORTLESS, 0, 0, 0},
+		{TUNNELS, 0, 0, 0},
 	};
 
 	(void)state;
 	assert_ports(some, ARRAY_SIZE(some), "TCP 80, 8000-8080; UDP all; other protocols");
 	assert_ports(all, ARRAY_SIZE(all), "everything");
 	assert_ports(all, 3, "TCP all; UDP all; SCTP all");
+	assert_ports(all, 4, "TCP all; UDP all; SCTP all; other but tunnel protocols");
+	assert_ports(all + 4, 1, "tunnel protocols");
 	assert_ports(all, 0, "nothing");
 }
 

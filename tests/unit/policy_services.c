@@ -419,6 +419,29 @@ static void a_backend_on_the_own_node(void **state)
 	world_free(world);
 }
 
+/* The node is always allowed, but for tunnels: also where a service leads there. */
+static void a_tunnel_on_the_own_node(void **state)
+{
+	struct world *world = world_with_client();
+
+	(void)state;
+	add_node_address(world, "10.9.0.1");
+	add(world, SERVICE, "a", "overlay",
+	    "clusterIP: 10.96.0.1, ports: [{port: 80, protocol: UDP, name: a}, {port: 8472, protocol: UDP, name: b}]");
+	add_slice(world, "overlay", "{name: a, port: 8472, protocol: UDP}, {name: b, port: 53, protocol: UDP}",
+		  "{addresses: [10.9.0.1]}");
+	assert_passes(world, "a/client", "10.9.0.1", UDP, 53);
+	assert_passes(world, "a/client", "10.9.0.1", TCP, 8472);
+	assert_denied(world, "a/client", "10.9.0.1", UDP, 8472);
+	assert_int_equal(deciding_rule(world, "a/client", "10.9.0.1", UDP, 8472), EGRESS_RULE_TUNNEL);
+	assert_denied(world, "a/client", "10.9.0.1", 47, 0);
+	assert_passes(world, "a/client", "10.9.0.1", ICMP, 0);
+	assert_denied(world, "a/client", "10.96.0.1", UDP, 80);
+	assert_denied(world, "a/client", "10.96.0.1", UDP, 8472);
+	assert_int_equal(deciding_rule(world, "a/client", "10.96.0.1", UDP, 8472), EGRESS_RULE_TUNNEL);
+	world_free(world);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -446,6 +469,7 @@ int main(void)
 		cmocka_unit_test(session_affinity_is_irrelevant),
 		cmocka_unit_test(a_pod_behind_its_own_service),
 		cmocka_unit_test(a_backend_on_the_own_node),
+		cmocka_unit_test(a_tunnel_on_the_own_node),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -104,15 +104,20 @@ int answer_breadth(const struct answer *answer, enum answer_breadth *out)
 	return 0;
 }
 
-static void print_range(const struct answer *answer, const struct port_range *range, const char *prefix, FILE *file)
+static void print_range(const struct answer *answer, const struct port_ranges *cells, size_t index, const char *prefix,
+			FILE *file)
 {
+	const struct port_range *range = &cells->items[index];
 	_cleanup_free_ char *rule = rule_text(answer->rules, range->value);
+	const char *protocol = port_ranges_protocol(cells, index);
 	char ports[PORT_RANGE_TEXT_SIZE];
 
-	if (range->protocol == PORTLESS)
-		fprintf(file, "%s  other protocols: ", prefix);
+	if (!protocol)
+		return;
+	if (range->protocol >= PORTLESS)
+		fprintf(file, "%s  %s protocols: ", prefix, protocol);
 	else
-		fprintf(file, "%s  %s %s: ", prefix, port_range_protocol(range), port_range_text(range, ports));
+		fprintf(file, "%s  %s %s: ", prefix, protocol, port_range_text(range, ports));
 	fprintf(file, "%s by %s\n", verdict_word(range->value & EGRESS_CELL_ALLOW), rule);
 }
 
@@ -137,7 +142,7 @@ static void print_summary(const struct answer *answer, const char *prefix, FILE 
 		if (cells.items[i].value == EGRESS_RULE_DEFAULT)
 			rest = true;
 		else
-			print_range(answer, &cells.items[i], prefix, file);
+			print_range(answer, &cells, i, prefix, file);
 	}
 	if (rest)
 		fprintf(file, "%s  everything else: deny by default deny\n", prefix);
@@ -259,8 +264,8 @@ static void encode_summary(const struct answer *answer, json_t *object)
 		read_cells(answer, &cells);
 		port_ranges_allowed(&cells, &allowed);
 	} else if (answer_allows(answer)) {
-		for (i = 0; i <= PORTLESS; i++) {
-			struct port_range range = {(uint32_t)i, 0, i == PORTLESS ? 0 : UINT16_MAX, 0};
+		for (i = 0; i <= TUNNELS; i++) {
+			struct port_range range = {(uint32_t)i, 0, i >= PORTLESS ? 0 : UINT16_MAX, 0};
 
 			port_ranges_append(&allowed, &range);
 		}

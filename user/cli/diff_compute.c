@@ -185,11 +185,14 @@ static int cut_ports(struct computation *computation)
  * ------------------------------------------------------------------------------------------------
  */
 
-static int row_allows(const struct bank *bank, uint32_t row, uint32_t port_class, bool *allow)
+static int row_allows(const struct bank *bank, uint32_t row, const struct port_piece *piece, uint32_t port_class,
+		      bool *allow)
 {
+	struct port_range range = piece->range;
 	uint32_t cell = EGRESS_CELL_ALLOW;
 
-	if (row != ROW_OPEN && bank_cell(bank, row, port_class, &cell))
+	range.value = port_class;
+	if (row != ROW_OPEN && bank_range_cell(bank, row, &range, &cell))
 		return -EINVAL;
 	*allow = cell & EGRESS_CELL_ALLOW;
 	return 0;
@@ -204,8 +207,8 @@ static int compare_rows(const struct computation *computation, struct pair rows,
 		const struct port_piece *piece = &computation->pieces[i];
 		bool before, after;
 
-		if (row_allows(&computation->diff->old.bank, rows.old, piece->classes.old, &before) ||
-		    row_allows(&computation->diff->new.bank, rows.new, piece->classes.new, &after))
+		if (row_allows(&computation->diff->old.bank, rows.old, piece, piece->classes.old, &before) ||
+		    row_allows(&computation->diff->new.bank, rows.new, piece, piece->classes.new, &after))
 			return -EINVAL;
 		if (before != after)
 			port_ranges_append(after ? allowed : denied, &piece->range);

@@ -230,10 +230,13 @@ static int add_row_cells(const struct row_dump *rows, uint32_t row, struct colum
 	for (i = 0; i < cells.count; i++) {
 		const struct port_range *range = &cells.items[i];
 		_cleanup_free_ char *rule = rule_text(&rows->dump->state.rules, range->value);
+		const char *protocol = port_ranges_protocol(&cells, i);
 		char ports[PORT_RANGE_TEXT_SIZE];
 
+		if (!protocol)
+			continue;
 		columns_format(columns, "%u", row);
-		columns_add(columns, port_range_protocol(range));
+		columns_add(columns, protocol);
 		columns_add(columns, port_range_text(range, ports));
 		columns_add(columns, range->value & EGRESS_CELL_ALLOW ? "allow" : "deny");
 		columns_add(columns, rule);
@@ -290,12 +293,16 @@ static int encode_cells(const struct row_dump *rows, uint32_t row, json_t *array
 	for (i = 0; i < cells.count; i++) {
 		const struct port_range *range = &cells.items[i];
 		_cleanup_free_ char *words = rule_short_text(&rows->dump->state.rules, range->value);
-		json_t *object = json_new_object();
+		const char *protocol = port_ranges_protocol(&cells, i);
+		json_t *object;
 
+		if (!protocol)
+			continue;
+		object = json_new_object();
 		json_put_number(object, "row", row);
-		json_put_text(object, "protocol", port_range_protocol(range));
-		json_put(object, "first", range->protocol == PORTLESS ? json_null() : json_integer(range->first));
-		json_put(object, "last", range->protocol == PORTLESS ? json_null() : json_integer(range->last));
+		json_put_text(object, "protocol", protocol);
+		json_put(object, "first", range->protocol >= PORTLESS ? json_null() : json_integer(range->first));
+		json_put(object, "last", range->protocol >= PORTLESS ? json_null() : json_integer(range->last));
 		json_put_text(object, "verdict", range->value & EGRESS_CELL_ALLOW ? "allow" : "deny");
 		json_put_text(object, "by", words);
 		json_put(object, "rule", rule_encode(&rows->dump->state.rules, range->value));

@@ -236,9 +236,10 @@ static int find_cell(const struct bank *bank, const struct source *source, const
 		return 0;
 	}
 	if (bank_class(bank, address, &class) || bank_row(bank, set, class, &row) ||
-	    bank_port_class(bank, flow->protocol, flow->port, &port_class))
+	    bank_port_class(bank, flow->protocol, flow->port, &port_class) || bank_cell(bank, row, port_class, cell))
 		return -EINVAL;
-	return bank_cell(bank, row, port_class, cell);
+	*cell = egress_packet_cell(*cell, flow->protocol, flow->port);
+	return 0;
 }
 
 /* Where the destination has two addresses, the flow is allowed only if both are: the first denied one answers. */

@@ -2,6 +2,7 @@
 #include "cli/port_ranges.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
@@ -10,11 +11,14 @@
 #include "cli/output.h"
 #include "cli/protocol.h"
 
-static const char *const protocol_names[EGRESS_PORT_PROTOCOLS + 1] = {
+#define PROTOCOL_GROUPS (EGRESS_PORT_PROTOCOLS + 2)
+
+static const char *const protocol_names[PROTOCOL_GROUPS] = {
 	[EGRESS_PORT_TCP] = "TCP",
 	[EGRESS_PORT_UDP] = "UDP",
 	[EGRESS_PORT_SCTP] = "SCTP",
-	[PORTLESS] = "other",
+	[PORTLESS] = "other but tunnel",
+	[TUNNELS] = "tunnel",
 };
 
 void port_ranges_clear(struct port_ranges *ranges)
@@ -33,9 +37,19 @@ void port_ranges_append(struct port_ranges *ranges, const struct port_range *ran
 		array_push(ranges->items, ranges->count, ranges->capacity, *range);
 }
 
+static bool has_ports(const struct port_range *range)
+{
+	return range->protocol < EGRESS_PORT_PROTOCOLS;
+}
+
+static bool is_tunnel(unsigned int protocol, unsigned int port)
+{
+	return egress_node_tunnel(protocol_of_index(protocol), (uint16_t)port);
+}
+
 int bank_port_classes(const struct bank *bank, struct port_ranges *out)
 {
-	struct port_range portless = {.protocol = PORTLESS};
+	const struct port_range portless = {.protocol = PORTLESS}, tunnels = {.protocol = TUNNELS};
 	unsigned int protocol, port;
 
 	for (protocol = 0; protocol < EGRESS_PORT_PROTOCOLS; protocol++) {
@@ -44,10 +58,29 @@ int bank_port_classes(const struct bank *bank, struct port_ranges *out)
 
 			if (bank_port_class(bank, protocol_of_index(protocol), (uint16_t)port, &range.value))
 				return -EINVAL;
-			port_ranges_append(out, &range);
+			if (port && is_tunnel(protocol, port) != is_tunnel(protocol, port - 1))
+				array_push(out->items, out->count, out->capacity, range);
+			else
+				port_ranges_append(out, &range);
 		}
 	}
 	port_ranges_append(out, &portless);
+	port_ranges_append(out, &tunnels);
+	return 0;
+}
+
+int bank_range_cell(const struct bank *bank, uint32_t row, const struct port_range *class, uint32_t *cell)
+{
+	uint8_t protocol = IPPROTO_ICMP;
+	uint32_t found;
+
+	if (has_ports(class))
+		protocol = protocol_of_index(class->protocol);
+	else if (class->protocol == TUNNELS)
+		protocol = IPPROTO_GRE;
+	if (bank_cell(bank, row, class->value, &found))
+		return -EINVAL;
+	*cell = egress_packet_cell(found, protocol, class->first);
 	return 0;
 }
 
@@ -58,7 +91,7 @@ int bank_row_cells(const struct bank *bank, const struct port_ranges *classes, u
 	for (i = 0; i < classes->count; i++) {
 		struct port_range range = classes->items[i];
 
-		if (bank_cell(bank, row, range.value, &range.value))
+		if (bank_range_cell(bank, row, &classes->items[i], &range.value))
 			return -EINVAL;
 		port_ranges_append(out, &range);
 	}
@@ -79,19 +112,32 @@ void port_ranges_allowed(const struct port_ranges *cells, struct port_ranges *ou
 	}
 }
 
-const char *port_range_protocol(const struct port_range *range)
-{
-	return protocol_names[range->protocol];
-}
-
 static bool is_all(const struct port_range *range)
 {
-	return range->protocol == PORTLESS || (range->first == 0 && range->last == UINT16_MAX);
+	return !has_ports(range) || (range->first == 0 && range->last == UINT16_MAX);
+}
+
+/* Whether this range and the next are PORTLESS and TUNNELS with one value. */
+static bool is_all_portless(const struct port_ranges *ranges, size_t index)
+{
+	const struct port_range *range = &ranges->items[index];
+
+	return index + 1 < ranges->count && range->protocol == PORTLESS && range[1].protocol == TUNNELS &&
+	       range->value == range[1].value;
+}
+
+const char *port_ranges_protocol(const struct port_ranges *ranges, size_t index)
+{
+	if (is_all_portless(ranges, index))
+		return "other";
+	if (index && is_all_portless(ranges, index - 1))
+		return NULL;
+	return protocol_names[ranges->items[index].protocol];
 }
 
 const char *port_range_text(const struct port_range *range, char text[PORT_RANGE_TEXT_SIZE])
 {
-	if (range->protocol == PORTLESS)
+	if (!has_ports(range))
 		snprintf(text, PORT_RANGE_TEXT_SIZE, "-");
 	else if (is_all(range))
 		snprintf(text, PORT_RANGE_TEXT_SIZE, "all");
@@ -109,7 +155,7 @@ static bool is_everything(const struct port_ranges *ranges)
 	for (i = 0; i < ranges->count; i++)
 		if (!is_all(&ranges->items[i]))
 			return false;
-	return ranges->count == EGRESS_PORT_PROTOCOLS + 1;
+	return ranges->count == PROTOCOL_GROUPS;
 }
 
 static void print_ranges(const struct port_ranges *ranges, FILE *file)
@@ -118,15 +164,15 @@ static void print_ranges(const struct port_ranges *ranges, FILE *file)
 
 	for (i = 0; i < ranges->count; i++) {
 		const struct port_range *range = &ranges->items[i];
+		const char *protocol = port_ranges_protocol(ranges, i);
 		char text[PORT_RANGE_TEXT_SIZE];
 
 		if (i && range->protocol == range[-1].protocol)
 			fprintf(file, ", %s", port_range_text(range, text));
-		else if (range->protocol == PORTLESS)
-			fprintf(file, "%sother protocols", i ? "; " : "");
-		else
-			fprintf(file, "%s%s %s", i ? "; " : "", port_range_protocol(range),
-				port_range_text(range, text));
+		else if (has_ports(range))
+			fprintf(file, "%s%s %s", i ? "; " : "", protocol, port_range_text(range, text));
+		else if (protocol)
+			fprintf(file, "%s%s protocols", i ? "; " : "", protocol);
 	}
 }
 
@@ -156,10 +202,14 @@ json_t *port_ranges_encode(const struct port_ranges *ranges)
 
 	for (i = 0; i < ranges->count; i++) {
 		const struct port_range *range = &ranges->items[i];
-		json_t *entry = json_new_object();
+		const char *protocol = port_ranges_protocol(ranges, i);
+		json_t *entry;
 
-		json_put_text(entry, "protocol", port_range_protocol(range));
-		if (range->protocol != PORTLESS) {
+		if (!protocol)
+			continue;
+		entry = json_new_object();
+		json_put_text(entry, "protocol", protocol);
+		if (has_ports(range)) {
 			json_put_number(entry, "first", range->first);
 			json_put_number(entry, "last", range->last);
 		}

@@ -17,6 +17,8 @@ static const struct {
 	[EGRESS_RULE_NODE] = {"own node", "a pod may always reach the addresses of its own node"},
 	[EGRESS_RULE_SELF] = {"itself", "a pod may always reach itself"},
 	[EGRESS_RULE_MIXED] = {"mixed service", "some backends of the service port are denied, so the port is"},
+	[EGRESS_RULE_TUNNEL] = {"node_tunnel",
+				"node_tunnel: the pod's own node might unpack a tunnel packet and send on what is in it"},
 	[EGRESS_RULE_EMPTY] = {"empty service", "no backend serves this port of the service"},
 };
 

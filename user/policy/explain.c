@@ -11,7 +11,7 @@
 #include "policy/explain_rule.h"
 
 /* Why an address passes, or does not, as it is: without services. */
-enum ground { GROUND_SELF, GROUND_NODE, GROUND_RULE, GROUND_DEFAULT };
+enum ground { GROUND_SELF, GROUND_NODE, GROUND_RULE, GROUND_DEFAULT, GROUND_TUNNEL };
 
 struct judgement {
 	enum ground ground;
@@ -38,7 +38,8 @@ static struct judgement judge_address(const struct policy *policy, const struct 
 	if (is_own_address(endpoint->pod, &flow->destination))
 		return (struct judgement){.ground = GROUND_SELF};
 	if (point && point->own_node)
-		return (struct judgement){.ground = GROUND_NODE};
+		return (struct judgement){
+			.ground = egress_node_tunnel(flow->protocol, flow->port) ? GROUND_TUNNEL : GROUND_NODE};
 	for (i = 0; i < endpoint->policy_count; i++) {
 		const struct object *object = endpoint->policies[i];
 
@@ -66,7 +67,15 @@ static void add_judgement(struct text_buffer *buffer, const struct judgement *ju
 	case GROUND_DEFAULT:
 		text_add(buffer, "denied: no rule of the policies that isolate the pod allows it");
 		return;
+	case GROUND_TUNNEL:
+		text_add(buffer, "denied: a tunnel packet to the pod's own node, which might unpack it");
+		return;
 	}
+}
+
+static bool is_allowed(const struct judgement *judgement)
+{
+	return judgement->ground != GROUND_DEFAULT && judgement->ground != GROUND_TUNNEL;
 }
 
 /* ------------------------------------------------------------------ services */
@@ -132,9 +141,8 @@ static void add_address(struct text_buffer *buffer, const struct flow *flow)
 }
 
 static int explain_backend(const struct policy *policy, const struct policy_endpoint *endpoint, const struct flow *flow,
-			   struct explanation *out, bool *allowed)
+			   struct explanation *out, struct judgement *judgement)
 {
-	const struct judgement judgement = judge_address(policy, endpoint, flow);
 	const struct object *pod = pod_at(policy, &flow->destination);
 	char line[256];
 	struct text_buffer buffer = text_buffer_over(line, sizeof(line));
@@ -143,8 +151,8 @@ static int explain_backend(const struct policy *policy, const struct policy_endp
 	if (pod)
 		text_add(&buffer, " (pod %s/%s)", pod->namespace, pod->name);
 	text_add(&buffer, " ");
-	add_judgement(&buffer, &judgement);
-	*allowed = judgement.ground != GROUND_DEFAULT;
+	*judgement = judge_address(policy, endpoint, flow);
+	add_judgement(&buffer, judgement);
 	out->backends[out->backend_count] = text_format("%s", line);
 	if (!out->backends[out->backend_count])
 		return -ENOMEM;
@@ -196,7 +204,7 @@ static int explain_fronts(const struct policy *policy, const struct policy_endpo
 			  const struct fronts *fronts, struct explanation *out)
 {
 	struct text_buffer buffer = text_buffer_over(out->reason, sizeof(out->reason));
-	size_t count = count_backends(policy, fronts), allowed = 0, i, j;
+	size_t count = count_backends(policy, fronts), allowed = 0, by_rule = 0, on_node = 0, i, j;
 
 	out->backends = calloc(count + 1, sizeof(*out->backends));
 	if (!out->backends)
@@ -207,15 +215,23 @@ static int explain_fronts(const struct policy *policy, const struct policy_endpo
 		for (j = 0; j < front->backend_count; j++) {
 			const struct flow to_backend =
 				backend_flow(policy, &policy->backends[front->first_backend + j], flow->protocol);
-			bool passes;
-			int error = explain_backend(policy, endpoint, &to_backend, out, &passes);
+			struct judgement judgement;
+			int error = explain_backend(policy, endpoint, &to_backend, out, &judgement);
 
 			if (error < 0)
 				return error;
-			allowed += passes;
+			allowed += is_allowed(&judgement);
+			by_rule += judgement.ground == GROUND_RULE;
+			on_node += judgement.ground == GROUND_NODE;
 		}
 	}
 	out->allow = count && allowed == count;
+	/* Nothing but the node allows it, and what the packet says until the node looks at it is a tunnel. */
+	if (out->allow && on_node && !by_rule && egress_node_tunnel(flow->protocol, flow->port)) {
+		out->allow = false;
+		add_judgement(&buffer, &(struct judgement){.ground = GROUND_TUNNEL});
+		return 0;
+	}
 	if (!count)
 		text_add(&buffer, "denied: the service's port has no serving backend");
 	else if (out->allow)
@@ -327,7 +343,7 @@ static int explain(const struct policy *policy, const struct policy_endpoint *en
 	judgement = judge_address(policy, endpoint, flow);
 	if (fronts->count && judgement.ground != GROUND_SELF)
 		return explain_fronts(policy, endpoint, flow, fronts, out);
-	out->allow = judgement.ground != GROUND_DEFAULT;
+	out->allow = is_allowed(&judgement);
 	add_judgement(&buffer, &judgement);
 	return 0;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What every set of policies says of every class. */
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -196,6 +197,14 @@ static bool is_self(const struct compiled_set *set, uint32_t point)
 	return point != NONE && (point == set->self[FAMILY_IPV4] || point == set->self[FAMILY_IPV6]);
 }
 
+/* What the cell of a backend's own address comes to for packets to this position. */
+static uint32_t target_cell(uint32_t cell, uint32_t position)
+{
+	bool udp = position >= port_position(TRANSPORT_UDP, 0) && position <= port_position(TRANSPORT_UDP, UINT16_MAX);
+
+	return udp ? egress_packet_cell(cell, IPPROTO_UDP, (uint16_t)(position - 1)) : cell;
+}
+
 static struct outcome judge_targets(const struct policy *policy, const struct compiled_set *set, uint32_t list)
 {
 	size_t length, denied = 0, i;
@@ -209,7 +218,7 @@ static struct outcome judge_targets(const struct policy *policy, const struct co
 		if (is_self(set, targets[i].self_point))
 			cell = EGRESS_CELL_ALLOW | EGRESS_RULE_SELF;
 		else if (row != ROW_DENIED)
-			cell = row_cell(policy, row, targets[i].position);
+			cell = target_cell(row_cell(policy, row, targets[i].position), targets[i].position);
 		if (cell & EGRESS_CELL_ALLOW) {
 			allowed_by = lower_cell(allowed_by, cell);
 			continue;

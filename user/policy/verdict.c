@@ -41,6 +41,7 @@ static int judge(const struct table_view *view, const struct egress_bank *bank, 
 		    verdict.port_class >= bank->port_class_count ||
 		    !egress_cell(view, set, verdict.class, verdict.port_class, &verdict.cell))
 			return -EINVAL;
+		verdict.cell = egress_packet_cell(verdict.cell, protocol, port);
 		verdict.allow = verdict.cell & EGRESS_CELL_ALLOW;
 	}
 	*out = verdict;
