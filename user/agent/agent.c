@@ -371,6 +371,8 @@ static void agent_clear(struct agent *agent)
 	free(agent->attachment_failure);
 	free(agent->cni_failure);
 	free(agent->hold_failure);
+	free(agent->sockets_failure);
+	free(agent->conntrack_failure);
 	close_fd(&agent->listener);
 	close_fd(&agent->pin_lock);
 	close_fd(&agent->state_lock);

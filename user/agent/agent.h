@@ -9,6 +9,7 @@
  *   locate.c       endpoints -> interfaces
  *   cni_attachments.c, cni_server.c, cni_install.c  what egress-cni tells, and what it is answered
  *   attachments.c  endpoints -> kernel: entries, programs
+ *   connections.c  connections that were opened to a pod before it was watched
  *   pending.c      interfaces before their pod's policy is in force
  *   problems.c     what is wrong, told once
  *   status.c       readiness, and what is left for egressctl
@@ -86,6 +87,8 @@ struct agent {
 	char *attachment_failure; /* why what egress-cni left cannot be read, or NULL */
 	char *pin_failure;    /* why what someone unpinned cannot be pinned again, or NULL */
 	char *hold_failure;   /* why an interface that should be held is not, or NULL */
+	char *sockets_failure, *conntrack_failure; /* why connections from before may be cut, or NULL */
+	bool untracked;       /* there is no connection tracking here, which was told */
 	char *build_failure;  /* why the objects in the store are not in force, or NULL */
 	char *state_failure;  /* why the state on disk is not what is in force, or NULL */
 	bool ready;           /* as last told */
@@ -203,6 +206,18 @@ bool attachments_check(struct agent *agent);
 
 /* Takes programs and entry from an interface that is no pod's. */
 void attachments_let_go(struct agent *agent, uint32_t ifindex);
+
+/* -------------------------------------------------------------- connections.c */
+
+/* Before an isolated pod's interface gets its programs for the first time: what it may go on answering. */
+void connections_before_attachment(struct agent *agent, struct endpoint *endpoint);
+/*
+ * Before a generation is published: what those pods may go on answering that it isolates and the one in force does not;
+ * nobody watched who opened connections to them. Afterwards, whether it is in force or not: enters it.
+ */
+struct isolations;
+struct isolations *connections_before_isolation(struct agent *agent);
+void connections_after_isolation(struct agent *agent, struct isolations *isolations, bool published);
 
 /* -------------------------------------------------------------- pending.c */
 

@@ -188,6 +188,8 @@ static json_t *encode_problems(const struct agent *agent)
 	add_failure(&failures, "attachment", agent->attachment_failure);
 	add_failure(&failures, "cni", agent->cni_failure);
 	add_failure(&failures, "hold", agent->hold_failure);
+	add_failure(&failures, "sockets", agent->sockets_failure);
+	add_failure(&failures, "conntrack", agent->conntrack_failure);
 	add_endpoint_failures(&failures, agent);
 	add_kernel_warnings(&failures, &agent->kernel);
 	append_all(list, state_encode_problems(&failures));

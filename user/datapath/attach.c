@@ -95,6 +95,15 @@ static int detach_kind(struct datapath *datapath, const struct attachment *attac
 	return first;
 }
 
+int datapath_attach_tracking(struct datapath *datapath, uint32_t ifindex)
+{
+	const struct attachment *attachment = attachment_of(datapath->kind);
+
+	if (!datapath->in_force)
+		return fail(-EINVAL, "there are no programs to attach before the first tables are in force");
+	return attachment->attach(datapath, ifindex, HOOK_TO_POD, datapath->in_force->program_fd[HOOK_TO_POD]);
+}
+
 int datapath_attach(struct datapath *datapath, uint32_t ifindex)
 {
 	const struct attachment *attachment = attachment_of(datapath->kind);

@@ -1,14 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Interfaces by name, by network namespace, and their addresses. */
-#define _GNU_SOURCE /* setns */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/if_link.h>
 #include <linux/net_namespace.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
-#include <pthread.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -16,9 +12,9 @@
 #include "base/cleanup.h"
 #include "datapath/interface.h"
 #include "datapath/internal.h"
+#include "datapath/links.h"
 #include "datapath/netlink.h"
 
-#define MAC_LENGTH   6
 #define REQUEST_SIZE (MNL_NLMSG_HDRLEN + 256)
 
 /* if_nametoindex would find an interface by an alternative name too, which an annotation does not mean. */
@@ -39,172 +35,7 @@ int interface_by_name(const char *name, uint32_t *ifindex)
 	return 0;
 }
 
-/* ---------------------------------------------------------------- links */
-
-/* What a link says about itself and its peer. */
-struct link {
-	uint32_t ifindex;
-	uint32_t peer;     /* IFLA_LINK: the peer's ifindex in the peer's namespace */
-	int32_t peer_nsid; /* IFLA_LINK_NETNSID: that namespace, by the id that this one has for it; -1: this very
-			      namespace */
-	bool is_veth;
-	bool has_peer;
-	char name[IF_NAMESIZE];
-	uint8_t mac[MAC_LENGTH];
-};
-
-static int visit_link_kind(const struct nlattr *attribute, void *data)
-{
-	struct link *link = data;
-
-	if (mnl_attr_get_type(attribute) == IFLA_INFO_KIND && !mnl_attr_validate(attribute, MNL_TYPE_STRING))
-		link->is_veth = !strncmp(mnl_attr_get_str(attribute), "veth", mnl_attr_get_payload_len(attribute));
-	return MNL_CB_OK;
-}
-
-static int visit_link_attribute(const struct nlattr *attribute, void *data)
-{
-	struct link *link = data;
-
-	switch (mnl_attr_get_type(attribute)) {
-	case IFLA_IFNAME:
-		snprintf(link->name, sizeof(link->name), "%s", mnl_attr_get_str(attribute));
-		break;
-	case IFLA_LINK:
-		link->peer = mnl_attr_get_u32(attribute);
-		link->has_peer = link->peer != 0;
-		break;
-	case IFLA_LINK_NETNSID:
-		link->peer_nsid = (int32_t)mnl_attr_get_u32(attribute);
-		break;
-	case IFLA_ADDRESS:
-		if (mnl_attr_get_payload_len(attribute) == MAC_LENGTH)
-			memcpy(link->mac, mnl_attr_get_payload(attribute), MAC_LENGTH);
-		break;
-	case IFLA_LINKINFO:
-		return mnl_attr_parse_nested(attribute, visit_link_kind, link);
-	}
-	return MNL_CB_OK;
-}
-
-struct link_list {
-	struct link *items;
-	size_t count;
-};
-
-static void free_links(struct link_list *list)
-{
-	free(list->items);
-}
-
-static int visit_link(const struct nlmsghdr *message, void *data)
-{
-	const struct ifinfomsg *header = mnl_nlmsg_get_payload(message);
-	struct link link = {.ifindex = (uint32_t)header->ifi_index, .peer_nsid = -1};
-	struct link_list *list = data;
-	struct link *items;
-
-	if (mnl_attr_parse(message, sizeof(*header), visit_link_attribute, &link) < 0)
-		return MNL_CB_ERROR;
-	items = reallocarray(list->items, list->count + 1, sizeof(*items));
-	if (!items)
-		return MNL_CB_ERROR;
-	list->items = items;
-	items[list->count++] = link;
-	return MNL_CB_OK;
-}
-
-/* The links of the socket's namespace; ifindex 0: all of them. */
-static int list_links(struct mnl_socket *socket, uint32_t ifindex, struct link_list *list)
-{
-	int error;
-
-	do {
-		char buffer[REQUEST_SIZE] __attribute__((aligned(8)));
-		struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
-		struct ifinfomsg *header;
-
-		request->nlmsg_type = RTM_GETLINK;
-		request->nlmsg_flags = ifindex ? 0 : NLM_F_DUMP;
-		header = mnl_nlmsg_put_extra_header(request, sizeof(*header));
-		header->ifi_family = AF_UNSPEC;
-		header->ifi_index = (int)ifindex;
-		list->count = 0;
-		error = netlink_request(socket, request, visit_link, list);
-	} while (error == -EINTR);
-	return error;
-}
-
 /* ---------------------------------------------------------------- namespaces */
-
-static int visit_nsid(const struct nlmsghdr *message, void *data)
-{
-	const struct nlattr *attribute;
-	int32_t *nsid = data;
-
-	mnl_attr_for_each(attribute, message, sizeof(struct rtgenmsg)) {
-		if (mnl_attr_get_type(attribute) == NETNSA_NSID)
-			*nsid = (int32_t)mnl_attr_get_u32(attribute);
-	}
-	return MNL_CB_OK;
-}
-
-/*
- * The id that the socket's namespace has for the one behind the descriptor; -1: none, no link of the one leads to the
- * other.
- */
-static int namespace_id(struct mnl_socket *socket, int namespace_fd, int32_t *nsid)
-{
-	char buffer[REQUEST_SIZE] __attribute__((aligned(8)));
-	struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
-	struct rtgenmsg *header;
-	int32_t found = NETNSA_NSID_NOT_ASSIGNED;
-	int error;
-
-	request->nlmsg_type = RTM_GETNSID;
-	header = mnl_nlmsg_put_extra_header(request, sizeof(*header));
-	header->rtgen_family = AF_UNSPEC;
-	mnl_attr_put_u32(request, NETNSA_FD, (uint32_t)namespace_fd);
-	error = netlink_request(socket, request, visit_nsid, &found);
-	if (!error)
-		*nsid = found;
-	return error;
-}
-
-struct visit_to_namespace {
-	int namespace_fd;
-	struct mnl_socket *socket;
-	int error;
-};
-
-/*
- * Runs in a thread of its own, whose namespace it changes; the socket stays in that namespace after the thread is gone.
- */
-static void *open_inside(void *data)
-{
-	struct visit_to_namespace *visit = data;
-
-	if (setns(visit->namespace_fd, CLONE_NEWNET))
-		visit->error = -errno;
-	else
-		visit->error = netlink_open(0, &visit->socket);
-	return NULL;
-}
-
-static int netlink_open_in(int namespace_fd, struct mnl_socket **out)
-{
-	struct visit_to_namespace visit = {.namespace_fd = namespace_fd};
-	pthread_t thread;
-	int error;
-
-	error = -pthread_create(&thread, NULL, open_inside, &visit);
-	if (error)
-		return error;
-	pthread_join(thread, NULL);
-	if (!visit.error)
-		*out = visit.socket;
-	return visit.error;
-}
 
 /* The one veth among the links, of this name unless that is NULL, whose peer is in the namespace with this id. */
 static int veth_leading_to(const struct link_list *list, const char *name, int32_t nsid, const struct link **out)
@@ -235,15 +66,15 @@ static int veth_leading_to(const struct link_list *list, const char *name, int32
 static int find_host_side(int namespace_fd, const struct link *inside, struct link *out)
 {
 	_cleanup_netlink_ struct mnl_socket *socket = NULL;
-	_cleanup_(free_links) struct link_list list = {};
+	_cleanup_(links_clear) struct link_list list = {};
 	int32_t nsid = NETNSA_NSID_NOT_ASSIGNED;
 	int error;
 
-	error = netlink_open(0, &socket);
+	error = netlink_open(NETLINK_ROUTE, 0, &socket);
 	if (!error)
-		error = list_links(socket, inside->peer, &list);
+		error = links_list(socket, inside->peer, &list);
 	if (!error)
-		error = namespace_id(socket, namespace_fd, &nsid);
+		error = links_namespace_id(socket, namespace_fd, &nsid);
 	if (error)
 		return error;
 	if (list.count != 1 || !list.items[0].is_veth || list.items[0].peer != inside->ifindex ||
@@ -256,7 +87,7 @@ static int find_host_side(int namespace_fd, const struct link *inside, struct li
 static int find_inside(int namespace_fd, const char *name, struct link *out)
 {
 	_cleanup_netlink_ struct mnl_socket *socket = NULL;
-	_cleanup_(free_links) struct link_list list = {};
+	_cleanup_(links_clear) struct link_list list = {};
 	_cleanup_fd_ int here = -1;
 	const struct link *found;
 	int32_t nsid = NETNSA_NSID_NOT_ASSIGNED;
@@ -265,12 +96,12 @@ static int find_inside(int namespace_fd, const char *name, struct link *out)
 	here = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
 	if (here < 0)
 		return -errno;
-	error = netlink_open_in(namespace_fd, &socket);
+	error = netlink_open_in(namespace_fd, NETLINK_ROUTE, &socket);
 	/* In this order: the kernel gives a namespace its id when a link's peer in it is listed. */
 	if (!error)
-		error = list_links(socket, 0, &list);
+		error = links_list(socket, 0, &list);
 	if (!error)
-		error = namespace_id(socket, here, &nsid);
+		error = links_namespace_id(socket, here, &nsid);
 	if (!error)
 		error = veth_leading_to(&list, name, nsid, &found);
 	if (!error)

@@ -131,7 +131,7 @@ int interface_watch_new(struct interface_watch **out)
 
 	if (!watch || !(watch->buffer = malloc(NETLINK_BUFFER_SIZE)))
 		return fail_errno(-ENOMEM, "no memory");
-	error = netlink_open(RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_TC, &watch->socket);
+	error = netlink_open(NETLINK_ROUTE, RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_TC, &watch->socket);
 	if (error)
 		return fail_errno(error, "cannot watch the interfaces");
 	/* Smaller where that is not allowed: then notices are lost earlier, and told. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Requests to rtnetlink through libmnl. Errors are negative errno and set no sentence. */
+/* Requests to the kernel's netlink families through libmnl. Errors are negative errno and set no sentence. */
 #ifndef EGRESSD_DATAPATH_NETLINK_H
 #define EGRESSD_DATAPATH_NETLINK_H
 
@@ -8,8 +8,12 @@
 /* A message of a dump can hold a link with all its attributes. */
 #define NETLINK_BUFFER_SIZE 32768
 
-/* A route socket of the calling thread's network namespace: it stays in that namespace wherever the thread goes. */
-int netlink_open(unsigned int groups, struct mnl_socket **out);
+/*
+ * A socket of this family (NETLINK_*) in the calling thread's network namespace: it stays in that namespace wherever the
+ * thread goes. netlink_open_in: in the namespace behind the descriptor, which takes CAP_SYS_ADMIN.
+ */
+int netlink_open(int bus, unsigned int groups, struct mnl_socket **out);
+int netlink_open_in(int namespace_fd, int bus, struct mnl_socket **out);
 void netlink_close(struct mnl_socket **socket);
 
 /*
@@ -18,7 +22,7 @@ void netlink_close(struct mnl_socket **socket);
  */
 int netlink_request(struct mnl_socket *socket, struct nlmsghdr *request, mnl_cb_t visit, void *data);
 
-/* Opens a socket for one request in this namespace. */
+/* Opens a route socket for one request in this namespace. */
 int netlink_request_once(struct nlmsghdr *request, mnl_cb_t visit, void *data);
 
 #define _cleanup_netlink_ _cleanup_(netlink_close)

@@ -1,0 +1,223 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Pods that run, and are talked to, when their interface is attached for the first time or when policy isolates them: what
+# others opened to them goes on, what they opened themselves is policy's from the first packet on.
+# shellcheck disable=SC2119 # functions with optional arguments
+# shellcheck source=tests/lib/harness.sh
+. "$(dirname "$0")/../lib/harness.sh"
+if [ -n "${SANDBOX:-}" ]; then
+	# shellcheck source=tests/lib/cluster.sh
+	. "$TESTS/lib/cluster.sh"
+fi
+
+# track_connections: from now on the node knows who opened what
+track_connections()
+{
+	nft add table inet track
+	nft 'add chain inet track forward { type filter hook forward priority 0; }'
+	nft add rule inet track forward ct state established counter
+}
+
+# exchange_over NAME ADDRESS PORT: a connection from the namespace NAME with an exchange every 20 ms; its file is $SANDBOX/NAME-ADDRESS
+exchange_over()
+{
+	on "$1" "$TRAFFIC" stream "$2" "$3" "$SANDBOX/$1-$2" </dev/null >/dev/null 2>&1 &
+	eventually 10 test -s "$SANDBOX/$1-$2"
+}
+
+exchanges()
+{
+	cat "$SANDBOX/$1"
+}
+
+exchanges_beyond()
+{
+	[ "$(exchanges "$1")" -gt "$2" ]
+}
+
+# goes_on FILE: ten exchanges more
+goes_on()
+{
+	eventually 10 exchanges_beyond "$1" $(($(exchanges "$1") + 10))
+}
+
+stands_still()
+{
+	local before
+
+	before=$(exchanges "$1")
+	sleep 0.5
+	assert_equal "exchanges of $1 after another half second" "$before" "$(exchanges "$1")"
+}
+
+# talk NAME ROLE ARGUMENT...: roles of tests/lib/talk.py, in the background; what it says goes to $SANDBOX/NAME.said
+talk()
+{
+	local name=$1 word=$SANDBOX/go
+
+	shift
+	[ -p "$word" ] || word=/dev/null
+	: >"$SANDBOX/$name.said"
+	on "$name" "$TESTS/lib/talk.py" "$@" <"$word" >>"$SANDBOX/$name.said" 2>&1 &
+}
+
+said()
+{
+	grep -q "$2" "$SANDBOX/$1.said"
+}
+
+both_families_go_on()
+{
+	exchange_over outside 10.1.1.2 80
+	exchange_over outside fd00:1:1::2 80
+	agent_up
+	assert_matches "log" 'default/web: may go on answering [0-9]+ connections' "$(cat "$AGENT_LOG")"
+	goes_on outside-10.1.1.2
+	goes_on outside-fd00:1:1::2
+	assert_equal "drops" 0 "$(dropped_packets policy)"
+	fails passes web 192.0.2.10 443/TCP
+	fails passes web 2001:db8:2::10 443/TCP
+}
+
+test_connections_to_a_running_pod_go_on()
+{
+	cluster_up
+	deny_everything
+	both_families_go_on
+}
+
+test_connections_to_a_running_pod_go_on_where_the_node_tracks_them()
+{
+	cluster_up
+	deny_everything
+	track_connections
+	both_families_go_on
+}
+
+test_connections_that_the_node_translates_go_on()
+{
+	cluster_up
+	deny_everything
+	nft add table ip nat
+	nft 'add chain ip nat prerouting { type nat hook prerouting priority -100; }'
+	nft 'add chain ip nat postrouting { type nat hook postrouting priority 100; }'
+	nft add rule ip nat prerouting ip daddr 192.0.2.1 tcp dport 8080 dnat to 10.1.1.2:80
+	nft add rule ip nat postrouting ip daddr 10.1.1.2 tcp dport 80 snat to 198.51.100.9
+	exchange_over outside 192.0.2.1 8080
+	agent_up
+	goes_on outside-192.0.2.1
+	assert_equal "drops" 0 "$(dropped_packets policy)"
+}
+
+# The peer asks once, before; the pod answers for the first time, and goes on, after.
+test_datagrams_and_echo_that_the_node_tracks_are_answered()
+{
+	cluster_up
+	deny_everything
+	track_connections
+	mkfifo "$SANDBOX/go"
+	exec {go}<>"$SANDBOX/go"
+	on web sh -c 'echo 1 >/proc/sys/net/ipv4/icmp_echo_ignore_all; echo 1 >/proc/sys/net/ipv6/icmp/echo_ignore_all'
+	talk web answer-later
+	eventually 10 said web ready
+	talk outside ask 10.1.1.2 fd00:1:1::2
+	eventually 10 said web "asked 4"
+	agent_up
+	echo now >&$go
+	eventually 10 said outside "answered 4"
+	assert_equal "drops" 0 "$(dropped_packets policy)"
+	fails passes web 192.0.2.10 53/UDP
+	exec {go}>&-
+}
+
+cut_from_the_first_packet()
+{
+	agent_up
+	eventually 5 test "$(dropped_packets policy)" -gt 0
+	for address in 192.0.2.10 2001:db8:2::10; do
+		stands_still "web-$address"
+	done
+	assert_equal "flows" "" "$(egressctl dump flows -o json | grep -F 192.0.2.10 || true)"
+}
+
+test_connections_that_the_pod_opened_are_cut()
+{
+	cluster_up
+	deny_everything
+	exchange_over web 192.0.2.10 443
+	exchange_over web 2001:db8:2::10 443
+	cut_from_the_first_packet
+}
+
+test_connections_that_the_pod_opened_are_cut_where_the_node_tracks_them()
+{
+	cluster_up
+	deny_everything
+	track_connections
+	exchange_over web 192.0.2.10 443
+	exchange_over web 2001:db8:2::10 443
+	cut_from_the_first_packet
+}
+
+# The pod listens at the very port from which its connection goes out.
+test_a_port_that_is_listened_at_does_not_make_a_connection_others()
+{
+	cluster_up
+	deny_everything
+	track_connections
+	talk web from-listening-port 8080 192.0.2.10 443
+	eventually 10 said web exchanged
+	agent_up
+	eventually 5 test "$(dropped_packets policy)" -gt 0
+	assert_equal "flows" "[]" "$(egressctl dump flows -o json | json "")"
+}
+
+# Tracking begins in the middle, and the first packet that it sees is the peer's.
+test_tracking_that_began_in_the_middle_is_not_believed()
+{
+	cluster_up
+	deny_everything
+	mkfifo "$SANDBOX/go"
+	exec {go}<>"$SANDBOX/go"
+	talk outside push-later 4443
+	eventually 10 said outside ready
+	talk web receive 192.0.2.10 4443
+	eventually 10 said web connected
+	track_connections
+	echo now >&$go
+	eventually 10 said web received
+	agent_up
+	assert_equal "flows" "[]" "$(egressctl dump flows -o json | json "")"
+	exec {go}>&-
+}
+
+# Nobody watches a pod that is not isolated.
+test_connections_go_on_when_the_pod_becomes_isolated()
+{
+	cluster_up
+	rm "$MANIFESTS/policy.yaml"
+	agent_up
+	exchange_over outside 10.1.1.2 80
+	exchange_over outside fd00:1:1::2 80
+	exchange_over web 192.0.2.10 443
+	after_change deny_everything
+	goes_on outside-10.1.1.2
+	goes_on outside-fd00:1:1::2
+	stands_still web-192.0.2.10
+}
+
+# What a pod pretends while it is isolated is not looked at when the agent starts anew.
+test_an_agent_that_starts_anew_believes_no_socket()
+{
+	cluster_up
+	deny_everything
+	agent_up
+	agent_kill
+	on web ip address add 192.0.2.10/32 dev lo
+	talk web receive 10.1.1.2 80 192.0.2.10
+	eventually 10 said web received
+	agent_up
+	assert_equal "flows" "[]" "$(egressctl dump flows -o json | json "")"
+}
+
+run_tests "$@"

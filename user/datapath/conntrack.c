@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the node's connection tracking knows of a pod (ctnetlink). */
+#include <errno.h>
+#include <linux/netfilter/nf_conntrack_common.h>
+#include <linux/netfilter/nf_conntrack_tcp.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_conntrack.h>
+#include <linux/netlink.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/cleanup.h"
+#include "datapath/connections.h"
+#include "datapath/netlink.h"
+
+/* Of this namespace. To dump what is tracked where there is no tracking would load the kernel's module. */
+#define CONNTRACK_COUNT "/proc/sys/net/netfilter/nf_conntrack_count"
+#define ATTEMPTS        5 /* at a dump that is torn */
+#define REQUEST_SIZE    (MNL_NLMSG_HDRLEN + 256)
+
+/*
+ * Since 5.8 the kernel can leave out what is not of interest; an older one sends everything. The flags name what of a
+ * tuple counts, and are not in its headers for programs.
+ */
+#define FILTER             25
+#define FILTER_ORIG_FLAGS  1
+#define FILTER_REPLY_FLAGS 2
+#define FILTER_SOURCE      (1u << 0)
+
+struct tuple {
+	uint32_t source[4], destination[4];
+	uint16_t source_port, destination_port; /* network order; ICMP: the identifier, 0 */
+	uint8_t protocol;
+};
+
+struct entry {
+	struct tuple original, reply;
+	uint32_t status; /* IPS_* */
+	uint8_t tcp_state;
+};
+
+/* ---------------------------------------------------------------- attributes */
+
+static void copy_address(const struct nlattr *attribute, uint32_t out[4])
+{
+	size_t length = mnl_attr_get_payload_len(attribute);
+
+	if (length <= 4 * sizeof(uint32_t))
+		memcpy(out, mnl_attr_get_payload(attribute), length);
+}
+
+static void copy_port(const struct nlattr *attribute, uint16_t *out)
+{
+	if (mnl_attr_get_payload_len(attribute) == sizeof(*out))
+		memcpy(out, mnl_attr_get_payload(attribute), sizeof(*out));
+}
+
+static uint8_t get_u8(const struct nlattr *attribute)
+{
+	return mnl_attr_get_payload_len(attribute) ? mnl_attr_get_u8(attribute) : 0;
+}
+
+static int visit_addresses(const struct nlattr *attribute, void *data)
+{
+	struct tuple *tuple = data;
+
+	switch (mnl_attr_get_type(attribute)) {
+	case CTA_IP_V4_SRC:
+	case CTA_IP_V6_SRC:
+		copy_address(attribute, tuple->source);
+		break;
+	case CTA_IP_V4_DST:
+	case CTA_IP_V6_DST:
+		copy_address(attribute, tuple->destination);
+		break;
+	}
+	return MNL_CB_OK;
+}
+
+static int visit_ports(const struct nlattr *attribute, void *data)
+{
+	struct tuple *tuple = data;
+
+	switch (mnl_attr_get_type(attribute)) {
+	case CTA_PROTO_NUM:
+		tuple->protocol = get_u8(attribute);
+		break;
+	case CTA_PROTO_SRC_PORT:
+	case CTA_PROTO_ICMP_ID:
+	case CTA_PROTO_ICMPV6_ID:
+		copy_port(attribute, &tuple->source_port);
+		break;
+	case CTA_PROTO_DST_PORT:
+		copy_port(attribute, &tuple->destination_port);
+		break;
+	}
+	return MNL_CB_OK;
+}
+
+static int visit_tuple(const struct nlattr *attribute, void *data)
+{
+	switch (mnl_attr_get_type(attribute)) {
+	case CTA_TUPLE_IP:
+		return mnl_attr_parse_nested(attribute, visit_addresses, data);
+	case CTA_TUPLE_PROTO:
+		return mnl_attr_parse_nested(attribute, visit_ports, data);
+	default:
+		return MNL_CB_OK;
+	}
+}
+
+static int visit_tcp(const struct nlattr *attribute, void *data)
+{
+	struct entry *entry = data;
+
+	if (mnl_attr_get_type(attribute) == CTA_PROTOINFO_TCP_STATE)
+		entry->tcp_state = get_u8(attribute);
+	return MNL_CB_OK;
+}
+
+static int visit_protocol(const struct nlattr *attribute, void *data)
+{
+	return mnl_attr_get_type(attribute) == CTA_PROTOINFO_TCP ? mnl_attr_parse_nested(attribute, visit_tcp, data)
+								 : MNL_CB_OK;
+}
+
+static int visit_attribute(const struct nlattr *attribute, void *data)
+{
+	struct entry *entry = data;
+
+	switch (mnl_attr_get_type(attribute)) {
+	case CTA_TUPLE_ORIG:
+		return mnl_attr_parse_nested(attribute, visit_tuple, &entry->original);
+	case CTA_TUPLE_REPLY:
+		return mnl_attr_parse_nested(attribute, visit_tuple, &entry->reply);
+	case CTA_PROTOINFO:
+		return mnl_attr_parse_nested(attribute, visit_protocol, entry);
+	case CTA_STATUS:
+		if (mnl_attr_get_payload_len(attribute) == sizeof(entry->status))
+			entry->status = ntohl(mnl_attr_get_u32(attribute));
+		break;
+	}
+	return MNL_CB_OK;
+}
+
+/* ---------------------------------------------------------------- entries */
+
+/* How far it has come; false where it is over, or of a protocol that has no flows. */
+static bool read_state(const struct entry *entry, enum egress_flow_state *out)
+{
+	if (entry->original.protocol == IPPROTO_TCP) {
+		switch (entry->tcp_state) {
+		case TCP_CONNTRACK_SYN_SENT:
+			*out = EGRESS_FLOW_NEW;
+			return true;
+		case TCP_CONNTRACK_SYN_RECV:
+			*out = EGRESS_FLOW_ANSWERED;
+			return true;
+		case TCP_CONNTRACK_ESTABLISHED:
+		case TCP_CONNTRACK_FIN_WAIT:
+		case TCP_CONNTRACK_CLOSE_WAIT:
+		case TCP_CONNTRACK_LAST_ACK:
+			*out = EGRESS_FLOW_ESTABLISHED;
+			return true;
+		default:
+			return false;
+		}
+	}
+	*out = entry->status & IPS_ASSURED      ? EGRESS_FLOW_ESTABLISHED
+	       : entry->status & IPS_SEEN_REPLY ? EGRESS_FLOW_ANSWERED
+						: EGRESS_FLOW_NEW;
+	return entry->original.protocol == IPPROTO_UDP || entry->original.protocol == IPPROTO_SCTP ||
+	       entry->original.protocol == IPPROTO_ICMP || entry->original.protocol == IPPROTO_ICMPV6;
+}
+
+static bool is_icmp(uint8_t protocol)
+{
+	return protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6;
+}
+
+struct dump {
+	const struct egress_endpoint *pod;
+	struct connections *list;
+	int error;
+};
+
+/* The answer is as the pod's packets carry it, whatever the node translates. */
+static int visit_entry(const struct nlmsghdr *header, void *data)
+{
+	const struct nfgenmsg *family = mnl_nlmsg_get_payload(header);
+	struct connection connection = {.key.family = family->nfgen_family == AF_INET ? 4 : 6};
+	struct dump *dump = data;
+	struct entry entry = {0};
+	const struct tuple *answer = &entry.reply;
+
+	if (mnl_attr_parse(header, sizeof(*family), visit_attribute, &entry) < 0)
+		return MNL_CB_ERROR;
+	if (!connections_is_own(dump->pod, connection.key.family, answer->source) ||
+	    connections_is_own(dump->pod, connection.key.family, entry.original.source) ||
+	    !read_state(&entry, &connection.state))
+		return MNL_CB_OK;
+	connection.key.protocol = answer->protocol;
+	memcpy(connection.key.local, answer->source, sizeof(connection.key.local));
+	memcpy(connection.key.remote, answer->destination, sizeof(connection.key.remote));
+	connection.key.local_port = answer->source_port;
+	connection.key.remote_port = is_icmp(answer->protocol) ? 0 : answer->destination_port;
+	dump->error = connections_add(dump->list, &connection);
+	return dump->error ? MNL_CB_ERROR : MNL_CB_OK;
+}
+
+/* Only what the pod's address answers. Of IPv6 kernels leave out those that match (seen in 6.18), so not there. */
+static void put_filter(struct nlmsghdr *request, const struct egress_endpoint *pod)
+{
+	struct nlattr *tuple = mnl_attr_nest_start(request, CTA_TUPLE_REPLY), *inner;
+
+	inner = mnl_attr_nest_start(request, CTA_TUPLE_IP);
+	mnl_attr_put(request, CTA_IP_V4_SRC, sizeof(pod->ipv4), &pod->ipv4);
+	mnl_attr_nest_end(request, inner);
+	mnl_attr_nest_end(request, tuple);
+	inner = mnl_attr_nest_start(request, FILTER);
+	mnl_attr_put_u32(request, FILTER_ORIG_FLAGS, 0);
+	mnl_attr_put_u32(request, FILTER_REPLY_FLAGS, FILTER_SOURCE);
+	mnl_attr_nest_end(request, inner);
+}
+
+static int dump_family(struct mnl_socket *socket, uint8_t family, struct dump *dump)
+{
+	size_t before = dump->list->count;
+	int error = -EINTR;
+
+	for (int i = 0; error == -EINTR && i < ATTEMPTS; i++) {
+		char buffer[REQUEST_SIZE] __attribute__((aligned(8)));
+		struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
+		struct nfgenmsg *header;
+
+		request->nlmsg_type = NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET;
+		request->nlmsg_flags = NLM_F_DUMP;
+		header = mnl_nlmsg_put_extra_header(request, sizeof(*header));
+		header->nfgen_family = family;
+		header->version = NFNETLINK_V0;
+		if (family == AF_INET)
+			put_filter(request, dump->pod);
+		dump->list->count = before;
+		error = netlink_request(socket, request, visit_entry, dump);
+	}
+	return dump->error ? dump->error : error;
+}
+
+/* The first rule that asks for it turns tracking on. */
+static bool tracks(void)
+{
+	_cleanup_file_ FILE *file = fopen(CONNTRACK_COUNT, "re");
+	unsigned int count = 0;
+
+	return file && fscanf(file, "%u", &count) == 1 && count;
+}
+
+int conntrack_read(const struct egress_endpoint *pod, struct connections *list)
+{
+	static const uint32_t none[4];
+	struct dump dump = {.pod = pod, .list = list};
+	_cleanup_netlink_ struct mnl_socket *socket = NULL;
+	int error;
+
+	list->count = 0;
+	if (!tracks())
+		return -ENOENT;
+	error = netlink_open(NETLINK_NETFILTER, 0, &socket);
+	if (!error && pod->ipv4)
+		error = dump_family(socket, AF_INET, &dump);
+	if (!error && memcmp(pod->ipv6, none, sizeof(none)))
+		error = dump_family(socket, AF_INET6, &dump);
+	return error;
+}
