@@ -176,8 +176,11 @@ check-killed: deps ## kill a starting agent at each of its steps, and let the ne
 	$(Q)KILL_STEPS=all tests/run build netns/killed.sh
 check-valgrind: deps ## run the tests of the agent's life under valgrind
 	$(Q)VALGRIND=all tests/run build valgrind
-check-fuzz: deps ## fuzz for FUZZ_SECONDS (30) a target
+check-fuzz: deps ## fuzz for FUZZ_SECONDS (30) a target; FUZZ_PACKETS=N: random packets and flows as well
 	$(Q)FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run fuzz-build fuzz
+	$(if $(FUZZ_PACKETS),$(Q)$(MAKE) tests)
+	$(if $(FUZZ_PACKETS),$(Q)FUZZ_PACKETS=$(FUZZ_PACKETS) tests/lib/sandbox build/tests/bpf/parser_fuzz)
+	$(if $(FUZZ_PACKETS),$(Q)FLOW_MODEL_SECONDS=$(FUZZ_SECONDS) tests/lib/sandbox build/tests/bpf/flow_model)
 check-deploy: deps ## run the tests of image, manifests and chart only
 	$(Q)tests/run build deploy
 

@@ -4,7 +4,7 @@
  * shares nothing with bpf/lib. What that parser cannot prove to be allowed, the program must drop.
  *
  * Packets: FUZZ_PACKETS (5,000,000), seed: FUZZ_SEED (the time). A mismatch prints both and the packet. For longer runs:
- * FUZZ_PACKETS=1000000000 tests/lib/sandbox build/tests/bpf/parser_fuzz
+ * make check-fuzz FUZZ_PACKETS=1000000000
  */
 #include <stdio.h>
 #include <time.h>
