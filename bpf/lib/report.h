@@ -29,18 +29,28 @@ static __always_inline int pass_counted(struct __sk_buff *skb, __u32 endpoint)
 	return TC_ACT_UNSPEC;
 }
 
-/* This CPU's next record, its `sequence` 0; NULL where this jiffy, or the endpoint in it, has had its share. *sequence is what to write at the
- * end. */
+/* How many records this jiffy may have for the endpoint to have one more. */
+static __always_inline __u64 drop_log_limit(const struct egress_drop_log_share *share, __u64 now)
+{
+	return (__u32)now - share->jiffy < EGRESS_DROP_LOG_BUSY_JIFFIES ? EGRESS_DROP_LOG_BUSY_PER_JIFFY
+									: EGRESS_DROP_LOG_PER_JIFFY;
+}
+
+/*
+ * This CPU's next record, its `sequence` 0; NULL where this jiffy, or the endpoint in it, has had its share. *sequence is
+ * what to write at the end.
+ */
 static __always_inline struct egress_drop_record *drop_log_begin(__u32 endpoint, __u64 *sequence)
 {
 	struct egress_drop_log_share *share = bpf_map_lookup_elem(&drop_log_shares, &endpoint);
 	__u32 zero = 0, index;
 	struct egress_drop_log_state *state = bpf_map_lookup_elem(&drop_log_state, &zero);
 	struct egress_drop_record *record;
-	__u64 now = bpf_jiffies64();
+	__u64 now = bpf_jiffies64(), limit;
 
 	if (!state || !share)
 		return NULL;
+	limit = drop_log_limit(share, now);
 	if (share->jiffy != (__u32)now) {
 		share->jiffy = now;
 		share->written = 0;
@@ -49,7 +59,7 @@ static __always_inline struct egress_drop_record *drop_log_begin(__u32 endpoint,
 		state->jiffy = now;
 		state->written = 0;
 	}
-	if (state->written >= EGRESS_DROP_LOG_PER_JIFFY || share->written >= EGRESS_DROP_LOG_PER_ENDPOINT) {
+	if (state->written >= limit || share->written >= EGRESS_DROP_LOG_PER_ENDPOINT) {
 		state->suppressed++;
 		return NULL;
 	}

@@ -160,6 +160,12 @@ _Static_assert(sizeof(struct egress_counter) == 16, "two words");
 #define EGRESS_DROP_LOG_PER_JIFFY 16
 /* And of these of one endpoint, so that a pod cannot hide another's drops behind its own. */
 #define EGRESS_DROP_LOG_PER_ENDPOINT 4
+/*
+ * And of these of all endpoints that have had a record within so many jiffies, so that several together cannot, either:
+ * the rest is for those that drop seldom.
+ */
+#define EGRESS_DROP_LOG_BUSY_PER_JIFFY 8
+#define EGRESS_DROP_LOG_BUSY_JIFFIES 64
 
 struct egress_drop_record {
 	__u64 sequence;       /* see above */

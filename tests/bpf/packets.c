@@ -213,6 +213,44 @@ static void a_flood_of_drops_is_counted_exactly(void **state)
 	assert_true(suppressed > written);
 }
 
+/* Whether one of the records is the endpoint's. */
+static _Bool is_logged(struct harness *harness, uint32_t id)
+{
+	struct egress_drop_record record;
+	uint32_t i;
+
+	for (i = 0; i < (uint32_t)harness->cpus * EGRESS_DROP_LOG_RECORDS; i++) {
+		assert_int_equal(bpf_map_lookup_elem(bpf_map__fd(harness->skeleton->maps.drop_log), &i, &record), 0);
+		if (record.sequence && record.endpoint == id)
+			return 1;
+	}
+	return 0;
+}
+
+static void drop_some(struct harness *harness, uint32_t id, uint32_t count)
+{
+	struct frame frame = tcp("10.1.0.2", 1, "203.0.113.1", 80, TCP_SYN);
+	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame.bytes, .data_size_in = frame.length, .repeat = count);
+
+	pod_put(harness, id, 0);
+	set_word(harness, id, EGRESS_SET_PENDING);
+	assert_int_equal(bpf_prog_test_run_opts(bpf_program__fd(harness->skeleton->progs.egress_from_pod), &options), 0);
+}
+
+/* Many that flood together leave room for the record of one that drops a single packet. */
+static void several_floods_hide_no_single_drop(void **state)
+{
+	struct harness *harness = *state;
+	uint32_t round, id;
+
+	drop_log_clear(harness);
+	for (round = 0; round < 50; round++)
+		for (id = 100; id < 120; id++)
+			drop_some(harness, id, 100);
+	drop_some(harness, OTHER_POD, 1);
+	assert_true(is_logged(harness, OTHER_POD));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -229,6 +267,7 @@ int main(void)
 		TEST(endpoints_that_share_a_bucket),
 		TEST(banks_are_switched_by_one_word),
 		TEST(a_flood_of_drops_is_counted_exactly),
+		TEST(several_floods_hide_no_single_drop),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

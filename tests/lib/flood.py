@@ -1,0 +1,55 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Floods, for so many seconds; prints how many packets were sent.
+
+  flood.py datagrams ADDRESS PORT SECONDS   UDP
+  flood.py syns ADDRESS PORT SECONDS        TCP SYNs, each from another address of 198.18.0.0/15 and another port
+"""
+
+import os
+import socket
+import struct
+import sys
+import time
+
+BATCH = 64
+
+
+def checksum(data):
+    total = sum(struct.unpack("!%dH" % (len(data) // 2), data))
+    total = (total >> 16) + (total & 0xFFFF)
+    return ~(total + (total >> 16)) & 0xFFFF
+
+
+def syn(address, port):
+    source = socket.inet_aton("198.%d.%d.%d" % (18 + os.urandom(1)[0] % 2, *os.urandom(2)))
+    destination = socket.inet_aton(address)
+    header = struct.pack("!2s2xIIBBHHH", os.urandom(2), 0, 0, 5 << 4, 2, 1024, 0, 0)
+    header = header[:2] + struct.pack("!H", port) + header[4:]
+    total = checksum(source + destination + struct.pack("!HH", 6, len(header)) + header)
+    header = header[:16] + struct.pack("!H", total) + header[18:]
+    return struct.pack("!BBHHHBBH4s4s", 0x45, 0, 0, 0, 0, 64, 6, 0, source, destination) + header
+
+
+def flood(kind, address, port, seconds):
+    if kind == "syns":
+        sender = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+        packets = [syn(address, port) for _ in range(20000)]
+    else:
+        sender = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
+        packets = [b"x" * 16] * BATCH
+    end, sent = time.monotonic() + seconds, 0
+    while time.monotonic() < end:
+        for _ in range(BATCH):
+            try:
+                sender.sendto(packets[sent % len(packets)], (address, 0 if kind == "syns" else port))
+            except OSError:  # the queue is full
+                pass
+            sent += 1
+    print(sent)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 5 or sys.argv[1] not in ("datagrams", "syns"):
+        sys.exit(__doc__)
+    flood(sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4]))
