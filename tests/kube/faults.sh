@@ -296,6 +296,32 @@ test_a_refusal_is_told()
 	eventually 60 agent_is_ready
 }
 
+# The agent is confined when it runs the program for the second time, and so is the program: an interpreter that starts
+# another program, as those of the clouds do.
+test_a_program_that_prints_tokens_runs_confined()
+{
+	faults_up
+	cat >"$SANDBOX/login" <<-'EOT'
+		#!/usr/bin/python3
+		import json, os, subprocess
+		json.loads(os.environ["KUBERNETES_EXEC_INFO"])
+		token = subprocess.run(["cat", os.environ["ISSUED"]], capture_output=True, check=True, text=True).stdout.strip()
+		print(json.dumps({"kind": "ExecCredential", "apiVersion": "client.authentication.k8s.io/v1", "status": {"token": token}}))
+	EOT
+	chmod +x "$SANDBOX/login"
+	kubeconfig agent <<-EOT
+		exec: {apiVersion: client.authentication.k8s.io/v1, command: ./login, env: [{name: ISSUED, value: $SANDBOX/issued}]}
+	EOT
+	server token one >/dev/null
+	echo one >"$SANDBOX/issued"
+	kube_agent_up
+	assert_equal "seccomp (2: a filter)" 2 "$(sed -n 's/^Seccomp:[[:space:]]*//p' "/proc/$AGENT/status")"
+	echo two >"$SANDBOX/issued"
+	server token two >/dev/null
+	server cut >/dev/null
+	follows 81
+}
+
 test_a_token_that_is_replaced()
 {
 	faults_up
