@@ -11,6 +11,8 @@ if [ -n "${SANDBOX:-}" ]; then
 	. "$TESTS/lib/cluster.sh"
 	# shellcheck source=tests/lib/kube.sh
 	. "$TESTS/lib/kube.sh"
+	# shellcheck source=tests/cni/plugin.sh
+	. "$TESTS/cni/plugin.sh"
 fi
 TEST_TIMEOUT=280
 
@@ -62,10 +64,14 @@ faults_up()
 	put_policy 80
 }
 
+# With ANNOTATIONS=ignored those of pods do not count.
 kube_agent_start()
 {
-	"$EGRESSD" run --from kube --kubeconfig "$SANDBOX/agent.conf" --node node1 --trust-annotations --pin "$PIN" --state "$STATE" \
-		--listen "$LISTEN" "$@" </dev/null >>"$AGENT_LOG" 2>&1 &
+	local trust=(--trust-annotations)
+
+	[ -z "${ANNOTATIONS:-}" ] || trust=()
+	"$EGRESSD" run --from kube --kubeconfig "$SANDBOX/agent.conf" --node node1 "${trust[@]}" --pin "$PIN" \
+		--state "$STATE" --listen "$LISTEN" "$@" </dev/null >>"$AGENT_LOG" 2>&1 &
 	AGENT=$!
 }
 
@@ -195,6 +201,45 @@ test_events_on_pods_that_fail()
 	assert_matches "requests" "^4 " "$(cat "$SANDBOX/event")"
 	assert_equal "complaints" 1 "$(grep -c 'cannot be told in an Event' "$AGENT_LOG")"
 	kill -0 "$AGENT"
+}
+
+event_says()
+{
+	server event >"$SANDBOX/event"
+	grep -qF -- "$1" "$SANDBOX/event"
+}
+
+# What the node's network has elsewhere is told on the pod.
+test_event_on_a_pod_that_is_elsewhere()
+{
+	faults_up
+	kube_agent_up
+	ip route add 10.1.1.2/32 dev out0
+	eventually 20 event_says "the node's host route for 10.1.1.2 leads to out0, but the pod was found behind web0"
+	ip route del 10.1.1.2/32 dev out0
+}
+
+# sends_from ADDRESS: web does, from an address that it gave itself
+sends_from()
+{
+	on web ip address replace "$1/32" dev eth0
+	passes web 192.0.2.10 53/UDP "$1" || true
+}
+
+# A pod that calls itself a router is checked all the same, unless the operator trusts what pods say.
+test_a_router_by_annotation_only_where_that_counts()
+{
+	faults_up
+	put_pod web 10.1.1.2 node1 '"egressd.io/router":"true"'
+	cni_add web 1
+	on web ip neighbour replace 10.1.1.1 lladdr "$(hardware_address node web0)" dev eth0 nud permanent
+	ANNOTATIONS=ignored kube_agent_up
+	sends_from 10.1.1.77
+	[ "$(dropped_packets spoofed_source)" -gt 0 ] || fail "a pod exempted itself from the check of its source"
+	agent_stop
+	kube_agent_up
+	assert_equal "dropped as forged" "$(dropped_packets spoofed_source)" \
+		"$(sends_from 10.1.1.77; dropped_packets spoofed_source)"
 }
 
 test_what_is_no_event()

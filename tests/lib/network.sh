@@ -50,6 +50,12 @@ on()
 	fi
 }
 
+# hardware_address NAME INTERFACE: sysfs would have the interfaces of whoever mounted it
+hardware_address()
+{
+	on "$1" ip -oneline link show dev "$2" | sed 's/.*link.ether \([0-9a-f:]*\) .*/\1/'
+}
+
 # add_veth NAME INTERFACE NETWORK4 NETWORK6 HOST: .1 is the node, .HOST the namespace
 add_veth()
 {

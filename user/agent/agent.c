@@ -21,6 +21,7 @@
 /* What nothing tells of: a link that was detached, a pin that was removed. */
 #define CHECK_MILLISECONDS 500
 #define EXPIRE_SECONDS 5
+#define CROSSCHECK_SECONDS 3
 
 /* Signals, descriptors, timers. */
 enum {
@@ -31,6 +32,7 @@ enum {
 	EVENT_ATTACHMENTS,
 	EVENT_CHECK,
 	EVENT_EXPIRE,
+	EVENT_CROSSCHECK,
 	EVENT_RESYNC,
 	EVENT_COUNT,
 };
@@ -225,6 +227,20 @@ static void on_expire(evutil_socket_t fd, short what, void *data)
 		log_debug("%zu idle flows expired", removed);
 }
 
+static void on_crosscheck(evutil_socket_t fd, short what, void *data)
+{
+	struct agent *agent = data;
+	size_t before = crosscheck_mismatches(agent);
+
+	(void)fd;
+	(void)what;
+	crosscheck(agent);
+	if (!before && !crosscheck_mismatches(agent))
+		return;
+	agent_tell_problems(agent);
+	agent_report_state(agent);
+}
+
 static void on_stop(evutil_socket_t number, short what, void *data)
 {
 	(void)what;
@@ -287,6 +303,8 @@ static int loop_fill(struct loop *loop)
 		error = add_timer(loop, EVENT_CHECK, CHECK_MILLISECONDS, on_check);
 	if (!error)
 		error = add_timer(loop, EVENT_EXPIRE, EXPIRE_SECONDS * 1000, on_expire);
+	if (!error)
+		error = add_timer(loop, EVENT_CROSSCHECK, CROSSCHECK_SECONDS * 1000, on_crosscheck);
 	if (!error)
 		error = add_timer(loop, EVENT_RESYNC, RESYNC_SECONDS * 1000, on_resync);
 	return error;

@@ -10,6 +10,7 @@
  *   cni_attachments.c, cni_server.c, cni_install.c  what egress-cni tells, and what it is answered
  *   attachments.c  endpoints -> kernel: entries, programs
  *   connections.c  connections that were opened to a pod before it was watched
+ *   crosscheck.c   does the node's own network have the pods where they were found?
  *   pending.c      interfaces before their pod's policy is in force
  *   problems.c     what is wrong, told once
  *   status.c       readiness, and what is left for egressctl
@@ -37,6 +38,7 @@
 #include "source/source.h"
 #include "source/tree_watch.h"
 
+struct address_locator;
 struct cni_server;
 struct evhttp;
 struct told_problem;
@@ -61,6 +63,7 @@ struct agent {
 
 	struct pod_processes processes; /* while pods are looked for by their processes */
 	bool processes_read;
+	struct address_locator *locator; /* while pods are looked for; NULL: not needed yet */
 	int64_t processes_due; /* CLOCK_MONOTONIC, ns; processes are not looked at sooner */
 
 	struct ip_address *node_addresses; /* sorted */
@@ -189,6 +192,8 @@ void cni_server_answer(struct agent *agent);
 
 /* Finds the interface of every endpoint, with `all` also where it was found before. */
 void attachments_resolve(struct agent *agent, bool all);
+/* Its addresses; borrowed. */
+const struct ip_address *attachments_addresses(const struct endpoint *endpoint, size_t *count);
 /* What the kernel is to know of the endpoint. */
 struct egress_endpoint attachments_entry(const struct agent *agent, const struct endpoint *endpoint);
 /* Takes programs and entries from the interfaces of endpoints that retire, unless another endpoint is there now. */
@@ -218,6 +223,15 @@ void connections_before_attachment(struct agent *agent, struct endpoint *endpoin
 struct isolations;
 struct isolations *connections_before_isolation(struct agent *agent);
 void connections_after_isolation(struct agent *agent, struct isolations *isolations, bool published);
+
+/* -------------------------------------------------------------- crosscheck.c */
+
+/* Compares where pods were found with where the node's routes and bridges have their addresses. */
+void crosscheck(struct agent *agent);
+/* How many pods are elsewhere by these. */
+size_t crosscheck_mismatches(const struct agent *agent);
+/* Where these have an address of the pod, as a clause that the caller frees; NULL: they do not say. */
+char *crosscheck_hint(struct agent *agent, const struct endpoint *endpoint);
 
 /* -------------------------------------------------------------- pending.c */
 

@@ -255,7 +255,8 @@ void attachments_vanished(struct agent *agent, uint32_t ifindex, bool told)
 
 /* ------------------------------------------------------------------ putting on */
 
-static uint32_t entry_flags(const struct agent_options *options, const struct pod *pod)
+/* Whoever may make a pod would exempt it: its annotation counts only where annotations do. */
+static uint32_t entry_flags(const struct agent *agent, const struct pod *pod)
 {
 	static const uint32_t anti_spoof[] = {
 		[ANTI_SPOOF_ISOLATED] = 0,
@@ -263,11 +264,12 @@ static uint32_t entry_flags(const struct agent_options *options, const struct po
 		[ANTI_SPOOF_OFF] = EGRESS_ENDPOINT_SPOOF_OFF,
 	};
 
-	return anti_spoof[options->anti_spoof] | (pod->router ? EGRESS_ENDPOINT_ROUTER : 0);
+	return anti_spoof[agent->options->anti_spoof] |
+	       (pod->router && agent->locality.annotations ? EGRESS_ENDPOINT_ROUTER : 0);
 }
 
 /* What the pod was given counts; a Pod has its addresses only later, or somebody wrote them down by hand. */
-static const struct ip_address *addresses_of(const struct endpoint *endpoint, size_t *count)
+const struct ip_address *attachments_addresses(const struct endpoint *endpoint, size_t *count)
 {
 	const struct cni_attachment *attachment = endpoint->attachment;
 	const struct pod *pod = &endpoint->pod->pod;
@@ -281,10 +283,10 @@ struct egress_endpoint attachments_entry(const struct agent *agent, const struct
 	struct egress_endpoint entry = {
 		.ifindex = endpoint->wanted,
 		.id = endpoint->id,
-		.flags = entry_flags(agent->options, &endpoint->pod->pod),
+		.flags = entry_flags(agent, &endpoint->pod->pod),
 	};
 	size_t count, i;
-	const struct ip_address *addresses = addresses_of(endpoint, &count);
+	const struct ip_address *addresses = attachments_addresses(endpoint, &count);
 
 	memcpy(entry.mac, endpoint->mac, sizeof(entry.mac));
 	for (i = 0; i < count; i++) {

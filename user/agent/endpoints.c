@@ -19,6 +19,7 @@ static void endpoint_free(struct endpoint *endpoint)
 	free(endpoint->name);
 	free(endpoint->uid);
 	free(endpoint->problem);
+	free(endpoint->mismatch);
 	free(endpoint);
 }
 

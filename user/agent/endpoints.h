@@ -49,6 +49,11 @@ struct endpoint {
 
 	char *problem; /* why the pod's policy is not in force, or NULL */
 	bool told;     /* the problem was logged */
+
+	/* Where else the node's network has its address. */
+	uint32_t elsewhere; /* interface, by the last look; 0: nowhere else */
+	char *mismatch;     /* what stands there, as two looks in a row found it, or NULL */
+	bool mismatch_told; /* it was logged */
 	UT_hash_handle hh;
 	struct endpoint *next; /* in the list of those that retire */
 };
@@ -65,7 +70,7 @@ void endpoints_clear(struct endpoint_table *table);
 struct locality {
 	struct cni_attachment_list attachments; /* what egress-cni tells */
 	const char *node; /* pods with this spec.nodeName; NULL: none. Borrowed */
-	bool annotations; /* pods that say where they hang; not from the API, where whoever may make a pod may say it */
+	bool annotations; /* those of pods count; not from the API, where whoever may make a pod may say anything */
 };
 
 /*

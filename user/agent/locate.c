@@ -11,6 +11,7 @@
 
 #include "agent/agent.h"
 #include "base/cleanup.h"
+#include "datapath/address_location.h"
 
 #define PROC "/proc"
 /* A look at all processes may take this share of the agent's time, and is not worth while more often than this. */
@@ -127,6 +128,8 @@ void locate_forget_processes(struct agent *agent)
 {
 	pod_processes_clear(&agent->processes);
 	agent->processes_read = false;
+	address_locator_free(agent->locator);
+	agent->locator = NULL;
 }
 
 /* What came of the namespaces of a pod's processes. */
@@ -167,32 +170,35 @@ static void look_into_namespace(struct namespace_search *search, const struct po
 }
 
 /* Without what differs at every look, such as how many processes there are: each text is told once. */
-static void tell_failure(struct endpoint *endpoint, const char *uid, size_t processes,
+static void tell_failure(struct agent *agent, struct endpoint *endpoint, const char *uid, size_t processes,
 			 const struct namespace_search *search)
 {
+	_cleanup_free_ char *hint = crosscheck_hint(agent, endpoint);
+	const char *separator = hint ? "; " : "";
+
 	if (!processes)
 		endpoint_set_problem(
 			endpoint,
 			"its interface cannot be found: egress-cni told nothing of it, and none of the processes here is "
-			"in a control group of a pod with the UID %s",
-			uid);
+			"in a control group of a pod with the UID %s%s%s",
+			uid, separator, hint ? hint : "");
 	else if (search->count > 1)
 		endpoint_set_problem(
 			endpoint,
 			"its interface cannot be told: the network namespaces of its %zu processes lead to "
-			"%zu interfaces, and egress-cni told nothing of it",
-			processes, search->count);
+			"%zu interfaces, and egress-cni told nothing of it%s%s",
+			processes, search->count, separator, hint ? hint : "");
 	else if (search->tried)
 		endpoint_set_problem(endpoint,
 				     "its interface cannot be found: egress-cni told nothing of it, and of its %zu "
-				     "processes, process %ld: %s",
-				     processes, (long)search->tried, search->failure);
+				     "processes, process %ld: %s%s%s",
+				     processes, (long)search->tried, search->failure, separator, hint ? hint : "");
 	else
 		endpoint_set_problem(
 			endpoint,
 			"its interface cannot be found: egress-cni told nothing of it, and none of its %zu "
-			"processes (%zu of them in the node's network) has a network namespace of its own",
-			processes, search->own);
+			"processes (%zu of them in the node's network) has a network namespace of its own%s%s",
+			processes, search->own, separator, hint ? hint : "");
 }
 
 /* One that was not started yet has neither processes nor an interface, and nothing is wrong with that. */
@@ -225,7 +231,7 @@ static int locate_by_processes(struct agent *agent, struct endpoint *endpoint, s
 	}
 	endpoint->waits = !count && is_starting(pod);
 	if (!endpoint->waits)
-		tell_failure(endpoint, uid, count, &search);
+		tell_failure(agent, endpoint, uid, count, &search);
 	return search.count ? -E2BIG : -ENODEV;
 }
 

@@ -164,6 +164,9 @@ static void write_policy(struct agent *agent, FILE *out)
 	metrics_single(out, "egressd_endpoints_without_interface", METRIC_GAUGE,
 		       "Pods of this node whose interface cannot be found, so that their policy is not in force.",
 		       count_without_interface(agent));
+	metrics_single(out, "egressd_endpoints_mismatched", METRIC_GAUGE,
+		       "Pods of this node whose address its routes or bridges have behind another interface than policy.",
+		       crosscheck_mismatches(agent));
 	metrics_single(out, "egressd_generation", METRIC_GAUGE, "Number of the generation of tables in force.",
 		       generation->number);
 	metrics_single(out, "egressd_address_classes", METRIC_GAUGE, "Address classes of the tables in force.",

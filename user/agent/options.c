@@ -75,7 +75,7 @@ void agent_options_usage(FILE *out)
 		"  --kubeconfig FILE        the API server and credentials that FILE names, instead\n"
 		"  --context NAME           of that file's contexts, instead of its current one\n"
 		"  --node NAME              whose pods are this node's (default with kube: $NODE_NAME, or the host's name)\n"
-		"  --trust-annotations      pods from the API may say where they hang (egressd.io/interface, .../netns)\n"
+		"  --trust-annotations      the egressd.io/ annotations of pods from the API count\n"
 		"  --pin DIR                parent directory of the pinned maps, on a bpffs (default %s)\n"
 		"  --state DIR              where state for egressctl is left (default %s)\n"
 		"  --listen ADDR:PORT|none  /metrics, /healthz and /readyz (default %s; port 0: any)\n"

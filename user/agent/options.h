@@ -18,7 +18,7 @@
 /* What a pod may send before its policy is in force; AUTO: nothing once policy is known to exist for its namespace. */
 enum pending { PENDING_AUTO, PENDING_DENY, PENDING_ALLOW };
 
-/* Whose source addresses are checked; routers (an annotation of the pod) are exempt always. */
+/* Whose source addresses are checked; routers (an annotation of the pod, where annotations count) are exempt. */
 enum anti_spoof {
 	ANTI_SPOOF_ISOLATED, /* pods that a policy isolates */
 	ANTI_SPOOF_ALL,      /* every pod of this node */
@@ -30,7 +30,7 @@ struct agent_options {
 	const char *from;      /* as given: "dir:PATH" or "kube" */
 	const char *directory; /* PATH; NULL: the Kubernetes API */
 	const char *kubeconfig, *context; /* NULL: in-cluster; current-context */
-	bool trust_annotations; /* of pods from the API: whoever may make a pod says where it hangs */
+	bool trust_annotations; /* of pods from the API: whoever may make a pod says where it hangs, and may forge sources */
 	const char *node;      /* the name of this node; NULL: none, which only a directory allows */
 	char host_name[256];   /* what `node` is where nothing says another */
 	const char *pin;

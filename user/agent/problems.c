@@ -93,11 +93,23 @@ static void tell_endpoint(struct endpoint *endpoint)
 	endpoint->told = true;
 }
 
+/* The policy is in force; but perhaps not where the pod is. */
+static void tell_mismatch(struct agent *agent, struct endpoint *endpoint)
+{
+	if (!endpoint->mismatch_told)
+		log_error("%s: %s, where its policy stays in force", endpoint->key, endpoint->mismatch);
+	endpoint->mismatch_told = true;
+	if (!endpoint->unknown)
+		source_tell(agent->source, endpoint->pod, "EgressInterfaceMismatch", endpoint->mismatch);
+}
+
 static void tell_endpoints(struct agent *agent)
 {
 	struct endpoint *endpoint;
 
 	for (endpoint = agent->endpoints.current; endpoint; endpoint = endpoint->hh.next) {
+		if (endpoint->mismatch)
+			tell_mismatch(agent, endpoint);
 		if (!endpoint->problem)
 			continue;
 		if (!endpoint->told)

@@ -98,7 +98,7 @@ static json_t *encode_endpoint(const struct agent *agent, const struct endpoint 
 			 (int)endpoint->entry.ifindex, "interface", state_text(endpoint->interface), "namespace",
 			 endpoint->namespace, "pod", endpoint->name, "uid", endpoint->uid, "addresses",
 			 encode_addresses(pod->addresses, pod->address_count), "isolated", isolated, "attached",
-			 endpoint->attached, "problem", state_text(why));
+			 endpoint->attached, "problem", state_text(why ? why : endpoint->mismatch));
 }
 
 static json_t *encode_endpoints(const struct agent *agent)
@@ -152,6 +152,9 @@ static void add_endpoint_failures(struct problem_list *list, const struct agent 
 	for (endpoint = agent->endpoints.current; endpoint; endpoint = endpoint->hh.next)
 		if (endpoint->problem)
 			problem_add(list, PROBLEM_ERROR, "endpoint", NULL, endpoint->pod, "%s", endpoint->problem);
+	for (endpoint = agent->endpoints.current; endpoint; endpoint = endpoint->hh.next)
+		if (endpoint->mismatch)
+			problem_add(list, PROBLEM_ERROR, "mismatch", NULL, endpoint->pod, "%s", endpoint->mismatch);
 }
 
 /* What somebody should do something about is among the problems. */

@@ -121,7 +121,8 @@ struct container_port {
 
 enum pod_phase { POD_PENDING, POD_RUNNING, POD_SUCCEEDED, POD_FAILED, POD_UNKNOWN };
 
-/* Annotation that exempts a pod that routes for others from the source check: "egressd.io/router": "true". */
+/* Annotation that exempts a pod that routes for others from the source check, where annotations are trusted:
+ * "egressd.io/router": "true". */
 struct pod {
 	struct ip_address *addresses; /* status.podIPs (or podIP); at most one a family */
 	size_t address_count;
