@@ -328,6 +328,52 @@ test_a_list_that_stalls()
 	eventually 20 allows 80
 }
 
+# The server is alive, acknowledges what it gets, and says nothing any more, not even that nothing happens.
+test_a_watch_that_falls_silent()
+{
+	local before
+
+	faults_up
+	kube_agent_up --api-silence 5
+	server only networkpolicies >/dev/null
+	server fault mute 1 >/dev/null
+	server cut >/dev/null
+	eventually 20 muted
+	put_policy 81
+	before=$SECONDS
+	eventually 20 allows 81
+	[ $((SECONDS - before)) -ge 2 ] || fail "the watch was not silent"
+}
+
+# The fault was met: the next one would find none.
+muted()
+{
+	server faults >"$SANDBOX/left"
+	grep -qx 0 "$SANDBOX/left"
+}
+
+# From one moment to the next nothing arrives from the server any more, on connections that are open, and none is told.
+test_connections_that_die_without_a_word()
+{
+	local before port
+
+	faults_up
+	kube_agent_up
+	nft add table inet cut
+	nft add chain inet cut input '{type filter hook input priority 0;}'
+	while read -r port; do
+		nft add rule inet cut input tcp dport "$port" drop
+		nft add rule inet cut input tcp sport "$port" drop
+	done < <(ss --no-header --tcp --numeric state established dport = :6443 | awk '{ sub(/.*:/, "", $3); print $3 }')
+	before=$SECONDS
+	put_policy 81
+	sleep 3
+	denies 81 || fail "the connections were not cut"
+	# Well before the 180 s after which a watch that says nothing is begun anew.
+	eventually 60 allows 81
+	echo "# noticed after $((SECONDS - before)) s"
+}
+
 test_a_refusal_is_told()
 {
 	faults_up

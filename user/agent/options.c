@@ -30,6 +30,7 @@ enum {
 	OPTION_CONTEXT,
 	OPTION_NODE,
 	OPTION_TRUST_ANNOTATIONS,
+	OPTION_API_SILENCE,
 	OPTION_PENDING,
 	OPTION_POD_INTERFACES,
 	OPTION_ANTI_SPOOF,
@@ -53,6 +54,7 @@ static const struct option long_options[] = {
 	{"context", required_argument, NULL, OPTION_CONTEXT},
 	{"node", required_argument, NULL, OPTION_NODE},
 	{"trust-annotations", no_argument, NULL, OPTION_TRUST_ANNOTATIONS},
+	{"api-silence", required_argument, NULL, OPTION_API_SILENCE},
 	{"pending", required_argument, NULL, OPTION_PENDING},
 	{"pod-interfaces", required_argument, NULL, OPTION_POD_INTERFACES},
 	{"anti-spoof", required_argument, NULL, OPTION_ANTI_SPOOF},
@@ -76,6 +78,7 @@ void agent_options_usage(FILE *out)
 		"  --context NAME           of that file's contexts, instead of its current one\n"
 		"  --node NAME              whose pods are this node's (default with kube: $NODE_NAME, or the host's name)\n"
 		"  --trust-annotations      the egressd.io/ annotations of pods from the API count\n"
+		"  --api-silence SECONDS    a watch of the API that says nothing for so long is begun anew (default %d)\n"
 		"  --pin DIR                parent directory of the pinned maps, on a bpffs (default %s)\n"
 		"  --state DIR              where state for egressctl is left (default %s)\n"
 		"  --listen ADDR:PORT|none  /metrics, /healthz and /readyz (default %s; port 0: any)\n"
@@ -105,7 +108,7 @@ void agent_options_usage(FILE *out)
 		"  --log-level LEVEL        error, warning, info (default) or debug\n"
 		"  --log-format text|json   (default text)\n"
 		"  -h, --help               this text\n",
-		EGRESS_PIN_PARENT, STATE_DIRECTORY, DEFAULT_LISTEN, CNI_BINARIES, FLOW_TIMEOUTS_DEFAULT);
+		API_SILENCE_DEFAULT, EGRESS_PIN_PARENT, STATE_DIRECTORY, DEFAULT_LISTEN, CNI_BINARIES, FLOW_TIMEOUTS_DEFAULT);
 }
 
 static int parse_from(const char *text, struct agent_options *options)
@@ -192,6 +195,20 @@ static int parse_pending(const char *text, struct agent_options *options)
 	return options->pending == PENDING_DENY || !strcmp(text, "allow") ? 0 : -EINVAL;
 }
 
+static int parse_api_silence(const char *text, struct agent_options *options)
+{
+	unsigned long seconds;
+	char *end;
+
+	if (!isdigit((unsigned char)*text))
+		return -EINVAL;
+	seconds = strtoul(text, &end, 10);
+	if (*end || seconds < API_SILENCE_LEAST || seconds > API_SILENCE_MOST)
+		return -EINVAL;
+	options->api_silence = (unsigned int)seconds;
+	return 0;
+}
+
 static size_t count_items(const char *list)
 {
 	size_t count = 1;
@@ -265,6 +282,8 @@ static int parse_option(int option, const char *value, struct agent_options *opt
 	case OPTION_TRUST_ANNOTATIONS:
 		options->trust_annotations = true;
 		return 0;
+	case OPTION_API_SILENCE:
+		return parse_api_silence(value, options);
 	case OPTION_NODE:
 		options->node = value;
 		return *value ? 0 : -EINVAL;
@@ -289,6 +308,7 @@ static void set_defaults(struct agent_options *options)
 		.state = STATE_DIRECTORY,
 		.cni_binaries = CNI_BINARIES,
 		.on_agent_down = "deny",
+		.api_silence = API_SILENCE_DEFAULT,
 		.log_level = LOG_LEVEL_INFO,
 		.attach = ATTACH_AUTO,
 		.node_addresses_auto = true,

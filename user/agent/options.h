@@ -14,6 +14,10 @@
 #include "model/address.h"
 
 #define DEFAULT_LISTEN "127.0.0.1:9711"
+/* Seconds. The API server says something to every watch once a minute. */
+#define API_SILENCE_DEFAULT 180
+#define API_SILENCE_LEAST   5
+#define API_SILENCE_MOST    3600
 
 /* What a pod may send before its policy is in force; AUTO: nothing once policy is known to exist for its namespace. */
 enum pending { PENDING_AUTO, PENDING_DENY, PENDING_ALLOW };
@@ -31,6 +35,7 @@ struct agent_options {
 	const char *directory; /* PATH; NULL: the Kubernetes API */
 	const char *kubeconfig, *context; /* NULL: in-cluster; current-context */
 	bool trust_annotations; /* of pods from the API: whoever may make a pod says where it hangs, and may forge sources */
+	unsigned int api_silence; /* seconds */
 	const char *node;      /* the name of this node; NULL: none, which only a directory allows */
 	char host_name[256];   /* what `node` is where nothing says another */
 	const char *pin;

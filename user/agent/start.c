@@ -225,7 +225,8 @@ static int read_kube_config(const struct agent_options *options, struct kube_con
 static int prepare_kube(struct agent *agent)
 {
 	_cleanup_(kube_config_clear) struct kube_config config = {0};
-	struct kube_source_options options = {.node_name = agent->options->node};
+	struct kube_source_options options = {.node_name = agent->options->node,
+					      .silence = agent->options->api_silence};
 	int error = read_kube_config(agent->options, &config);
 
 	if (error)

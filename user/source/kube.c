@@ -68,6 +68,7 @@ struct kube_source {
 	struct kube_client *client;
 	struct kube_events *events; /* that it leaves on pods */
 	struct event_base *loop;
+	unsigned int silence; /* seconds after which a watch counts as dead */
 	char *node_name;
 	struct store *staged;       /* as the API says */
 	struct object_list changed; /* one object for each key where the agent's store may differ from `staged` */
@@ -546,7 +547,7 @@ static int start_following(struct source *base, struct event_base *loop, source_
 	source->notify_timer = evtimer_new(loop, on_notify, source);
 	if (!source->notify_timer)
 		return -ENOMEM;
-	error = kube_client_new(&source->config, loop, &source->client);
+	error = kube_client_new(&source->config, source->silence, loop, &source->client);
 	if (!error)
 		error = kube_events_new(source->client, loop, source->node_name, &source->events);
 	for (which = 0; which < FOLLOW_COUNT && !error; which++)
@@ -787,6 +788,7 @@ static int prepare(struct kube_source *source, const struct kube_source_options 
 {
 	unsigned int which;
 
+	source->silence = options->silence;
 	source->node_name = strdup(options->node_name);
 	if (!source->node_name || store_new(&source->staged) || store_new(&source->shadowed))
 		return -ENOMEM;

@@ -14,6 +14,7 @@
 
 struct kube_source_options {
 	const char *node_name; /* copied */
+	unsigned int silence;  /* seconds: kube_client_new() */
 	/* What the state of a predecessor says: objects that are there already, and are checked against the API; NULL: none */
 	struct store *restored;
 };

@@ -22,12 +22,8 @@
 #include "source/manifest_file.h"
 
 #define CONNECT_SECONDS 10L
-/* An answer that stops in the middle; a watch is silent for a minute where nothing happens (then comes a bookmark). */
-#define SILENCE_SECONDS 30L
-#define WATCH_SILENCE_SECONDS 180L
-/* A peer that is gone without a word: probes after this, and this long without an acknowledgement. */
-#define KEEPALIVE_SECONDS 20L
-#define UNACKNOWLEDGED_MS 30000
+/* An answer that stops in the middle, and a peer that acknowledges nothing, also no probe of a connection that idles. */
+#define SILENCE_SECONDS 30u
 /* Of an answer that is no success, for its message. */
 #define FAILURE_TEXT_MAX 65536
 #define FILE_SIZE_MAX (1u << 20)
@@ -54,6 +50,7 @@ struct kube_request {
 
 struct kube_client {
 	struct kube_config config;
+	unsigned int silence; /* seconds without a byte after which a watch is dead */
 	struct event_base *loop;
 	CURLM *multi;
 	struct event *timer; /* curl's */
@@ -529,14 +526,35 @@ static int have_exec_credential(struct kube_client *client)
 
 /* ------------------------------------------------------------------ sending */
 
+/* How long a peer may not answer, in seconds; a watch may say nothing for longer where nothing happens. */
+static unsigned int shorter_silence(const struct kube_client *client)
+{
+	return client->silence < SILENCE_SECONDS ? client->silence : SILENCE_SECONDS;
+}
+
 static int on_open(void *data, curl_socket_t fd, curlsocktype purpose)
 {
-	int milliseconds = UNACKNOWLEDGED_MS;
+	unsigned int milliseconds = shorter_silence(data) * 1000;
 
-	(void)data;
 	(void)purpose;
 	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &milliseconds, sizeof(milliseconds));
 	return CURL_SOCKOPT_OK;
+}
+
+/* Probes begin early enough that one is unanswered when the time is over. */
+static bool set_silence(struct kube_request *request)
+{
+	unsigned int seconds = shorter_silence(request->client);
+	CURL *easy = request->easy;
+
+	return !curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L) &&
+	       !curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME,
+				 (long)(request->watch ? request->client->silence : seconds)) &&
+	       !curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L) &&
+	       !curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, (long)(seconds - seconds / 3)) &&
+	       !curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, (long)(seconds / 3)) &&
+	       !curl_easy_setopt(easy, CURLOPT_SOCKOPTDATA, request->client) &&
+	       !curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, on_open);
 }
 
 static int set_headers(struct kube_request *request)
@@ -570,13 +588,7 @@ static bool set_transfer(struct kube_request *request)
 	       !curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header) &&
 	       !curl_easy_setopt(easy, CURLOPT_HEADERDATA, request) &&
 	       !curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, CONNECT_SECONDS) &&
-	       !curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L) &&
-	       !curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME,
-				 request->watch ? WATCH_SILENCE_SECONDS : SILENCE_SECONDS) &&
-	       !curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L) &&
-	       !curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, KEEPALIVE_SECONDS) &&
-	       !curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, KEEPALIVE_SECONDS / 2) &&
-	       !curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, on_open) &&
+	       set_silence(request) &&
 	       !curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, request->watch ? NULL : "gzip");
 }
 
@@ -771,7 +783,7 @@ static int client_prepare(struct kube_client *client)
 	return 0;
 }
 
-int kube_client_new(struct kube_config *config, struct event_base *loop, struct kube_client **out)
+int kube_client_new(struct kube_config *config, unsigned int silence, struct event_base *loop, struct kube_client **out)
 {
 	struct kube_client *client;
 
@@ -781,6 +793,7 @@ int kube_client_new(struct kube_config *config, struct event_base *loop, struct 
 	if (!client)
 		return -ENOMEM;
 	client->loop = loop;
+	client->silence = silence;
 	if (client_prepare(client)) {
 		kube_client_free(client);
 		return -ENOMEM;

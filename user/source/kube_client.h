@@ -40,8 +40,11 @@ struct kube_request_handler {
 	void *data;
 };
 
-/* Takes over *config (and leaves it empty) on success. 0 or -ENOMEM. */
-int kube_client_new(struct kube_config *config, struct event_base *loop, struct kube_client **out);
+/*
+ * silence: seconds without a byte after which a watch counts as dead; other requests, and peers that do not acknowledge,
+ * have at most 30 of them. Takes over *config (and leaves it empty) on success. 0 or -ENOMEM.
+ */
+int kube_client_new(struct kube_config *config, unsigned int silence, struct event_base *loop, struct kube_client **out);
 /* Requests that are not done yet are dropped without a call. */
 void kube_client_free(struct kube_client *client);
 
