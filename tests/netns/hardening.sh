@@ -31,6 +31,38 @@ test_agent_runs_without_what_it_does_not_need()
 	assert_equal "ambient capabilities" 0000000000000000 "$(agent_status CapAmb)"
 }
 
+# granted_mask [WITHOUT]: of the capabilities that the DaemonSet's container gets, as /proc writes it
+granted_mask()
+{
+	local name number mask=0
+
+	while read -r name; do
+		[ "$name" != "${1:-}" ] || continue
+		number=$(sed -n "s/^#define CAP_$name[[:space:]]*\([0-9]*\)$/\1/p" /usr/include/linux/capability.h)
+		mask=$((mask | 1 << number))
+	done < <("$TESTS/deploy/manifests.py" capabilities "$TESTS/../deploy/kustomize/base/daemonset.yaml")
+	printf '%016x' $mask
+}
+
+# With what the DaemonSet grants it works, and of that it keeps all, but for what the start alone needs.
+test_daemonset_grants_what_the_agent_keeps()
+{
+	local granted
+
+	cluster_up
+	granted=$("$TESTS/deploy/manifests.py" capabilities "$TESTS/../deploy/kustomize/base/daemonset.yaml" |
+		sed 's/^/,+/' | tr -d '\n' | tr '[:upper:]' '[:lower:]')
+	setpriv --inh-caps=-all --bounding-set="-all$granted" "$EGRESSD" run --from "dir:$MANIFESTS" --pin "$PIN" \
+		--state "$STATE" --listen "$LISTEN" </dev/null >>"$AGENT_LOG" 2>&1 &
+	AGENT=$!
+	eventually 20 agent_is_ready
+	assert_equal "kept (locked memory is raised once)" "$(granted_mask SYS_RESOURCE)" "$(agent_status CapEff)"
+	passes web 10.1.2.2 80/TCP
+	fails passes web 10.1.2.2 81/TCP
+	# Of all that it would keep, it is not granted only what reads manifests of others.
+	assert_equal "kept by root" "$KEPT" "$(printf '%016x' $((0x$(granted_mask SYS_RESOURCE) | 1 << 2)))"
+}
+
 # All that it does after the start: tables that grow, a pod that is found by its namespace, a bpffs that is gone.
 works_confined()
 {
