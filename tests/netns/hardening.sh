@@ -38,7 +38,7 @@ granted_mask()
 
 	while read -r name; do
 		[ "$name" != "${1:-}" ] || continue
-		number=$(sed -n "s/^#define CAP_$name[[:space:]]*\([0-9]*\)$/\1/p" /usr/include/linux/capability.h)
+		number=$(sed -n "s/^#define CAP_${name}[[:space:]]*\([0-9]*\)$/\1/p" /usr/include/linux/capability.h)
 		mask=$((mask | 1 << number))
 	done < <("$TESTS/deploy/manifests.py" capabilities "$TESTS/../deploy/kustomize/base/daemonset.yaml")
 	printf '%016x' $mask
