@@ -263,6 +263,12 @@ test_a_line_of_a_gigabyte()
 	kube_agent_up
 	server only networkpolicies >/dev/null
 	before=$(sed -n 's/^VmHWM:[^0-9]*\([0-9]*\) kB/\1/p' "/proc/$AGENT/status")
+	# The largest that etcd takes is far smaller.
+	server put '{"kind":"NetworkPolicy","apiVersion":"networking.k8s.io/v1","metadata":{"namespace":"default",' \
+		'"name":"large","annotations":{"note":"'"$(head -c 7500000 /dev/zero | tr '\0' x)"'"}},' \
+		'"spec":{"podSelector":{"matchLabels":{"app":"web"}},"policyTypes":["Egress"],"egress":[{"ports":[{"port":90}]}]}}' \
+		>/dev/null
+	eventually 20 allows 90
 	converges huge 2 81
 	after=$(sed -n 's/^VmHWM:[^0-9]*\([0-9]*\) kB/\1/p' "/proc/$AGENT/status")
 	# Buffers double: 8 MB in use are 16 MB at most, and as much again while one is copied to the next.
@@ -369,6 +375,8 @@ test_connections_that_die_without_a_word()
 	put_policy 81
 	sleep 3
 	denies 81 || fail "the connections were not cut"
+	[ "$(metric 'egressd_api_staleness_seconds{resource="networkpolicies.networking.k8s.io"}')" -ge 2 ] ||
+		fail "what is known does not get older"
 	# Well before the 180 s after which a watch that says nothing is begun anew.
 	eventually 60 allows 81
 	echo "# noticed after $((SECONDS - before)) s"
@@ -479,6 +487,77 @@ test_restart_without_the_api()
 says_waiting()
 {
 	[ "$(http_status /readyz)" = 503 ]
+}
+
+# Watches of many agents do not end together; what is long is sent compressed.
+test_what_is_asked_for()
+{
+	local zipped times low high
+
+	faults_up
+	kube_agent_up
+	server cut >/dev/null
+	follows 81
+	server cut >/dev/null
+	follows 82
+	read -r zipped times <<<"$(server asked)"
+	[ "$zipped" -gt 0 ] || fail "no list was sent compressed"
+	low=$(tr ' ' '\n' <<<"$times" | sort -n | head -n 1)
+	high=$(tr ' ' '\n' <<<"$times" | sort -n | tail -n 1)
+	if [ "$low" -lt 300 ] || [ "$high" -gt 600 ] || [ $((high - low)) -lt 30 ]; then
+		fail "time-outs of watches: $times"
+	fi
+}
+
+# A server that says when to come again is not asked before.
+test_retry_after()
+{
+	local before
+
+	faults_up
+	kube_agent_up
+	server only networkpolicies >/dev/null
+	server fault busy-long 1 >/dev/null
+	before=$(date +%s%N)
+	server cut >/dev/null
+	follows 81
+	[ $((($(date +%s%N) - before) / 1000000)) -ge 4000 ] || fail "the server was asked again too early"
+}
+
+# What a bookmark says is where the next watch begins: it need not have forgotten what others changed meanwhile.
+test_a_watch_goes_on_from_a_bookmark()
+{
+	local lists watches
+
+	faults_up
+	kube_agent_up
+	server compact >/dev/null
+	server bookmark >/dev/null
+	server count >"$SANDBOX/count"
+	read -r lists watches <"$SANDBOX/count"
+	# By the time the bookmark is with the agent.
+	sleep 1
+	server cut >/dev/null
+	follows 81
+	server count >"$SANDBOX/count"
+	assert_equal "lists" "$lists" "$(cut -d ' ' -f 1 "$SANDBOX/count")"
+	[ "$(cut -d ' ' -f 2 "$SANDBOX/count")" -gt "$watches" ] || fail "no watch began anew"
+}
+
+# The authority is another one from now on: first the server has a certificate of it, then the node knows it.
+test_an_authority_that_is_replaced()
+{
+	faults_up
+	kube_agent_up
+	mv "$SANDBOX/pki" "$SANDBOX/old"
+	kube_pki
+	mv "$SANDBOX/pki" "$SANDBOX/new"
+	cp -r "$SANDBOX/old" "$SANDBOX/pki"
+	server certificate "$SANDBOX/new/server.crt" "$SANDBOX/new/server.key" >/dev/null
+	server cut >/dev/null
+	eventually 20 log_has "SSL certificate problem"
+	cp "$SANDBOX/new/ca.crt" "$SANDBOX/pki/ca.crt"
+	follows 81
 }
 
 # Pods of other nodes are followed only while policy speaks of pods.
