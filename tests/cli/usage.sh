@@ -88,4 +88,18 @@ test_lost_output_is_an_error()
 	assert_equal "error" "error: standard output: cannot be written" "$(cat "$WORK/error")"
 }
 
+# egressd's too: each is in README's table and in the manual page, and the other way round.
+test_every_option_of_the_agent_is_documented()
+{
+	local root=$TESTS/..
+
+	"$EGRESSD" run --help | sed -n 's/^  \(--[a-z-]*\).*/\1/p' | sort -u >"$WORK/options"
+	sed -n 's/^\.It Fl -\([a-z-]*\).*/--\1/p' "$root/deploy/man/egressd.8" | sort -u >"$WORK/manual"
+	# shellcheck disable=SC2016 # the backquotes are Markdown's
+	sed -n '/^| option of `egressd run`/,/^$/p' "$root/README.md" | grep -o -- '`--[a-z-]*' | tr -d '\`' | sort -u >"$WORK/readme"
+	[ "$(wc -l <"$WORK/options")" -gt 15 ] || fail "egressd run --help has no options"
+	assert_equal "manual page" "$(cat "$WORK/options")" "$(cat "$WORK/manual")"
+	assert_equal "README" "$(cat "$WORK/options")" "$(cat "$WORK/readme")"
+}
+
 run_tests "$@"
