@@ -7,6 +7,7 @@
 #include <net/if.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/cleanup.h"
 #include "datapath/internal.h"
@@ -16,6 +17,10 @@
 #define TCX_EGRESS  ((enum bpf_attach_type)47)
 #define TCX_LINK    11
 #define TCX_BEFORE  (1u << 3)
+
+/* How long another process may take between its link and the pin of that. */
+#define RACE_PAUSE_NS 2000000
+#define RACE_ATTEMPTS 50
 
 /* What comes from the pod arrives at the host's side of the veth, what goes to it is sent there. */
 static enum bpf_attach_type attach_type(enum hook hook)
@@ -135,16 +140,37 @@ static int tcx_replace(struct datapath *datapath, uint32_t ifindex, enum hook ho
 	return error ? error : update_link(fd, ifindex, hook, program_fd);
 }
 
-static int tcx_attach(struct datapath *datapath, uint32_t ifindex, enum hook hook, int program_fd)
+static int attach_once(struct datapath *datapath, uint32_t ifindex, enum hook hook, int program_fd)
 {
+	_cleanup_fd_ int fd = -1;
+	uint32_t id;
 	int error;
 
-	error = tcx_replace(datapath, ifindex, hook, program_fd);
+	error = open_link(datapath, ifindex, hook, &fd, &id);
+	if (!error)
+		error = update_link(fd, ifindex, hook, program_fd);
 	if (error != -ENODEV)
 		return error;
-	/* A dead pin of an interface that had this number before. */
-	error = unpin_link(datapath, ifindex, hook);
+	/* A dead pin of an interface that had this number before. A pin that was not there a moment ago is no dead one. */
+	error = fd >= 0 ? unpin_link(datapath, ifindex, hook) : 0;
 	return error ? error : create_link(datapath, ifindex, hook, program_fd);
+}
+
+/*
+ * The agent and egress-cni may attach to an interface at the same moment: one finds the other's link, which has no pin
+ * yet. A moment later it has, or, where its maker died, is gone.
+ */
+static int tcx_attach(struct datapath *datapath, uint32_t ifindex, enum hook hook, int program_fd)
+{
+	const struct timespec pause = {.tv_nsec = RACE_PAUSE_NS};
+	int error, attempt;
+
+	error = attach_once(datapath, ifindex, hook, program_fd);
+	for (attempt = 1; error == -EEXIST && attempt < RACE_ATTEMPTS; attempt++) {
+		nanosleep(&pause, NULL);
+		error = attach_once(datapath, ifindex, hook, program_fd);
+	}
+	return error;
 }
 
 static int tcx_detach(struct datapath *datapath, uint32_t ifindex, enum hook hook)
