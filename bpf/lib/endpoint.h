@@ -3,6 +3,7 @@
 #ifndef EGRESSD_BPF_ENDPOINT_H
 #define EGRESSD_BPF_ENDPOINT_H
 
+#include "lib/packet.h"
 #include "lib/tables.h"
 
 static __always_inline const struct egress_endpoint *endpoint_find(__u32 ifindex)
@@ -17,18 +18,25 @@ static __always_inline const struct egress_endpoint *endpoint_find(__u32 ifindex
 
 static __always_inline const struct egress_control *control_read(void)
 {
-	const struct egress_control *control = (const void *)egress_table_block(&tables, 0);
-
-	return control && control->magic == EGRESS_TABLES_MAGIC ? control : NULL;
+	return (const void *)tables_first();
 }
 
-/* `active` is read once: whatever is published meanwhile, the packet is judged by this one bank. */
+/*
+ * `active` is read once: whatever is published meanwhile, the packet is judged by this one bank. NULL where none was
+ * written yet.
+ */
 static __always_inline const struct egress_bank *control_bank(const struct egress_control *control)
 {
 	__u32 active = *(const volatile __u32 *)&control->active;
-	const struct egress_bank *bank = active ? &control->bank[1] : &control->bank[0];
+	const struct egress_bank *bank;
 
-	return active < EGRESS_BANKS && bank->generation ? bank : NULL;
+	/* No choice between two pointers: the verifier would follow both through all of the program. */
+	barrier_var(active);
+	if (unlikely(active >= EGRESS_BANKS))
+		return NULL;
+	bank = &control->bank[active];
+	barrier_var(bank);
+	return bank->generation ? bank : NULL;
 }
 
 #endif

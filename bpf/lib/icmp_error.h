@@ -98,7 +98,7 @@ __noinline int icmp_error_passes(struct __sk_buff *skb, __u32 transport, __u32 l
 {
 	struct egress_flow_key key = {};
 	struct destination back = {.address = key.remote};
-	struct judge judge = {};
+	struct judge judge;
 	const struct egress_flow *flow;
 
 	if (!icmp_quoted_flow(skb, transport, length, family, &key) || judge_find(skb, &judge))

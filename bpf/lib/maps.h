@@ -17,7 +17,7 @@ struct {
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct egress_block);
+	__type(value, struct egress_chunk);
 } tables SEC(".maps");
 
 struct {
@@ -132,12 +132,26 @@ struct {
 	__type(value, struct fragment);
 } fragments SEC(".maps");
 
-/* What walk.h reads the tables through. */
-static inline __attribute__((always_inline)) const __u32 *egress_table_block(const void *map, __u32 block)
+/* Chunk 0, which is always there: what walk.h is given as the tables. */
+static inline __attribute__((always_inline)) const __u32 *tables_first(void)
 {
-	const struct egress_block *found = bpf_map_lookup_elem((void *)map, &block);
+	__u32 zero = 0;
+	const struct egress_chunk *chunk = bpf_map_lookup_elem(&tables, &zero);
 
-	return found ? found->word : NULL;
+	return chunk ? chunk->word : NULL;
+}
+
+/* What walk.h reads the tables through. */
+static inline __attribute__((always_inline)) const __u32 *egress_table_chunk(const void *first, __u32 address)
+{
+	if (__builtin_expect(address >= EGRESS_CHUNK_WORDS, 0)) {
+		__u32 index = address >> EGRESS_CHUNK_SHIFT;
+		const struct egress_chunk *chunk = bpf_map_lookup_elem(&tables, &index);
+
+		return chunk ? chunk->word : NULL;
+	}
+	__builtin_assume(first != NULL);
+	return first;
 }
 
 #endif

@@ -15,7 +15,7 @@
 #include <linux/types.h>
 
 #ifndef EGRESS_CONTRACT_VERSION /* tests of upgrades build others */
-#define EGRESS_CONTRACT_VERSION 2
+#define EGRESS_CONTRACT_VERSION 3
 #endif
 
 /* Default parent of the pins; the maps are below <parent>/v<EGRESS_CONTRACT_VERSION>/. */
@@ -118,18 +118,26 @@ _Static_assert(sizeof(struct egress_endpoint) == 64, "one cache line");
 /* ------------------------------------------------------------------ policy tables */
 
 /*
- * Map "tables": ARRAY (mmapable) of 1 KB blocks, read as one memory of 32-bit words: word W is word W & 255 of block
- * W >> 8. Everything that policy compiles to lives in it. The first words are the control structure; the program
- * reads `active` once per packet and follows only that bank, so a packet sees all of one generation or all of
- * another. See tables.h for what the words mean and walk.h for how they are read.
+ * Map "tables": ARRAY (mmapable) of chunks, read as one memory of 32-bit words: word W is word
+ * W & (EGRESS_CHUNK_WORDS - 1) of chunk W >> EGRESS_CHUNK_SHIFT. Everything that policy compiles to lives in it. The
+ * first words are the control structure; the program reads `active` once per packet and follows only that bank, so a
+ * packet sees all of one generation or all of another. See tables.h for what the words mean and walk.h for how they are
+ * read.
+ *
+ * The program looks chunk 0 up once a packet and reads the words in it without another look-up: most nodes' tables fit,
+ * and of larger ones the words that every packet reads. (5.10 takes values of up to 4 MB; larger chunks waste more of the
+ * last one.)
  */
-#define EGRESS_BLOCK_WORDS 256u
-#define EGRESS_BLOCK_SHIFT 8
+#define EGRESS_CHUNK_SHIFT 19
+#define EGRESS_CHUNK_WORDS (1u << EGRESS_CHUNK_SHIFT)
 
-struct egress_block {
-	__u32 word[EGRESS_BLOCK_WORDS];
+struct egress_chunk {
+	__u32 word[EGRESS_CHUNK_WORDS];
 };
-_Static_assert(sizeof(struct egress_block) == 1024, "1 KB");
+_Static_assert(sizeof(struct egress_chunk) == 2 << 20, "2 MB");
+
+/* What does not cross a multiple of this many words does not cross a chunk: nodes and full blocks of the tries. */
+#define EGRESS_BLOCK_WORDS 256u
 
 /* ------------------------------------------------------------------ counters */
 

@@ -58,8 +58,8 @@ struct egress_control {
 	struct egress_bank bank[EGRESS_BANKS];
 };
 #define EGRESS_TABLES_MAGIC 0x65677264u /* "egrd" */
-#define EGRESS_CONTROL_WORDS 64         /* the rest of them zero; the first table begins no earlier than block 1 */
-_Static_assert(sizeof(struct egress_control) <= EGRESS_CONTROL_WORDS * 4, "the control structure is in block 0");
+#define EGRESS_CONTROL_WORDS 64         /* the rest of them zero; no table begins before word EGRESS_BLOCK_WORDS */
+_Static_assert(sizeof(struct egress_control) <= EGRESS_CONTROL_WORDS * 4, "the control structure has its room");
 
 /* Set words below EGRESS_SET_FIRST are not addresses. */
 #define EGRESS_SET_OPEN 0    /* no policy isolates the pod's egress: everything passes */
@@ -78,9 +78,9 @@ enum egress_trie_kind {
 	EGRESS_TRIE_LEAF,    /* value: the address class */
 	EGRESS_TRIE_FULL,    /* child: 256 entries by the next byte of the address */
 	EGRESS_TRIE_SKIP,    /* child: struct egress_trie_skip */
-	EGRESS_TRIE_RANGES10, /* child: ranges of the next two bytes, up to 10 bounds between them, 64 bytes */
-	EGRESS_TRIE_RANGES20, /* the same with 20 bounds, 128 bytes */
-	EGRESS_TRIE_RANGES42, /* the same with 42 bounds, 256 bytes */
+	EGRESS_TRIE_RANGES9, /* child: ranges of the next two bytes, up to 9 bounds between them, 64 bytes */
+	EGRESS_TRIE_RANGES18, /* the same with 18 bounds, 128 bytes */
+	EGRESS_TRIE_RANGES37, /* the same with 37 bounds, 256 bytes */
 };
 
 #define EGRESS_TRIE_ENTRY(kind, value) (((__u32)(kind) << EGRESS_TRIE_KIND_SHIFT) | (__u32)(value))
@@ -106,13 +106,17 @@ _Static_assert(sizeof(struct egress_trie_skip) == 64, "one unit");
 /*
  * Ranges: the next two bytes of the address as a number, or the last byte where only one is left, are in range i when i
  * bounds are not above them; the walk goes on with entry i, behind those bytes. First the entries, one more than there can
- * be bounds, then the bounds as half-words in ascending order, up to the end of the node; it is aligned to its size. A
- * bound that is not in use is 0xffff, and an entry that is not in use is the last one that is, so that nobody needs to
- * know how many there are.
+ * be bounds, then the bounds in ascending order, up to the end of the node; it is aligned to its size.
+ *
+ * Bounds are three to a double word, in lanes of 21 bits from the lowest on, so that one subtraction compares three. One
+ * that is not in use is EGRESS_BOUND_UNUSED, which no value reaches.
  */
-#define EGRESS_RANGES10_WORDS 16u
-#define EGRESS_RANGES20_WORDS 32u
-#define EGRESS_RANGES42_WORDS 64u
+#define EGRESS_RANGES9_WORDS 16u
+#define EGRESS_RANGES18_WORDS 32u
+#define EGRESS_RANGES37_WORDS 64u
+
+#define EGRESS_BOUND_LANE_BITS 21
+#define EGRESS_BOUND_UNUSED 0x10000u
 
 /*
  * Cells. Bit 31: the packet passes. Bits 30 .. 24: kinds of verdict to come, zero. Bits 23 .. 0: the deciding rule, an

@@ -5,9 +5,9 @@
  *
  * The includer defines, before including this file:
  *
- *   static inline const __u32 *egress_table_block(const void *tables, __u32 block);
- *       the first word of a 1 KB block, or NULL where there is none. In the kernel a map lookup, in user space an
- *       index into the mapped memory.
+ *   static inline const __u32 *egress_table_chunk(const void *tables, __u32 address);
+ *       the first word of the chunk that holds the word `address`, or NULL where there is none. `tables` is what the
+ *       includer makes of it: in the kernel chunk 0, so that words in it need no look-up, in user space the mapped memory.
  *
  * All functions return false where a table could not be read; the packet is then dropped (EGRESS_DROP_TABLES).
  */
@@ -30,84 +30,66 @@
 
 EGRESS_INLINE _Bool egress_word(const void *tables, __u32 address, __u32 *value)
 {
-	const __u32 *block = egress_table_block(tables, address >> EGRESS_BLOCK_SHIFT);
+	const __u32 *chunk = egress_table_chunk(tables, address);
 
-	if (!block)
+	if (!chunk)
 		return 0;
-	*value = block[address & (EGRESS_BLOCK_WORDS - 1)];
+	*value = chunk[address & (EGRESS_CHUNK_WORDS - 1)];
 	return 1;
 }
 
+/* One in each lane of bounds: what is multiplied by it is in each of them, or the sum of all lanes in the highest. */
+#define EGRESS_BOUND_LANES (1ull | 1ull << EGRESS_BOUND_LANE_BITS | 1ull << 2 * EGRESS_BOUND_LANE_BITS)
+/* The bit of each lane that stays set in (value | it) - bound where the bound is not above the value of 16 bits. */
+#define EGRESS_BOUND_BIT 0x10000ull
+
+/* Two words of the tables, aligned as one. */
+typedef __u64 __attribute__((may_alias)) egress_double_word;
+
 /*
- * Bounds are compared four at a time, two in each of two words whose halves have a bit to spare: it stays set where the
- * bound is not above the value. Without branches: the verifier would follow each combination of them.
+ * How many bounds are not above the value; `count` double words of three lanes each begin at `bounds`. Without branches:
+ * the verifier would follow each combination of them.
  */
-#define EGRESS_BOUND_LANES 0x0000ffff0000ffffull
-#define EGRESS_BOUND_BITS  0x0001000000010000ull
-
-EGRESS_INLINE __u64 egress_bounds_four(const __u32 *bounds, __u64 spread)
+EGRESS_INLINE __u32 egress_bounds_below(const __u32 *bounds, __u32 count, __u32 value)
 {
-	__u64 four;
+	const egress_double_word *three = (const egress_double_word *)(const void *)bounds;
+	__u64 spread = (value | EGRESS_BOUND_BIT) * EGRESS_BOUND_LANES, sum = 0;
+	__u32 i;
 
-	__builtin_memcpy(&four, bounds, sizeof(four));
-	return ((spread - (four & EGRESS_BOUND_LANES)) & EGRESS_BOUND_BITS) +
-	       ((spread - (four >> 16 & EGRESS_BOUND_LANES)) & EGRESS_BOUND_BITS);
+	EGRESS_UNROLL
+	for (i = 0; i < count; i++)
+		sum += (spread - three[i]) & EGRESS_BOUND_BIT * EGRESS_BOUND_LANES;
+	return (__u32)(sum * EGRESS_BOUND_LANES >> (2 * EGRESS_BOUND_LANE_BITS + 16));
 }
 
-EGRESS_INLINE __u64 egress_bounds_two(__u32 bounds, __u64 spread)
-{
-	return (spread - ((bounds & 0xffff) | (__u64)(bounds >> 16) << 32)) & EGRESS_BOUND_BITS;
-}
-
-/* How many were counted: both halves of the sum together. */
-EGRESS_INLINE __u32 egress_bounds_sum(__u64 sum)
-{
-	return (__u32)((sum >> 16 & 0xffff) + (sum >> 48));
-}
-
-/* The entry for a value of 16 bits in a node of ranges. Nodes never cross a 1 KB block: they are aligned to their size. */
+/* The entry for a value of 16 bits in a node of ranges. Nodes never cross a chunk: they are aligned to their size. */
 EGRESS_INLINE _Bool egress_ranges_entry(const void *tables, __u32 value, __u32 *entry)
 {
-	__u32 kind = EGRESS_TRIE_KIND(*entry), address = EGRESS_TRIE_CHILD(*entry), i;
-	const __u32 *block = egress_table_block(tables, address >> EGRESS_BLOCK_SHIFT);
-	__u64 spread = (value | 0x10000) * 0x100000001ull, sum = 0;
+	__u32 kind = EGRESS_TRIE_KIND(*entry), address = EGRESS_TRIE_CHILD(*entry), index;
+	const __u32 *node = egress_table_chunk(tables, address);
 
-	if (!block)
+	if (!node)
 		return 0;
-	if (kind == EGRESS_TRIE_RANGES10) {
-		block += address & (EGRESS_BLOCK_WORDS - EGRESS_RANGES10_WORDS);
-		sum = egress_bounds_two(block[11], spread);
-		EGRESS_UNROLL
-		for (i = 12; i < EGRESS_RANGES10_WORDS; i += 2)
-			sum += egress_bounds_four(block + i, spread);
-		*entry = block[egress_bounds_sum(sum) & (EGRESS_RANGES10_WORDS - 1)];
+	if (kind == EGRESS_TRIE_RANGES9) {
+		node += address & (EGRESS_CHUNK_WORDS - EGRESS_RANGES9_WORDS);
+		index = egress_bounds_below(node + 10, 3, value);
+		*entry = node[index & (EGRESS_RANGES9_WORDS - 1)];
 		return 1;
 	}
-	if (kind == EGRESS_TRIE_RANGES20) {
-		block += address & (EGRESS_BLOCK_WORDS - EGRESS_RANGES20_WORDS);
-		EGRESS_UNROLL
-		for (i = 22; i < EGRESS_RANGES20_WORDS; i += 2)
-			sum += egress_bounds_four(block + i, spread);
-		*entry = block[egress_bounds_sum(sum) & (EGRESS_RANGES20_WORDS - 1)];
+	if (kind == EGRESS_TRIE_RANGES18) {
+		node += address & (EGRESS_CHUNK_WORDS - EGRESS_RANGES18_WORDS);
+		index = egress_bounds_below(node + 20, 6, value);
+		*entry = node[index & (EGRESS_RANGES18_WORDS - 1)];
 		return 1;
 	}
-	if (kind == EGRESS_TRIE_RANGES42) {
-		block += address & (EGRESS_BLOCK_WORDS - EGRESS_RANGES42_WORDS);
-		sum = egress_bounds_two(block[43], spread);
-		/* Unrolled, it would take more of the stack than callers can spare. */
-		EGRESS_NO_UNROLL
-		for (i = 44; i < EGRESS_RANGES42_WORDS; i += 2)
-			sum += egress_bounds_four(block + i, spread);
-		*entry = block[egress_bounds_sum(sum) & (EGRESS_RANGES42_WORDS - 1)];
+	if (kind == EGRESS_TRIE_RANGES37) {
+		node += address & (EGRESS_CHUNK_WORDS - EGRESS_RANGES37_WORDS);
+		index = egress_bounds_below(node + 38, 13, value);
+		*entry = node[index & (EGRESS_RANGES37_WORDS - 1)];
 		return 1;
 	}
 	return 0;
 }
-
-/* An includer may define EGRESS_RANGES_ENTRY to reach egress_ranges_entry() by a way of its own. */
-#ifndef EGRESS_RANGES_ENTRY
-#define EGRESS_RANGES_ENTRY egress_ranges_entry
-#endif
 
 /* Class of an IPv4 address (network order): at most three nodes. */
 EGRESS_INLINE _Bool egress_class4(const void *tables, const struct egress_bank *bank, __u32 address, __u32 *class)
@@ -131,17 +113,19 @@ EGRESS_INLINE _Bool egress_class4(const void *tables, const struct egress_bank *
 }
 
 /* A skip node: where the walk goes on, and with which byte of the address. */
-EGRESS_INLINE _Bool egress_trie_skip(const void *tables, const __u32 address[4], __u32 *entry, __u32 *depth)
+EGRESS_INLINE _Bool egress_trie_skip(const void *tables, __u64 high, __u64 low, __u32 *entry, __u32 *depth)
 {
 	__u32 at = EGRESS_TRIE_CHILD(*entry);
-	const __u32 *block = egress_table_block(tables, at >> EGRESS_BLOCK_SHIFT);
+	const __u32 *chunk = egress_table_chunk(tables, at);
+	const egress_double_word *mask, *value;
 	const struct egress_trie_skip *skip;
 
-	if (!block)
+	if (!chunk)
 		return 0;
-	skip = (const void *)(block + (at & (EGRESS_BLOCK_WORDS - 16)));
-	if (((address[0] & skip->mask[0]) ^ skip->value[0]) | ((address[1] & skip->mask[1]) ^ skip->value[1]) |
-	    ((address[2] & skip->mask[2]) ^ skip->value[2]) | ((address[3] & skip->mask[3]) ^ skip->value[3])) {
+	skip = (const void *)(chunk + (at & (EGRESS_CHUNK_WORDS - 16)));
+	mask = (const void *)skip->mask;
+	value = (const void *)skip->value;
+	if (((high & mask[0]) ^ value[0]) | ((low & mask[1]) ^ value[1])) {
 		*entry = skip->other;
 		return 1;
 	}
@@ -160,15 +144,14 @@ EGRESS_INLINE __u64 egress_bytes_from(__u64 high, __u64 low, __u32 depth)
 }
 
 /*
- * Class of an IPv6 address, given as numbers: `high` is the first eight bytes, `low` the others, both in host order.
+ * Class of an IPv6 address, given as numbers: `high` is the first eight bytes, `low` the others, as they stand in memory.
  * (The kernel's program passes them on like this; see bpf/lib/policy.h.) Each node takes at least one of the 16 bytes.
  * depth: 0; the verifier, which must not know it, then takes all ways to a step for the same.
  */
 EGRESS_INLINE _Bool egress_class6_number(const void *tables, __u32 root, __u32 depth, __u64 high, __u64 low,
 					 __u32 *class)
 {
-	const __u32 address[4] = {__builtin_bswap32(high >> 32), __builtin_bswap32((__u32)high),
-				  __builtin_bswap32(low >> 32), __builtin_bswap32((__u32)low)};
+	const __u64 first = __builtin_bswap64(high), last = __builtin_bswap64(low);
 	__u32 entry = root;
 	__u64 step; /* of a register's size: the verifier of 5.10 follows a spilled constant only then */
 
@@ -182,11 +165,11 @@ EGRESS_INLINE _Bool egress_class6_number(const void *tables, __u32 root, __u32 d
 			return 1;
 		}
 		if (kind == EGRESS_TRIE_SKIP) {
-			if (!egress_trie_skip(tables, address, &entry, &depth))
+			if (!egress_trie_skip(tables, high, low, &entry, &depth))
 				return 0;
 			continue;
 		}
-		bytes = egress_bytes_from(high, low, depth);
+		bytes = egress_bytes_from(first, last, depth);
 		if (kind == EGRESS_TRIE_FULL) {
 			if (!egress_word(tables, EGRESS_TRIE_CHILD(entry) + (__u32)(bytes >> 56), &entry))
 				return 0;
@@ -194,7 +177,7 @@ EGRESS_INLINE _Bool egress_class6_number(const void *tables, __u32 root, __u32 d
 			continue;
 		}
 		/* The last byte is a number of its own. */
-		if (!EGRESS_RANGES_ENTRY(tables, (__u32)(bytes >> 48 >> ((depth + 1) / 2 & 8)), &entry))
+		if (!egress_ranges_entry(tables, (__u32)(bytes >> 48 >> ((depth + 1) / 2 & 8)), &entry))
 			return 0;
 		depth += 2;
 	}
@@ -203,7 +186,10 @@ EGRESS_INLINE _Bool egress_class6_number(const void *tables, __u32 root, __u32 d
 
 EGRESS_INLINE __u64 egress_address_number(const __u32 address[2])
 {
-	return (__u64)__builtin_bswap32(address[0]) << 32 | __builtin_bswap32(address[1]);
+	__u64 number;
+
+	__builtin_memcpy(&number, address, sizeof(number));
+	return number;
 }
 
 /* Class of an IPv6 address (network order). */
@@ -229,23 +215,29 @@ EGRESS_INLINE __u32 egress_port_protocol(__u8 protocol)
 	}
 }
 
+/* Port class of a port (host order) of a protocol that has ports: an index in bank.ports. */
+EGRESS_INLINE _Bool egress_port_word(const void *tables, const struct egress_bank *bank, __u32 index, __u16 port,
+				     __u32 *class)
+{
+	__u32 address = bank->ports[index] + (port >> 1);
+	const __u32 *chunk = egress_table_chunk(tables, address);
+
+	if (!chunk)
+		return 0;
+	/* The word first, then its half: the verifier of 5.10 loses the bounds of an index put together of both. */
+	*class = ((const __u16 *)(chunk + (address & (EGRESS_CHUNK_WORDS - 1))))[port & 1];
+	return 1;
+}
+
 /* Port class of a protocol (IPPROTO_*) and a port (host order, ignored where the protocol has none). */
 EGRESS_INLINE _Bool egress_port_class(const void *tables, const struct egress_bank *bank, __u8 protocol, __u16 port,
 				      __u32 *class)
 {
-	__u32 index = egress_port_protocol(protocol), address;
-	const __u32 *block;
+	__u32 index = egress_port_protocol(protocol);
 
-	if (index == EGRESS_PORT_PROTOCOLS) {
-		*class = 0;
-		return 1;
-	}
-	address = bank->ports[index] + (port >> 1);
-	block = egress_table_block(tables, address >> EGRESS_BLOCK_SHIFT);
-	if (!block)
-		return 0;
-	/* The word first, then its half: the verifier of 5.10 loses the bounds of an index put together of both. */
-	*class = ((const __u16 *)(block + (address & (EGRESS_BLOCK_WORDS - 1))))[port & 1];
+	if (index != EGRESS_PORT_PROTOCOLS)
+		return egress_port_word(tables, bank, index, port, class);
+	*class = 0;
 	return 1;
 }
 

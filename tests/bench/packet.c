@@ -87,15 +87,15 @@ static void die_on(int error, const char *what)
 
 static void load_egressd(struct bench *bench, size_t words)
 {
-	uint32_t blocks = (uint32_t)((words + EGRESS_BLOCK_WORDS - 1) / EGRESS_BLOCK_WORDS);
+	uint32_t chunks = (uint32_t)((words + EGRESS_CHUNK_WORDS - 1) / EGRESS_CHUNK_WORDS);
 	struct egressd *skeleton = egressd__open();
 
 	bench_check(skeleton != NULL, "cannot open the programs");
-	bpf_map__set_max_entries(skeleton->maps.tables, blocks);
+	bpf_map__set_max_entries(skeleton->maps.tables, chunks);
 	bpf_map__set_max_entries(skeleton->maps.drop_log,
 				 (uint32_t)libbpf_num_possible_cpus() * EGRESS_DROP_LOG_RECORDS);
 	die_on(egressd__load(skeleton), "load egressd");
-	bench->word_count = (size_t)blocks * EGRESS_BLOCK_WORDS;
+	bench->word_count = (size_t)chunks * EGRESS_CHUNK_WORDS;
 	bench->words = mmap(NULL, bench->word_count * 4, PROT_READ | PROT_WRITE, MAP_SHARED,
 			    bpf_map__fd(skeleton->maps.tables), 0);
 	bench_check(bench->words != MAP_FAILED, "cannot map the tables");

@@ -193,9 +193,9 @@ static void tables_have_the_size_asked_for(void **state)
 
 	(void)state;
 	check(datapath_new_tables(datapath, 0, &memory, &words));
-	assert_int_equal(words, EGRESS_BLOCK_WORDS);
-	check(datapath_new_tables(datapath, EGRESS_BLOCK_WORDS + 1, &memory, &words));
-	assert_int_equal(words, 2 * EGRESS_BLOCK_WORDS);
+	assert_int_equal(words, EGRESS_CHUNK_WORDS);
+	check(datapath_new_tables(datapath, EGRESS_CHUNK_WORDS + 1, &memory, &words));
+	assert_int_equal(words, 2 * EGRESS_CHUNK_WORDS);
 	for (size_t i = 0; i < words; i++)
 		assert_int_equal(memory[i], 0);
 	memory[words - 1] = 1;

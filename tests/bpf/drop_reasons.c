@@ -55,9 +55,6 @@ static void tables(void **state)
 	struct frame frame = tcp(ALLOWED_FLOW, TCP_SYN);
 	struct harness *harness = *state;
 
-	control(harness)->magic = 0;
-	expect_drop(harness, &frame, EGRESS_DROP_TABLES);
-	control(harness)->magic = EGRESS_TABLES_MAGIC;
 	control(harness)->active = 1; /* an empty bank */
 	expect_drop(harness, &frame, EGRESS_DROP_TABLES);
 	control(harness)->active = 2;

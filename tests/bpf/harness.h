@@ -102,14 +102,14 @@ static inline uint32_t table_row(struct harness *harness, uint32_t none, uint32_
 /* Ranges of two bytes: from first to last `entry`, else 0. */
 static inline uint32_t table_ranges(struct harness *harness, uint16_t first, uint16_t last, uint32_t entry)
 {
-	uint32_t address = table_allocate(harness, EGRESS_RANGES10_WORDS), i;
-	uint16_t *bounds = (uint16_t *)&harness->words[address + EGRESS_RANGES10_WORDS - 5];
+	const uint64_t unused = EGRESS_BOUND_UNUSED;
+	uint32_t address = table_allocate(harness, EGRESS_RANGES9_WORDS), i;
+	uint64_t *bounds = (uint64_t *)&harness->words[address + EGRESS_RANGES9_WORDS - 6];
 
 	harness->words[address + 1] = entry;
-	for (i = 0; i < 10; i++)
-		bounds[i] = 0xffff;
-	bounds[0] = first;
-	bounds[1] = last + 1;
+	for (i = 0; i < 3; i++)
+		bounds[i] = unused | unused << 21 | unused << 42;
+	bounds[0] = first | (last + 1ull) << 21 | unused << 42;
 	return address;
 }
 
@@ -126,7 +126,7 @@ static inline void table_ipv4(struct harness *harness, uint32_t root)
 	harness->words[root + (203 << 8 | 0)] = EGRESS_TRIE_POINTER(EGRESS_TRIE_FULL, lower);
 	harness->words[root + (198 << 8 | 51)] = EGRESS_TRIE_ENTRY(EGRESS_TRIE_LEAF, CLASS_EVERYTHING);
 	harness->words[root + (100 << 8 | 64)] =
-		EGRESS_TRIE_POINTER(EGRESS_TRIE_RANGES10, table_ranges(harness, 0x700, 0x7ff, leaf));
+		EGRESS_TRIE_POINTER(EGRESS_TRIE_RANGES9, table_ranges(harness, 0x700, 0x7ff, leaf));
 }
 
 static inline uint32_t table_ipv6(struct harness *harness)
@@ -227,8 +227,8 @@ static inline struct harness *harness_load(void)
 	harness->cpus = libbpf_num_possible_cpus();
 	harness->skeleton = egressd__open();
 	assert_non_null(harness->skeleton);
-	harness->bytes = 1024 * sizeof(struct egress_block);
-	assert_int_equal(bpf_map__set_max_entries(harness->skeleton->maps.tables, 1024), 0);
+	harness->bytes = sizeof(struct egress_chunk);
+	assert_int_equal(bpf_map__set_max_entries(harness->skeleton->maps.tables, 1), 0);
 	assert_int_equal(
 		bpf_map__set_max_entries(harness->skeleton->maps.drop_log, harness->cpus * EGRESS_DROP_LOG_RECORDS), 0);
 	assert_int_equal(egressd__load(harness->skeleton), 0);

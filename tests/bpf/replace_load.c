@@ -141,7 +141,7 @@ static void publish(int which)
 static int setup(void **state)
 {
 	struct egress_endpoint endpoint = {.ifindex = LOOPBACK, .id = POD, .ipv4 = ipv4("10.1.0.2")};
-	uint32_t bucket = LOOPBACK, blocks;
+	uint32_t bucket = LOOPBACK, chunks;
 	int which;
 
 	(void)state;
@@ -151,11 +151,11 @@ static int setup(void **state)
 	}
 	make_probes();
 	/* Room for both lists, so that one is written while packets are judged by the other. */
-	blocks = (uint32_t)((tables_words(ground.policy[0]) + tables_words(ground.policy[1])) / EGRESS_BLOCK_WORDS + 2);
-	ground.word_count = (size_t)blocks * EGRESS_BLOCK_WORDS;
+	chunks = (uint32_t)((tables_words(ground.policy[0]) + tables_words(ground.policy[1])) / EGRESS_CHUNK_WORDS + 2);
+	ground.word_count = (size_t)chunks * EGRESS_CHUNK_WORDS;
 	ground.skeleton = egressd__open();
 	assert_non_null(ground.skeleton);
-	bpf_map__set_max_entries(ground.skeleton->maps.tables, blocks);
+	bpf_map__set_max_entries(ground.skeleton->maps.tables, chunks);
 	bpf_map__set_max_entries(ground.skeleton->maps.drop_log,
 				 (uint32_t)libbpf_num_possible_cpus() * EGRESS_DROP_LOG_RECORDS);
 	assert_int_equal(egressd__load(ground.skeleton), 0);

@@ -142,24 +142,24 @@ static int compile(struct judge *judge, const char *node_addresses)
 
 static int load(struct judge *judge)
 {
-	size_t blocks = (tables_words(judge->policy) + EGRESS_BLOCK_WORDS - 1) / EGRESS_BLOCK_WORDS;
+	size_t chunks = (tables_words(judge->policy) + EGRESS_CHUNK_WORDS - 1) / EGRESS_CHUNK_WORDS;
 	int cpus = libbpf_num_possible_cpus();
 	void *memory;
 
 	judge->bpf = egressd__open();
 	if (!judge->bpf || cpus < 0)
 		return complain("cannot open the programs");
-	if (bpf_map__set_max_entries(judge->bpf->maps.tables, (uint32_t)blocks) ||
+	if (bpf_map__set_max_entries(judge->bpf->maps.tables, (uint32_t)chunks) ||
 	    bpf_map__set_max_entries(judge->bpf->maps.drop_log, (uint32_t)cpus * EGRESS_DROP_LOG_RECORDS) ||
 	    bpf_program__set_autoload(judge->bpf->progs.egress_to_pod, false) ||
 	    egressd__load(judge->bpf))
 		return complain("cannot load the programs: %s", strerror(errno));
-	memory = mmap(NULL, blocks * sizeof(struct egress_block), PROT_READ | PROT_WRITE, MAP_SHARED,
+	memory = mmap(NULL, chunks * sizeof(struct egress_chunk), PROT_READ | PROT_WRITE, MAP_SHARED,
 		      bpf_map__fd(judge->bpf->maps.tables), 0);
 	if (memory == MAP_FAILED)
 		return complain("cannot map the tables: %s", strerror(errno));
 	judge->words = memory;
-	judge->word_count = blocks * EGRESS_BLOCK_WORDS;
+	judge->word_count = chunks * EGRESS_CHUNK_WORDS;
 	return 0;
 }
 

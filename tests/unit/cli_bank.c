@@ -23,9 +23,9 @@ enum {
 	ROW_ONE = VECTOR + 64,
 	ROW_TWO = ROW_ONE + 64,
 	FULL = 1536,           /* a block */
-	RANGES10 = FULL + 256, /* 64 bytes */
-	RANGES20 = FULL + 512, /* 128 bytes */
-	RANGES42 = FULL + 576, /* 256 bytes */
+	RANGES9 = FULL + 256, /* 64 bytes */
+	RANGES18 = FULL + 512, /* 128 bytes */
+	RANGES37 = FULL + 576, /* 256 bytes */
 	SKIP = FULL + 768,     /* 64 bytes each */
 	SKIP_BELOW = SKIP + 16,
 	FULL6 = FULL + 1024,
@@ -52,13 +52,13 @@ static struct egress_bank *bank_words(void)
 static void make_ranges(uint32_t address, uint32_t words, uint32_t bounds, const uint16_t *used, const uint32_t *classes,
 			size_t count)
 {
-	uint16_t *bound = (uint16_t *)&memory[address + words - bounds / 2];
+	uint64_t *three = (uint64_t *)&memory[address + words - (bounds + 2) / 3 * 2];
 	size_t i;
 
-	for (i = 0; i <= bounds; i++)
-		memory[address + i] = LEAF(classes[i < count ? i : count]);
-	for (i = 0; i < bounds; i++)
-		bound[i] = i < count ? used[i] : 0xffff;
+	for (i = 0; i <= count; i++)
+		memory[address + i] = LEAF(classes[i]);
+	for (i = 0; i < (bounds + 2) / 3 * 3; i++)
+		three[i / 3] |= (uint64_t)(i < count ? used[i] : EGRESS_BOUND_UNUSED) << 21 * (i % 3);
 }
 
 static void make_ipv4(void)
@@ -66,13 +66,13 @@ static void make_ipv4(void)
 	unsigned int i;
 
 	memory[ROOT + 0x0a01] = EGRESS_TRIE_POINTER(EGRESS_TRIE_FULL, FULL);
-	memory[ROOT + 0x0a02] = EGRESS_TRIE_POINTER(EGRESS_TRIE_RANGES42, RANGES42);
+	memory[ROOT + 0x0a02] = EGRESS_TRIE_POINTER(EGRESS_TRIE_RANGES37, RANGES37);
 	memory[FULL + 5] = LEAF(1);
-	memory[FULL + 6] = EGRESS_TRIE_POINTER(EGRESS_TRIE_RANGES10, RANGES10);
-	memory[FULL + 7] = EGRESS_TRIE_POINTER(EGRESS_TRIE_RANGES20, RANGES20);
-	make_ranges(RANGES10, EGRESS_RANGES10_WORDS, 10, (uint16_t[]){128}, (uint32_t[]){0, 2}, 1);
-	make_ranges(RANGES20, EGRESS_RANGES20_WORDS, 20, (uint16_t[]){9, 10}, (uint32_t[]){0, 3, 0}, 2);
-	make_ranges(RANGES42, EGRESS_RANGES42_WORDS, 42, (uint16_t[]){0xffff}, (uint32_t[]){0, 7}, 1);
+	memory[FULL + 6] = EGRESS_TRIE_POINTER(EGRESS_TRIE_RANGES9, RANGES9);
+	memory[FULL + 7] = EGRESS_TRIE_POINTER(EGRESS_TRIE_RANGES18, RANGES18);
+	make_ranges(RANGES9, EGRESS_RANGES9_WORDS, 9, (uint16_t[]){128}, (uint32_t[]){0, 2}, 1);
+	make_ranges(RANGES18, EGRESS_RANGES18_WORDS, 18, (uint16_t[]){9, 10}, (uint32_t[]){0, 3, 0}, 2);
+	make_ranges(RANGES37, EGRESS_RANGES37_WORDS, 37, (uint16_t[]){0xffff}, (uint32_t[]){0, 7}, 1);
 	for (i = 0; i < 65536; i++)
 		if (i >> 8 == 0xc0)
 			memory[ROOT + i] = LEAF(4); /* 192.0.0.0/8 */

@@ -4,19 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "policy/table_walk.h"
 #include "policy/trie_node.h"
-
-/* walk.h asks for blocks by this name; here `tables` is a struct table_view. */
-static inline const __u32 *egress_table_block(const void *tables, __u32 block)
-{
-	const struct table_view *view = tables;
-
-	if (block >= view->word_count >> EGRESS_BLOCK_SHIFT)
-		return NULL;
-	return view->words + ((size_t)block << EGRESS_BLOCK_SHIFT);
-}
-
-#include <egressd/walk.h>
 
 int bank_open(const uint32_t *words, size_t word_count, struct bank *out)
 {
@@ -201,8 +190,8 @@ static int walk_ranges(struct trie_walk *walk, uint32_t entry, struct ip_address
 	size_t i;
 	int error = 0;
 
-	if (depth / 8 >= walk->length || EGRESS_TRIE_KIND(entry) > EGRESS_TRIE_RANGES42 ||
-	    EGRESS_TRIE_CHILD(entry) + (size_t)EGRESS_RANGES42_WORDS > view->word_count)
+	if (depth / 8 >= walk->length || EGRESS_TRIE_KIND(entry) > EGRESS_TRIE_RANGES37 ||
+	    EGRESS_TRIE_CHILD(entry) + (size_t)EGRESS_RANGES37_WORDS > view->word_count)
 		return -EINVAL;
 	trie_read_ranges(&memory, entry, &ranges);
 	for (i = 0; i < ranges.count && !error; i++) {
@@ -277,14 +266,14 @@ static int walk_below_skip(struct trie_walk *walk, const struct egress_trie_skip
 static int walk_skip(struct trie_walk *walk, uint32_t entry, const struct ip_address *address, unsigned int depth)
 {
 	uint32_t at = EGRESS_TRIE_CHILD(entry);
-	const uint32_t *block = egress_table_block(&walk->bank->memory, at >> EGRESS_BLOCK_SHIFT);
+	const uint32_t *chunk = egress_table_chunk(&walk->bank->memory, at);
 	struct ip_address below = *address;
 	const struct egress_trie_skip *skip;
 	unsigned int length;
 
-	if (!block || walk->family != 6)
+	if (!chunk || walk->family != 6)
 		return -EINVAL;
-	skip = (const void *)(block + (at & (EGRESS_BLOCK_WORDS - 16)));
+	skip = (const void *)(chunk + (at & (EGRESS_CHUNK_WORDS - 16)));
 	if (mask_length((const uint8_t *)skip->mask, depth, &length) ||
 	    EGRESS_TRIE_KIND(skip->other) != EGRESS_TRIE_LEAF)
 		return -EINVAL;

@@ -48,16 +48,16 @@ static struct table_set *set_new(void)
 	return set;
 }
 
-static int map_memory(struct table_set *set, uint32_t blocks, bool read_only)
+static int map_memory(struct table_set *set, uint32_t chunks, bool read_only)
 {
-	size_t size = (size_t)blocks * sizeof(struct egress_block);
+	size_t size = (size_t)chunks * sizeof(struct egress_chunk);
 	void *memory;
 
 	memory = mmap(NULL, size, read_only ? PROT_READ : PROT_READ | PROT_WRITE, MAP_SHARED, set->tables_fd, 0);
 	if (memory == MAP_FAILED)
 		return fail_errno(-errno, "cannot map %zu bytes of tables into memory", size);
 	set->memory = memory;
-	set->word_count = (size_t)blocks * EGRESS_BLOCK_WORDS;
+	set->word_count = (size_t)chunks * EGRESS_CHUNK_WORDS;
 	return 0;
 }
 
@@ -103,7 +103,7 @@ static int take_descriptors(struct table_set *set, const struct bpf_object *obje
 	return 0;
 }
 
-static int load_set(const struct datapath *datapath, struct table_set *set, uint32_t blocks)
+static int load_set(const struct datapath *datapath, struct table_set *set, uint32_t chunks)
 {
 	_cleanup_(close_object) struct bpf_object *object = NULL;
 	struct bpf_map *tables;
@@ -115,36 +115,36 @@ static int load_set(const struct datapath *datapath, struct table_set *set, uint
 	tables = bpf_object__find_map_by_name(object, EGRESS_PIN_TABLES);
 	if (!tables)
 		return fail(-EINVAL, "the programs in this binary lack the map %s", EGRESS_PIN_TABLES);
-	error = bpf_map__set_max_entries(tables, blocks);
+	error = bpf_map__set_max_entries(tables, chunks);
 	if (error)
-		return fail_errno(error, "cannot make tables of %u blocks", blocks);
+		return fail_errno(error, "cannot make tables of %u chunks", chunks);
 	error = shared_maps_reuse(datapath, object);
 	if (error)
 		return error;
 	error = bpf_object__load(object);
 	if (error)
-		return fail_errno(error, "the kernel did not take the programs with tables of %u blocks", blocks);
+		return fail_errno(error, "the kernel did not take the programs with tables of %u chunks", chunks);
 	return take_descriptors(set, object);
 }
 
 int datapath_new_tables(struct datapath *datapath, size_t words, uint32_t **memory, size_t *word_count)
 {
 	_cleanup_(free_set) struct table_set *set = NULL;
-	size_t blocks = words / EGRESS_BLOCK_WORDS + (words % EGRESS_BLOCK_WORDS || !words);
+	size_t chunks = words / EGRESS_CHUNK_WORDS + (words % EGRESS_CHUNK_WORDS || !words);
 	int error;
 
 	if (datapath->read_only)
 		return fail(-EROFS, "the datapath is open for reading only");
 	/* An address in a table is a 32-bit word number. */
-	if (blocks > UINT32_MAX >> EGRESS_BLOCK_SHIFT)
+	if (chunks > UINT32_MAX >> EGRESS_CHUNK_SHIFT)
 		return fail(-E2BIG, "tables of %zu words are larger than their addresses can name", words);
 	table_set_free(take(datapath->made));
 	set = set_new();
 	if (!set)
 		return fail_errno(-ENOMEM, "no memory");
-	error = load_set(datapath, set, (uint32_t)blocks);
+	error = load_set(datapath, set, (uint32_t)chunks);
 	if (!error)
-		error = map_memory(set, (uint32_t)blocks, false);
+		error = map_memory(set, (uint32_t)chunks, false);
 	if (error)
 		return error;
 	*memory = set->memory;
@@ -332,13 +332,13 @@ static int map_adopted(const struct datapath *datapath, struct table_set *set)
 
 	if (bpf_obj_get_info_by_fd(set->tables_fd, &info, &size))
 		return fail_errno(-errno, "cannot look at the pinned map %s", EGRESS_PIN_TABLES);
-	if (info.type != BPF_MAP_TYPE_ARRAY || info.value_size != sizeof(struct egress_block) ||
+	if (info.type != BPF_MAP_TYPE_ARRAY || info.value_size != sizeof(struct egress_chunk) ||
 	    !(info.map_flags & BPF_F_MMAPABLE))
 		return fail(-EINVAL,
 			    "the pinned map %s/%s does not fit this version: "
 			    "expected an array of %zu-byte values that can be mapped; "
 			    "found type %u, value %u, flags %#x",
-			    datapath->directory, EGRESS_PIN_TABLES, sizeof(struct egress_block), info.type,
+			    datapath->directory, EGRESS_PIN_TABLES, sizeof(struct egress_chunk), info.type,
 			    info.value_size, info.map_flags);
 	return map_memory(set, info.max_entries, datapath->read_only);
 }

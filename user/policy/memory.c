@@ -19,14 +19,14 @@ static int append(struct extent_list *list, struct extent extent)
 	return 0;
 }
 
-int memory_init(struct memory *memory, uint32_t *words, size_t word_count)
+int memory_init(struct memory *memory, uint32_t *words, size_t word_count, uint32_t first)
 {
 	memset(memory, 0, sizeof(*memory));
 	if (word_count > UINT32_MAX)
 		word_count = UINT32_MAX;
 	memory->words = words;
 	memory->word_count = word_count;
-	return append(&memory->free, (struct extent){.start = EGRESS_BLOCK_WORDS, .end = (uint32_t)word_count});
+	return append(&memory->free, (struct extent){.start = first, .end = (uint32_t)word_count});
 }
 
 void memory_clear(struct memory *memory)

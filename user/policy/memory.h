@@ -29,8 +29,8 @@ struct memory {
 	struct extent_list bank[EGRESS_BANKS]; /* as they were taken */
 };
 
-/* All but the first block is free. words NULL: as much as there can be. 0 or -ENOMEM. */
-int memory_init(struct memory *memory, uint32_t *words, size_t word_count);
+/* Free from word `first` on. words NULL: as much as there can be. 0 or -ENOMEM. */
+int memory_init(struct memory *memory, uint32_t *words, size_t word_count, uint32_t first);
 void memory_clear(struct memory *memory);
 
 /* `count` words for the bank, their address a multiple of `alignment` (a power of two). 0, -ENOSPC or -ENOMEM. */

@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "policy/compile.h"
 #include "policy/limits.h"
+#include "policy/tables.h"
 #include "policy/trie.h"
 
 /* Packing costs a few nanoseconds a packet while everything is in the cache, and saves far more once it is not. */
@@ -16,10 +17,10 @@ static int trie_words(const struct policy *policy, bool packed, size_t limit, si
 	_cleanup_(memory_clear) struct memory memory = {0};
 	struct trie trie = {.memory = &memory, .packed = packed};
 	uint32_t root;
-	int error = memory_init(&memory, NULL, limit);
+	int error = memory_init(&memory, NULL, limit, 0);
 
 	if (!error)
-		error = trie_write_ipv4(&trie, &policy->classes[FAMILY_IPV4], &root);
+		error = trie_write_ipv4(&trie, &policy->classes[FAMILY_IPV4], 0);
 	if (!error)
 		error = trie_write_ipv6(&trie, &policy->classes[FAMILY_IPV6], &root);
 	if (error == -ENOSPC) {
@@ -33,18 +34,17 @@ static int trie_words(const struct policy *policy, bool packed, size_t limit, si
 int compile_size(struct compile *compile)
 {
 	struct policy *policy = compile->policy;
-	size_t fixed = EGRESS_ENDPOINT_MAX + EGRESS_PORT_PROTOCOLS * (65536 / 2) + EGRESS_BLOCK_WORDS;
 	size_t vectors = policy->set_count * (policy->class_keys.count + 16);
 	size_t rows = (size_t)policy->rows.count * policy->port_class_count, tries;
 	int error = trie_words(policy, false, PACK_ABOVE_WORDS, &tries);
 
-	if (!error && fixed + vectors + rows + tries > PACK_ABOVE_WORDS) {
+	if (!error && TABLES_FIXED_WORDS + vectors + rows + tries > PACK_ABOVE_WORDS) {
 		policy->packed = true;
 		error = trie_words(policy, true, BANK_WORDS_MAX, &tries);
 	}
 	if (error)
 		return error;
-	policy->words = fixed + vectors + rows + tries;
+	policy->words = TABLES_FIXED_WORDS + vectors + rows + tries;
 	if (policy->words > BANK_WORDS_MAX)
 		return compile_limit(compile, largest_policy(policy), "words of table memory", BANK_WORDS_MAX);
 	return 0;

@@ -16,24 +16,36 @@
 /* A cache line, which class vectors begin on. */
 #define LINE_WORDS 16u
 
+/*
+ * What every bank has and every packet reads is in front, of both banks, so that it is in the chunk that the program
+ * needs no look-up for. Where they begin:
+ */
+#define BANK_FIXED(bank) (EGRESS_BLOCK_WORDS + (bank) * TABLES_FIXED_WORDS)
+#define FIXED_SETS       0u
+#define FIXED_PORTS      EGRESS_ENDPOINT_MAX
+#define PORTS_WORDS      (65536u / 2)
+#define FIXED_IPV4_ROOT  (FIXED_PORTS + EGRESS_PORT_PROTOCOLS * PORTS_WORDS)
+_Static_assert(FIXED_IPV4_ROOT + TRIE_IPV4_ROOT_WORDS == TABLES_FIXED_WORDS, "no holes");
+_Static_assert(BANK_FIXED(EGRESS_BANKS) <= EGRESS_CHUNK_WORDS, "in the first chunk");
+
 size_t tables_words(const struct policy *policy)
 {
 	/* The next policy may be somewhat larger. */
-	size_t bank = policy->words + policy->words / 4 + CHANGE_WORDS;
+	size_t own = policy->words - TABLES_FIXED_WORDS, bank = own + own / 4 + CHANGE_WORDS;
 
-	return EGRESS_BLOCK_WORDS + (bank < BOTH_BANKS_MAX_WORDS ? 2 * bank : bank);
+	return BANK_FIXED(EGRESS_BANKS) + (bank < BOTH_BANKS_MAX_WORDS ? 2 * bank : bank);
 }
 
 int tables_new(uint32_t *words, size_t word_count, struct tables **out)
 {
 	struct tables *tables;
 
-	if (word_count < EGRESS_BLOCK_WORDS)
+	if (word_count < BANK_FIXED(EGRESS_BANKS))
 		return -EINVAL;
 	tables = calloc(1, sizeof(*tables));
 	if (!tables)
 		return -ENOMEM;
-	if (memory_init(&tables->memory, words, word_count) < 0) {
+	if (memory_init(&tables->memory, words, word_count, BANK_FIXED(EGRESS_BANKS)) < 0) {
 		free(tables);
 		return -ENOMEM;
 	}
@@ -139,33 +151,25 @@ static int write_vectors(struct writer *writer)
 	return 0;
 }
 
-static int write_ports(struct writer *writer)
+static void write_ports(struct writer *writer)
 {
 	enum transport transport;
 
 	for (transport = 0; transport < TRANSPORT_COUNT; transport++) {
-		uint32_t *address = &writer->header.ports[transport];
-		int error = take_words(writer, 65536 / 2, LINE_WORDS, address);
-
-		if (error < 0)
-			return error;
-		memcpy(writer->tables->memory.words + *address,
+		writer->header.ports[transport] = BANK_FIXED(writer->bank) + FIXED_PORTS + transport * PORTS_WORDS;
+		memcpy(writer->tables->memory.words + writer->header.ports[transport],
 		       writer->policy->port_class + port_position(transport, 0),
 		       65536 * sizeof(*writer->policy->port_class));
 	}
-	return 0;
 }
 
-static int write_sets(struct writer *writer)
+static void write_sets(struct writer *writer)
 {
 	size_t i;
-	int error = take_words(writer, EGRESS_ENDPOINT_MAX, LINE_WORDS, &writer->header.sets);
 
-	if (error < 0)
-		return error;
+	writer->header.sets = BANK_FIXED(writer->bank) + FIXED_SETS;
 	for (i = 0; i < EGRESS_ENDPOINT_MAX; i++)
 		writer->tables->memory.words[writer->header.sets + i] = EGRESS_SET_PENDING;
-	return 0;
 }
 
 static int write_tries(struct writer *writer)
@@ -176,8 +180,10 @@ static int write_tries(struct writer *writer)
 		.bank = writer->bank,
 		.packed = policy->packed,
 	};
-	int error = trie_write_ipv4(&trie, &policy->classes[FAMILY_IPV4], &writer->header.ipv4_root);
+	int error;
 
+	writer->header.ipv4_root = BANK_FIXED(writer->bank) + FIXED_IPV4_ROOT;
+	error = trie_write_ipv4(&trie, &policy->classes[FAMILY_IPV4], writer->header.ipv4_root);
 	return error ? error : trie_write_ipv6(&trie, &policy->classes[FAMILY_IPV6], &writer->header.ipv6_root);
 }
 
@@ -190,16 +196,14 @@ static int write_bank(struct writer *writer)
 	writer->vectors = calloc(policy->set_count + 1, sizeof(*writer->vectors));
 	if (!writer->row_addresses || !writer->vectors)
 		return -ENOMEM;
-	/* The largest pieces first, while free memory is in one piece. */
-	error = write_tries(writer);
-	if (!error)
-		error = write_ports(writer);
-	if (!error)
-		error = write_sets(writer);
-	if (!error)
-		error = write_rows(writer);
+	write_ports(writer);
+	write_sets(writer);
+	/* Every packet reads a vector and a row: in front of the tries. */
+	error = write_rows(writer);
 	if (!error)
 		error = write_vectors(writer);
+	if (!error)
+		error = write_tries(writer);
 	writer->header.class_count = policy->class_keys.count;
 	writer->header.port_class_count = policy->port_class_count;
 	return error;
@@ -298,7 +302,7 @@ void tables_unassign(struct tables *tables, uint32_t id)
 
 size_t tables_used(const struct tables *tables)
 {
-	size_t sum = EGRESS_BLOCK_WORDS;
+	size_t sum = BANK_FIXED(EGRESS_BANKS);
 	unsigned int bank;
 
 	for (bank = 0; bank < EGRESS_BANKS; bank++)

@@ -16,6 +16,9 @@
 
 struct tables;
 
+/* Of each bank: set words, port classes, the first level of the IPv4 trie. */
+#define TABLES_FIXED_WORDS (EGRESS_ENDPOINT_MAX + EGRESS_PORT_PROTOCOLS * (65536u / 2) + 65536u)
+
 /* Words needed to hold `policy` in one bank of fresh memory, control structure and room for pod changes included. */
 size_t tables_words(const struct policy *policy);
 

@@ -17,8 +17,8 @@ struct trie {
 /* Words of the IPv4 root: one for each value of the first 16 bits. */
 #define TRIE_IPV4_ROOT_WORDS 65536u
 
-/* *root: the address of the root words. 0, -ENOSPC, -ENOMEM. */
-int trie_write_ipv4(const struct trie *trie, const struct ranges *classes, uint32_t *root);
+/* root: the address of TRIE_IPV4_ROOT_WORDS words, which are the caller's. 0, -ENOSPC, -ENOMEM. */
+int trie_write_ipv4(const struct trie *trie, const struct ranges *classes, uint32_t root);
 /* *root: the root entry. */
 int trie_write_ipv6(const struct trie *trie, const struct ranges *classes, uint32_t *root);
 
@@ -29,7 +29,7 @@ int trie_write_ipv6(const struct trie *trie, const struct ranges *classes, uint3
 int trie_set_ipv4(const struct trie *trie, uint32_t root, address_number address, uint32_t class);
 int trie_set_ipv6(const struct trie *trie, uint32_t *root, address_number address, uint32_t class);
 
-/* Words that one call of trie_set_* may take: a node of ranges that becomes 43 full blocks, and those above it. */
+/* Words that one call of trie_set_* may take: a node of ranges that becomes 38 full blocks, and those above it. */
 #define TRIE_SET_WORDS 16384u
 
 #endif

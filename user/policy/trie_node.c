@@ -7,18 +7,22 @@
 
 #define UNIT_WORDS (1u << EGRESS_TRIE_UNIT_SHIFT)
 
-/* Nodes of ranges, the smallest first: their entries, then their bounds, two a word, up to the end. */
+/* Nodes of ranges, the smallest first: their entries, then their bounds, three to a double word, up to the end. */
 static const struct ranges_kind {
 	enum egress_trie_kind kind;
 	uint32_t words, bounds;
 } ranges_kinds[] = {
-	{EGRESS_TRIE_RANGES10, EGRESS_RANGES10_WORDS, 10},
-	{EGRESS_TRIE_RANGES20, EGRESS_RANGES20_WORDS, 20},
-	{EGRESS_TRIE_RANGES42, EGRESS_RANGES42_WORDS, TRIE_RANGES_MAX - 1},
+	{EGRESS_TRIE_RANGES9, EGRESS_RANGES9_WORDS, 9},
+	{EGRESS_TRIE_RANGES18, EGRESS_RANGES18_WORDS, 18},
+	{EGRESS_TRIE_RANGES37, EGRESS_RANGES37_WORDS, TRIE_RANGES_MAX - 1},
 };
 
-/* A bound that no value but the highest reaches, and that changes nothing for that one. */
-#define BOUND_UNUSED 0xffffu
+#define LANES 3u
+
+static uint32_t *first_bounds(uint32_t *words, const struct ranges_kind *kind)
+{
+	return words + kind->words - (kind->bounds + LANES - 1) / LANES * 2;
+}
 
 int trie_new_full(const struct trie *trie, const uint32_t entries[TRIE_FAN_OUT], uint32_t *entry)
 {
@@ -49,15 +53,18 @@ void trie_ranges_append(struct trie_ranges *ranges, uint32_t start, uint32_t ent
 
 static void write_ranges(uint32_t *words, const struct ranges_kind *kind, const struct trie_ranges *ranges)
 {
-	uint16_t bounds[TRIE_RANGES_MAX - 1];
-	uint32_t i;
+	uint32_t *end = words + kind->words, *bounds = first_bounds(words, kind), i = 1, lane;
 
 	memset(words, 0, kind->words * sizeof(*words));
-	for (i = 0; i <= kind->bounds; i++)
-		words[i] = ranges->entry[i < ranges->count ? i : ranges->count - 1];
-	for (i = 0; i < kind->bounds; i++)
-		bounds[i] = (uint16_t)(i + 1 < ranges->count ? ranges->start[i + 1] : BOUND_UNUSED);
-	memcpy(words + kind->words - kind->bounds / 2, bounds, kind->bounds * sizeof(*bounds));
+	memcpy(words, ranges->entry, ranges->count * sizeof(*words));
+	for (; bounds < end; bounds += 2) {
+		uint64_t three = 0;
+
+		for (lane = 0; lane < LANES; lane++, i++)
+			three |= (uint64_t)(i < ranges->count ? ranges->start[i] : EGRESS_BOUND_UNUSED)
+				 << EGRESS_BOUND_LANE_BITS * lane;
+		memcpy(bounds, &three, sizeof(three));
+	}
 }
 
 int trie_new_ranges(const struct trie *trie, const struct trie_ranges *ranges, uint32_t *entry)
@@ -80,17 +87,21 @@ int trie_new_ranges(const struct trie *trie, const struct trie_ranges *ranges, u
 
 void trie_read_ranges(const struct memory *memory, uint32_t entry, struct trie_ranges *ranges)
 {
-	const uint32_t *words = memory->words + EGRESS_TRIE_CHILD(entry);
+	uint32_t *words = memory->words + EGRESS_TRIE_CHILD(entry), i;
 	const struct ranges_kind *kind = ranges_kinds;
-	uint16_t bounds[TRIE_RANGES_MAX - 1];
-	uint32_t i;
 
 	while (kind->kind != EGRESS_TRIE_KIND(entry))
 		kind++;
-	memcpy(bounds, words + kind->words - kind->bounds / 2, kind->bounds * sizeof(*bounds));
 	*ranges = (struct trie_ranges){.count = 1, .entry[0] = words[0]};
-	for (i = 0; i < kind->bounds; i++)
-		trie_ranges_append(ranges, bounds[i], words[i + 1]);
+	for (i = 0; i < kind->bounds; i++) {
+		uint64_t three;
+		uint32_t bound;
+
+		memcpy(&three, first_bounds(words, kind) + i / LANES * 2, sizeof(three));
+		bound = three >> EGRESS_BOUND_LANE_BITS * (i % LANES) & ((1u << EGRESS_BOUND_LANE_BITS) - 1);
+		if (bound < EGRESS_BOUND_UNUSED)
+			trie_ranges_append(ranges, bound, words[i + 1]);
+	}
 }
 
 int trie_new_skip(const struct trie *trie, address_number address, unsigned int from, unsigned int to, uint32_t match,

@@ -11,7 +11,7 @@
 int trie_new_full(const struct trie *trie, const uint32_t entries[TRIE_FAN_OUT], uint32_t *entry);
 
 /* What a node of ranges says: from start[i] on, the entry is entry[i]; start[0] is 0, neighbours differ. */
-#define TRIE_RANGES_MAX 43u
+#define TRIE_RANGES_MAX 38u
 struct trie_ranges {
 	/* Room for one address more than fits into a node. */
 	uint32_t start[TRIE_RANGES_MAX + 2], entry[TRIE_RANGES_MAX + 2];

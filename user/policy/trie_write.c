@@ -6,7 +6,7 @@
 #include "policy/trie_node.h"
 
 /* Larger nodes of ranges take longer to read than full blocks that are in the cache: not while tables are small. */
-#define RANGES_UNPACKED 20
+#define RANGES_UNPACKED 18
 
 /* The ranges first .. last (indices) that meet the part of the addresses in hand. */
 struct part {
@@ -195,24 +195,20 @@ static int write_entry(const struct trie *trie, const struct part *part, address
 	return write_full(trie, part, base, bits, skips, entry);
 }
 
-int trie_write_ipv4(const struct trie *trie, const struct ranges *classes, uint32_t *root)
+int trie_write_ipv4(const struct trie *trie, const struct ranges *classes, uint32_t root)
 {
 	const struct part all = {.ranges = classes, .first = 0, .last = classes->count - 1};
 	_cleanup_free_ uint32_t *entries = calloc(TRIE_IPV4_ROOT_WORDS, sizeof(*entries));
 	const struct children children = {.entries = entries};
-	uint32_t address;
 	int error;
 
 	if (!entries)
 		return -ENOMEM;
-	error = memory_take(trie->memory, trie->bank, TRIE_IPV4_ROOT_WORDS, EGRESS_BLOCK_WORDS, &address);
-	if (!error)
-		error = write_children(trie, &all, 0, 16, TRIE_IPV4_ROOT_WORDS, false, &children);
+	error = write_children(trie, &all, 0, 16, TRIE_IPV4_ROOT_WORDS, false, &children);
 	if (error < 0)
 		return error;
 	if (trie->memory->words)
-		memcpy(trie->memory->words + address, entries, TRIE_IPV4_ROOT_WORDS * sizeof(*entries));
-	*root = address;
+		memcpy(trie->memory->words + root, entries, TRIE_IPV4_ROOT_WORDS * sizeof(*entries));
 	return 0;
 }
 

@@ -3,19 +3,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "policy/table_walk.h"
 #include "policy/tables_inside.h"
-
-static inline const __u32 *egress_table_block(const void *tables, __u32 block);
-
-#include <egressd/walk.h>
-
-static inline const __u32 *egress_table_block(const void *tables, __u32 block)
-{
-	const struct table_view *view = tables;
-	size_t word = (size_t)block * EGRESS_BLOCK_WORDS;
-
-	return word + EGRESS_BLOCK_WORDS <= view->word_count ? view->words + word : NULL;
-}
 
 static bool find_class(const struct table_view *view, const struct egress_bank *bank, const struct ip_address *address,
 		       uint32_t *class)

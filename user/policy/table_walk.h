@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* <egressd/walk.h> for user space, where `tables` is a struct table_view. Its memory is a multiple of EGRESS_BLOCK_WORDS. */
+#ifndef EGRESSD_POLICY_TABLE_WALK_H
+#define EGRESSD_POLICY_TABLE_WALK_H
+
+#include "policy/tables.h"
+
+static inline const __u32 *egress_table_chunk(const void *tables, __u32 address)
+{
+	const struct table_view *view = tables;
+
+	/* Nothing that is read as a whole crosses a block. */
+	if ((address | (EGRESS_BLOCK_WORDS - 1)) >= view->word_count)
+		return NULL;
+	return view->words + (address & ~(EGRESS_CHUNK_WORDS - 1));
+}
+
+#include <egressd/walk.h>
+
+#endif
