@@ -29,6 +29,9 @@ static __always_inline int pass_counted(struct __sk_buff *skb, __u32 endpoint)
 	return TC_ACT_UNSPEC;
 }
 
+/* Of a packet that is dropped before anybody looked into it. */
+static const struct packet packet_unread;
+
 /* How many records this jiffy may have for the endpoint to have one more. */
 static __always_inline __u64 drop_log_limit(const struct egress_drop_log_share *share, __u64 now)
 {
