@@ -7,8 +7,8 @@
  *                                         begins anew                              "exchanges N broken N stalled_ms N"
  *   traffic flood ADDRESS PORT            datagrams, and attempts to connect, to PORT .. PORT + 9
  *                                                                                  "sent N"
- *   traffic capture PORT                  watches every interface for IP packets to PORT .. PORT + 9, which are not
- *                                         meant to arrive, and to PORT + 10, which are
+ *   traffic capture PORT                  watches every interface for TCP and UDP to PORT .. PORT + 9, which is not
+ *                                         meant to arrive, and to PORT + 10, which is
  *                                                                                  "arrived N seen N", and of those
  *                                         that arrived "window FIRST LAST N" (seconds since the epoch), for each time
  *   traffic openings ADDRESS PORT COUNT   datagrams from so many ports, once       "sent N"
@@ -27,6 +27,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -278,19 +279,25 @@ static bool note_arrival(struct windows *windows, int64_t when)
 }
 
 /*
- * What arrives for PORT .. PORT + 10, and nothing else: whatever traffic there is, the socket's buffer is for what is
+ * What arrives by TCP or UDP for PORT .. PORT + 10, and nothing else: whatever traffic there is, the socket's buffer is for what is
  * looked for.
  */
 static int filter_ports(int fd, uint16_t port)
 {
 	struct sock_filter filter[] = {
 		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, (uint32_t)(SKF_AD_OFF + SKF_AD_PKTTYPE)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, PACKET_OUTGOING, 10, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, PACKET_OUTGOING, 16, 0),
 		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 0),
 		BPF_STMT(BPF_ALU | BPF_RSH | BPF_K, 4),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 6, 0, 2),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 6, 0, 5),
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, offsetof(struct ip6_hdr, ip6_nxt)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_TCP, 1, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_UDP, 0, 10),
 		BPF_STMT(BPF_LD | BPF_H | BPF_ABS, sizeof(struct ip6_hdr) + 2),
-		BPF_JUMP(BPF_JMP | BPF_JA, 2, 0, 0),
+		BPF_JUMP(BPF_JMP | BPF_JA, 5, 0, 0),
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, offsetof(struct iphdr, protocol)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_TCP, 1, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_UDP, 0, 5),
 		BPF_STMT(BPF_LDX | BPF_B | BPF_MSH, 0),
 		BPF_STMT(BPF_LD | BPF_H | BPF_IND, 2),
 		BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, port, 0, 2),

@@ -121,6 +121,38 @@ test_sandbox_that_is_killed_leaves_no_process()
 	rmdir "$directory"
 }
 
+# What the chaos test judges by. An ICMP message has its checksum where others have the port.
+capture_packets()
+{
+	"$BUILD/tests/chaos/traffic" capture 7000 >"$SANDBOX/captured" &
+	sleep 0.5
+	/usr/bin/python3 -c '
+import socket, struct
+for family, address in (socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"):
+    with socket.socket(family, socket.SOCK_DGRAM) as udp:
+        for port in 6999, 7000, 7009, 7010, 7011:
+            udp.sendto(b"x", (address, port))
+    with socket.socket(family, socket.SOCK_STREAM) as tcp:
+        tcp.connect_ex((address, 7005))
+with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as icmp:
+    icmp.sendto(struct.pack("!BBHL", 3, 3, 7000, 0), ("127.0.0.1", 0))'
+	sleep 0.5
+	kill -TERM $!
+	wait $!
+	cat "$SANDBOX/captured"
+}
+
+test_capture_counts_what_it_is_asked_for()
+{
+	local captured
+
+	captured=$("$TESTS/lib/sandbox" bash -c "
+		$(declare -f capture_packets)
+		BUILD=$BUILD capture_packets")
+	assert_matches "what was captured" '^arrived 6 seen 2$' "$captured"
+	assert_matches "when" '^window [0-9]+\.[0-9]{6} [0-9]+\.[0-9]{6} 6$' "$captured"
+}
+
 # A PATH on which apt and dpkg are ours: package "gcc" is missing if $1 says so.
 fake_packages()
 {
