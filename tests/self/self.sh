@@ -150,7 +150,9 @@ test_capture_counts_what_it_is_asked_for()
 		$(declare -f capture_packets)
 		BUILD=$BUILD capture_packets")
 	assert_matches "what was captured" '^arrived 6 seen 2$' "$captured"
-	assert_matches "when" '^window [0-9]+\.[0-9]{6} [0-9]+\.[0-9]{6} 6$' "$captured"
+	# In one window, or in more where the machine is busy.
+	assert_matches "when" '^window [0-9]+\.[0-9]{6} [0-9]+\.[0-9]{6} [1-6]$' "$captured"
+	assert_equal "packets in all windows" 6 "$(awk '/^window/ {sum += $4} END {print sum}' <<<"$captured")"
 }
 
 # A PATH on which apt and dpkg are ours: package "gcc" is missing if $1 says so.
