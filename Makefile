@@ -149,13 +149,15 @@ demo: deps-demo ## install what is missing, build, and show the program at work
 check: deps ## install what is missing, build, and run every test
 	$(Q)tests/run
 
-.PHONY: check-kube check-unit check-bpf check-netns check-asan check-oracle check-chaos check-killed check-valgrind check-fuzz check-deploy check-cni
+.PHONY: check-kube check-unit check-bpf check-netns check-asan check-oracle check-chaos check-killed check-valgrind check-fuzz check-deploy check-cni check-lint
 check-unit: deps ## run the unit tests only
 	$(Q)tests/run build unit
 check-bpf: deps ## run the tests of the BPF programs only
 	$(Q)tests/run build bpf
 check-netns: deps ## run the tests with real traffic in namespaces only
 	$(Q)tests/run build netns cli
+check-lint: deps ## look for mistakes without running anything: clang-tidy, cppcheck, shellcheck, pyflakes
+	$(Q)tests/run build lint
 check-kube: deps ## run the agent against a real API server, and a server with faults (see tests/kube/build-binaries)
 	$(Q)tests/run build kube
 check-asan: deps ## run everything that is built with sanitizers
@@ -222,6 +224,13 @@ kind-bench: ## measure pods' traffic between two nodes, with and without it (nee
 .PHONY: manifests
 manifests: ## render deploy/kustomize from the Helm chart
 	$(Q)HELM=$$(tests/lib/go-tool helm) deploy/helm/render deploy/kustomize
+
+# For tests/lint.
+.PHONY: print-flags print-bpf-flags
+print-flags:
+	@echo '-std=gnu11 $(WARNINGS) $(INCLUDES) -DEGRESSD_COMMIT=""'
+print-bpf-flags:
+	@echo '$(BPF_CFLAGS)'
 
 .PHONY: clean
 clean: ## remove build/

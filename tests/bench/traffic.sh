@@ -10,6 +10,7 @@
 # A flood comes from another pod, on the first processor: what egressd denies it, beside a program that only drops.
 #
 # Client and server share the last processor: what is measured is the work, not how processors wake each other.
+# shellcheck disable=SC2119 # functions with optional arguments
 set -eEuo pipefail
 
 HERE=$(cd "$(dirname "$0")" && pwd)

@@ -501,7 +501,7 @@ static void flows_whose_time_is_over_go(void **state)
 	check(datapath_commit_tables(datapath));
 	check(datapath_jiffies(datapath, &now));
 	/* Five thousand jiffies, many seconds, on either side of the time-out. */
-	for (uint16_t i = 0; i < ARRAY_SIZE(cases); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		add_flow(ENDPOINT_ID, cases[i].protocol, 2 * i, now - cases[i].timeout - 5000, cases[i].state,
 			 cases[i].flags);
 		add_flow(ENDPOINT_ID, cases[i].protocol, 2 * i + 1, now - cases[i].timeout + 5000, cases[i].state,

@@ -86,7 +86,7 @@ test_everything_works_without_the_agent()
 		version "explain --from default/web --to 10.1.2.2:80"; do
 		# shellcheck disable=SC2086 # a command and its arguments
 		[ -n "$(egressctl $command)" ]
-		# shellcheck disable=SC2086
+		# shellcheck disable=SC2086 # likewise
 		egressctl $command -o json | json "" >/dev/null
 	done
 }

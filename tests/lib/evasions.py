@@ -25,7 +25,7 @@ import urllib.request
 import warnings
 
 warnings.filterwarnings("ignore")
-from scapy.all import (  # noqa: E402
+from scapy.all import (
     AH, ARP, Dot1Q, Ether, GRE, ICMP, IP, IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment,
     IPv6ExtHdrHopByHop, IPv6ExtHdrRouting, PadN, Raw, TCP, UDP, ICMPv6EchoReply, ICMPv6EchoRequest, checksum, raw)
 

@@ -82,9 +82,11 @@ etcd_start()
 	"$ETCD_PROGRAM" --data-dir "$SANDBOX/etcd" --listen-client-urls "http://$KUBE_ETCD" \
 		--advertise-client-urls "http://$KUBE_ETCD" --listen-peer-urls http://127.0.0.1:2380 --unsafe-no-fsync \
 		--log-level error </dev/null >>"$SANDBOX/etcd.log" 2>&1 &
+	# shellcheck disable=SC2034 # for tests
 	KUBE_ETCD_PROCESS=$!
 }
 
+# shellcheck disable=SC2120 # tests give options
 # api_start [OPTION...]: with the certificate NAME in $KUBE_CERTIFICATE (server)
 api_start()
 {
@@ -153,6 +155,7 @@ kube_up()
 	kubeconfig agent <<<"token: agent"
 	kubeconfig nobody <<<"token: nobody"
 	etcd_start
+	# shellcheck disable=SC2119 # as it is by default
 	api_start
 	eventually 90 api_is_ready
 	kubectl create clusterrole egressd --verb=list,watch \

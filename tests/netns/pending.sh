@@ -193,7 +193,7 @@ test_interface_gets_its_program_within_5_ms()
 	ip link add late0 type veth peer name apart0
 	agent_up --pod-interfaces 'veth*'
 	ip link delete late0
-	renice -n -20 -p $AGENT >/dev/null
+	renice -n -20 -p "$AGENT" >/dev/null
 	fast late0
 	fast veth9
 }

@@ -88,10 +88,10 @@ static int own_network_namespace(void)
 
 static int sockets(void)
 {
-	return socket(AF_INET, SOCK_STREAM, 0) < 0 || socket(AF_NETLINK, SOCK_RAW, 0) < 0 ||
-			       socket(AF_UNIX, SOCK_STREAM, 0) < 0
-		       ? -1
-		       : 0;
+	int internet = socket(AF_INET, SOCK_STREAM, 0), netlink = socket(AF_NETLINK, SOCK_RAW, 0);
+	int local = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	return internet < 0 || netlink < 0 || local < 0 ? -1 : 0;
 }
 
 static int child_process(void)

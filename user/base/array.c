@@ -25,6 +25,7 @@ int array_reserve(void *array, size_t *capacity, size_t needed, size_t item_size
 
 	/* memcpy, because a void ** may not alias the caller's pointer type. */
 	memcpy(&items, array, sizeof(items));
+	/* cppcheck-suppress memleakOnRealloc ; the caller has it still */
 	items = realloc(items, wanted * item_size);
 	if (!items)
 		return -ENOMEM;

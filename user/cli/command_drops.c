@@ -283,7 +283,7 @@ static void refresh_state(struct drops *drops, const char *directory)
 /* Until a signal ends the program or its output is closed. */
 static int follow(struct drops *drops, const char *directory)
 {
-	const struct timespec pause = {.tv_nsec = FOLLOW_INTERVAL_MS * 1000000l};
+	const struct timespec pause = {.tv_nsec = FOLLOW_INTERVAL_MS * 1000000L};
 	bool first = true;
 
 	for (;;) {

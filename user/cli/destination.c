@@ -29,6 +29,7 @@ int object_name_parse(const char *text, struct object_name *out)
 	if (!slash || copy_name(text, (size_t)(slash - text), name.namespace) ||
 	    copy_name(slash + 1, strlen(slash + 1), name.name))
 		return -EINVAL;
+	/* cppcheck-suppress uninitvar ; copy_name() wrote both */
 	*out = name;
 	return 0;
 }

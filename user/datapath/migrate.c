@@ -127,6 +127,7 @@ static bool is_zero(const char *bytes, size_t size)
 
 static int carry_value(const struct map_pair *pair, const void *key, const void *theirs, char *ours)
 {
+	/* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): without memory nothing is carried */
 	memset(ours, 0, pair->our_info.value_size);
 	pair->convert(theirs, pair->their_info.value_size, ours, pair->our_info.value_size);
 	return update(pair, key, ours);

@@ -293,6 +293,7 @@ static bool program_reads(int program_fd, uint32_t wanted)
 	if (bpf_obj_get_info_by_fd(program_fd, &info, &size))
 		return false;
 	for (i = 0; i < info.nr_map_ids && i < ARRAY_SIZE(maps); i++)
+		/* cppcheck-suppress uninitvar ; the kernel wrote them */
 		if (maps[i] == wanted)
 			return true;
 	return false;

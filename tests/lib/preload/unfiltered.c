@@ -15,6 +15,7 @@ int seccomp_attr_set(scmp_filter_ctx filter, enum scmp_filter_attr attribute, ui
 	return 0;
 }
 
+/* NOLINTNEXTLINE(misc-misplaced-const): as the library declares it */
 int seccomp_load(const scmp_filter_ctx filter)
 {
 	(void)filter;
