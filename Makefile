@@ -3,7 +3,8 @@
 # `make help` lists the targets. One set of rules builds every variant: VARIANT=plain (gcc, into build/), clang (the
 # same with clang, into build/clang/), asan (gcc with sanitizers, into build/asan/), fuzz (clang with libFuzzer, into
 # build/fuzz/), arm64 (cross-built, into build/arm64/, for the image). The BPF programs and their skeletons do not depend
-# on the variant and are always in build/.
+# on the variant and are always in build/; but for newclang, whose are of the newest clang, and twin and next, whose are
+# of another contract.
 
 VARIANT ?= plain
 PREFIX ?= /usr/local
@@ -43,10 +44,11 @@ OUT_asan := build/asan
 OUT_fuzz := build/fuzz
 OUT_twin := build/twin
 OUT_next := build/next
+OUT_newclang := build/newclang
 OUT_arm64 := build/arm64
 OUT := $(OUT_$(VARIANT))
 ifeq ($(OUT),)
-$(error VARIANT=$(VARIANT) is none of plain, clang, asan, fuzz, twin, next, arm64)
+$(error VARIANT=$(VARIANT) is none of plain, clang, asan, fuzz, twin, next, newclang, arm64)
 endif
 
 # Of this machine, whatever the variant is built for: the BPF programs include its headers.
@@ -71,7 +73,10 @@ SANITIZE := $(SANITIZE_$(VARIANT))
 CONTRACT_twin := -DEGRESS_CONTRACT_VERSION=1001
 CONTRACT_next := -DEGRESS_CONTRACT_VERSION=1002 -DEGRESS_TEST_LAYOUT
 CONTRACT := $(CONTRACT_$(VARIANT))
-BPF_OUT := $(if $(CONTRACT),$(OUT),build)
+BPF_OUT := $(if $(CONTRACT)$(filter newclang,$(VARIANT)),$(OUT),build)
+ifeq ($(VARIANT),newclang)
+BPF_CLANG := $(shell tests/deps --newest-clang)
+endif
 
 # --- Flags ----------------------------------------------------------------------------------------------------------
 
@@ -171,6 +176,7 @@ check-oracle: deps ## compare the compiler with the oracle over SEEDS (20) rando
 .PHONY: check-kernels
 check-kernels: deps ## boot Debian's kernels from 5.10 to the newest and run the BPF and netns tests inside
 	$(Q)$(MAKE) --jobs=$(jobs) tests
+	$(Q)$(MAKE) --jobs=$(jobs) VARIANT=newclang packet-tests
 	$(Q)tests/kernels/run
 check-chaos: deps ## everything at once, for SECONDS (120) while traffic runs; SEED repeats a run, REPORT=DIR keeps its logs
 	$(Q)CHAOS_SECONDS=$(SECONDS) CHAOS_SEED=$(SEED) CHAOS_REPORT=$(REPORT) tests/run build chaos
@@ -237,10 +243,12 @@ clean: ## remove build/
 	rm -rf build
 
 # For `build` and tests/run: what belongs to one variant.
-.PHONY: programs tests fuzzers benches
+.PHONY: programs tests packet-tests fuzzers benches
 programs: $(programs)
 benches: $(programs) $(bench_tools)
 tests: $(programs) $(unit_tests) $(bpf_tests) $(test_tools) $(TEST_BPF_OBJECTS) $(if $(filter plain,$(VARIANT)),$(bench_tools) $(preloads))
+# Of tests/bpf, what runs the programs packet by packet.
+packet-tests: $(patsubst %.c,$(OUT)/%,$(shell grep -l '"harness.h"' tests/bpf/*.c)) $(OUT)/tests/bpf/verifier
 fuzzers: $(fuzzers)
 
 # --- BPF ------------------------------------------------------------------------------------------------------------
