@@ -39,7 +39,7 @@ chance = random.Random(SEED)
 # The clock by which the kernel stamps packets.
 started = time.time()
 counts = {}
-events = open(E["EVENTS"], "w", encoding="utf-8")  # pylint: disable=consider-using-with
+events = open(E["EVENTS"], "w", encoding="utf-8")  # open until the end
 # What was done when, for arrivals to be laid beside.
 steps = []
 
