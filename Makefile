@@ -44,11 +44,12 @@ OUT_asan := build/asan
 OUT_fuzz := build/fuzz
 OUT_twin := build/twin
 OUT_next := build/next
+OUT_coverage := build/coverage
 OUT_newclang := build/newclang
 OUT_arm64 := build/arm64
 OUT := $(OUT_$(VARIANT))
 ifeq ($(OUT),)
-$(error VARIANT=$(VARIANT) is none of plain, clang, asan, fuzz, twin, next, newclang, arm64)
+$(error VARIANT=$(VARIANT) is none of plain, clang, asan, fuzz, twin, next, newclang, coverage, arm64)
 endif
 
 # Of this machine, whatever the variant is built for: the BPF programs include its headers.
@@ -66,6 +67,8 @@ HARDENING_arm64 := $(HARDENING_plain)
 HARDENING_LINK_arm64 := $(HARDENING_LINK_plain)
 SANITIZE_asan := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 SANITIZE_fuzz := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+# What is counted is written at a program's end, beside its objects.
+SANITIZE_coverage := --coverage -fprofile-update=atomic -O0
 SANITIZE := $(SANITIZE_$(VARIANT))
 
 # Two agents of another contract, for tests of upgrades and downgrades: one with the same layout under another number,
@@ -192,6 +195,10 @@ check-fuzz: deps ## fuzz for FUZZ_SECONDS (30) a target; FUZZ_PACKETS=N: random 
 check-deploy: deps ## run the tests of image, manifests and chart only
 	$(Q)tests/run build deploy
 
+.PHONY: coverage
+coverage: deps ## run the tests with gcov and print what of user space they reach (SUITES="unit cli ...": fewer of them)
+	$(Q)tests/coverage $(SUITES)
+
 .PHONY: deps-bench bench bench-readme
 deps-bench:
 	$(Q)tests/deps bench
@@ -310,6 +317,10 @@ $(OUT)/tests/unit/cli_%: $(OUT)/obj/tests/unit/cli_%.o $(cli_library_objects) $(
 	$(call say,LINK     $@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBRARIES) -lcmocka -o $@
+
+# Its allocations fail when it says so.
+$(OUT)/tests/unit/no_memory: ALL_LDFLAGS += -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc \
+	-Wl,--wrap=reallocarray -Wl,--wrap=strdup
 
 $(OUT)/tests/%: $(OUT)/obj/tests/%.o $(library)
 	$(call say,LINK     $@)

@@ -297,8 +297,8 @@ bool block_contains(const struct ip_block *block, const struct ip_address *addre
 /* The number of the named container port (FindPort: the first by name and transport). */
 bool pod_find_port(const struct pod *pod, const char *name, enum transport transport, uint16_t *port);
 
-/* A port name in use: its id in policy.port_names. */
-bool port_name_find(const struct policy *policy, const char *name, enum transport transport, uint32_t *id);
+/* A port name in use: its id in policy.port_names. 0; -ENOENT: nobody uses it; -ENOMEM. */
+int port_name_find(const struct policy *policy, const char *name, enum transport transport, uint32_t *id);
 
 const struct row_span *row_spans(const struct policy *policy, uint32_t row, size_t *count);
 uint32_t row_cell(const struct policy *policy, uint32_t row, uint32_t position);

@@ -39,11 +39,13 @@ static int port_name_key(struct key *key, const char *name, enum transport trans
 	return key_add_number(key, transport) < 0 || key_add_text(key, name) < 0 ? -ENOMEM : 0;
 }
 
-bool port_name_find(const struct policy *policy, const char *name, enum transport transport, uint32_t *id)
+int port_name_find(const struct policy *policy, const char *name, enum transport transport, uint32_t *id)
 {
 	_cleanup_(key_clear) struct key key = {0};
 
-	return port_name_key(&key, name, transport) == 0 && intern_find(&policy->port_names, key.bytes, key.length, id);
+	if (port_name_key(&key, name, transport) < 0)
+		return -ENOMEM;
+	return intern_find(&policy->port_names, key.bytes, key.length, id) ? 0 : -ENOENT;
 }
 
 static int compare_spans(const void *left, const void *right)
@@ -277,10 +279,12 @@ static int resolve_names(struct policy *policy, struct pod_group *group, struct 
 		const struct container_port *port = &pod->ports[i];
 		struct resolved_name name;
 		uint16_t number;
+		int error = port_name_find(policy, port->name, port->transport, &name.name);
 
+		if (error == -ENOMEM)
+			return error;
 		/* The first port of a name and transport is the one that counts. */
-		if (!port_name_find(policy, port->name, port->transport, &name.name) ||
-		    !pod_find_port(pod, port->name, port->transport, &number) || number != port->port)
+		if (error || !pod_find_port(pod, port->name, port->transport, &number) || number != port->port)
 			continue;
 		name.position = port_position(port->transport, number);
 		if (key_add(key, &name, sizeof(name)) < 0)

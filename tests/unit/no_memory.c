@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What model/ and policy/ do without memory: every allocation of theirs fails once, the first, the second and so on. The
+ * call must say so, leave its out-parameter alone and leak nothing (the sanitized build looks), and work the next time.
+ * Linked with --wrap for the functions that allocate; those of other libraries are not touched.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "policy_world.h"
+
+/* Allocations that succeed from now on; negative: all. */
+static long left = -1;
+static bool failed;
+
+static bool fails_now(void)
+{
+	if (left < 0 || left-- > 0)
+		return false;
+	left = -1;
+	failed = true;
+	return true;
+}
+
+/* The linker's names. */
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__real_realloc(void *old, size_t size);
+void *__real_reallocarray(void *old, size_t count, size_t size);
+char *__real_strdup(const char *text);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_realloc(void *old, size_t size);
+void *__wrap_reallocarray(void *old, size_t count, size_t size);
+char *__wrap_strdup(const char *text);
+
+void *__wrap_malloc(size_t size)
+{
+	return fails_now() ? NULL : __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+	return fails_now() ? NULL : __real_calloc(count, size);
+}
+
+void *__wrap_realloc(void *old, size_t size)
+{
+	return fails_now() ? NULL : __real_realloc(old, size);
+}
+
+void *__wrap_reallocarray(void *old, size_t count, size_t size)
+{
+	return fails_now() ? NULL : __real_reallocarray(old, count, size);
+}
+
+char *__wrap_strdup(const char *text)
+{
+	return fails_now() ? NULL : __real_strdup(text);
+}
+
+/* Whether the allocation that is the number'th of the next call will fail; ask had_enough() after it. */
+static void fail_after(long number)
+{
+	left = number;
+	failed = false;
+}
+
+static bool had_enough(void)
+{
+	left = -1;
+	return !failed;
+}
+
+#define DOCUMENTS                                                                                                     \
+	"{apiVersion: v1, kind: Namespace, metadata: {name: a, labels: {team: x}}}\n---\n"                            \
+	"{apiVersion: v1, kind: Node, metadata: {name: n}, status: {addresses: [{type: InternalIP, address: "         \
+	"192.0.2.1}]}}\n---\n"                                                                                        \
+	"{apiVersion: v1, kind: Pod, metadata: {namespace: a, name: web, labels: {app: web, tier: front}}, spec: "    \
+	"{containers: [{name: main, ports: [{name: http, containerPort: 8080}]}]}, status: {phase: Running, podIPs: " \
+	"[{ip: 10.0.0.1}, {ip: 'fd00::1'}]}}\n---\n"                                                                  \
+	"{apiVersion: v1, kind: Pod, metadata: {namespace: a, name: db, labels: {app: db}}, spec: {containers: "      \
+	"[{name: main, ports: [{name: sql, containerPort: 5432}]}]}, status: {phase: Running, podIPs: [{ip: "         \
+	"10.0.0.2}]}}\n---\n"                                                                                         \
+	"{apiVersion: v1, kind: Service, metadata: {namespace: a, name: db}, spec: {selector: {app: db}, clusterIPs: " \
+	"[10.9.0.1], ports: [{name: sql, port: 80, targetPort: sql}]}}\n---\n"                                        \
+	"{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {namespace: a, name: db-1, labels: "        \
+	"{kubernetes.io/service-name: db}}, addressType: IPv4, ports: [{name: sql, port: 5432}], endpoints: "         \
+	"[{addresses: [10.0.0.2]}]}\n---\n"                                                                           \
+	"{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {namespace: a, name: p}, spec: "           \
+	"{podSelector: {matchExpressions: [{key: app, operator: In, values: [web, db]}]}, policyTypes: [Egress], "    \
+	"egress: [{to: [{podSelector: {matchLabels: {app: db}}, namespaceSelector: {}}], ports: [{port: sql}, {port: " \
+	"1000, endPort: 2000}]}, {to: [{ipBlock: {cidr: 198.51.100.0/24, except: [198.51.100.128/25]}}, {ipBlock: "   \
+	"{cidr: '2001:db8::/32'}}]}, {ports: [{protocol: UDP, port: 53}]}]}}\n"
+
+static void objects_are_decoded_whole_or_not_at_all(void **state)
+{
+	bool enough = false;
+
+	(void)state;
+	for (long number = 0; !enough; number++) {
+		struct object_list objects = {0};
+		struct problem_list problems = {0};
+		int error;
+
+		fail_after(number);
+		error = decode_buffer("test.yaml", DOCUMENTS, sizeof(DOCUMENTS) - 1, &objects, &problems);
+		enough = had_enough();
+		assert_int_equal(error, enough ? 0 : -ENOMEM);
+		assert_int_equal(objects.count, enough ? 7 : 0);
+		object_list_clear(&objects);
+		problem_list_clear(&problems);
+	}
+}
+
+static struct world *full_world(void)
+{
+	struct world *world = world_new();
+
+	add(world, "%s", DOCUMENTS);
+	add_node_address(world, "192.0.2.1");
+	return world;
+}
+
+static void policies_are_compiled_whole_or_not_at_all(void **state)
+{
+	struct world *world = full_world();
+	bool enough = false;
+
+	(void)state;
+	for (long number = 0; !enough; number++) {
+		int error;
+
+		fail_after(number);
+		error = try_compile(world);
+		enough = had_enough();
+		assert_int_equal(error, enough ? 0 : -ENOMEM);
+		assert_true(enough == (world->policy != NULL));
+	}
+	write_tables(world);
+	assert_passes(world, "a/web", "10.0.0.2", TCP, 5432);
+	assert_denied(world, "a/web", "198.51.100.129", TCP, 80);
+	world_free(world);
+}
+
+static void tables_that_are_not_written_whole_can_be_written_again(void **state)
+{
+	struct world *world = full_world();
+	bool enough = false;
+
+	(void)state;
+	assert_int_equal(try_compile(world), 0);
+	world->word_count = (tables_words(world->policy) + 255) / 256 * 256;
+	world->words = aligned_alloc(64, world->word_count * sizeof(*world->words));
+	assert_non_null(world->words);
+	memset(world->words, 0, world->word_count * sizeof(*world->words));
+	for (long number = 0; !enough; number++) {
+		struct tables *tables = NULL;
+		int error;
+
+		fail_after(number);
+		error = tables_new(world->words, world->word_count, &tables);
+		if (!error)
+			error = tables_write(tables, world->policy, 1);
+		enough = had_enough();
+		assert_int_equal(error, enough ? 0 : -ENOMEM);
+		if (enough)
+			world->tables = tables;
+		else
+			tables_free(tables);
+	}
+	tables_publish(world->tables);
+	assert_passes(world, "a/web", "10.9.0.1", TCP, 80);
+	assert_denied(world, "a/web", "10.9.0.1", TCP, 81);
+	world_free(world);
+}
+
+static void flows_are_explained_whole_or_not_at_all(void **state)
+{
+	struct world *world = full_world();
+	bool enough = false;
+
+	(void)state;
+	compile(world);
+	for (long number = 0; !enough; number++) {
+		const struct flow flow = {.destination = address("198.51.100.129"), .protocol = TCP, .port = 80};
+		struct explanation explanation = {0};
+		int error;
+
+		fail_after(number);
+		error = policy_explain(world->policy, "a", "web", &flow, &explanation);
+		enough = had_enough();
+		assert_int_equal(error, enough ? 0 : -ENOMEM);
+		explanation_clear(&explanation);
+	}
+	world_free(world);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(objects_are_decoded_whole_or_not_at_all),
+		cmocka_unit_test(policies_are_compiled_whole_or_not_at_all),
+		cmocka_unit_test(tables_that_are_not_written_whole_can_be_written_again),
+		cmocka_unit_test(flows_are_explained_whole_or_not_at_all),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
