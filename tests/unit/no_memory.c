@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/encode.h"
 #include "policy_world.h"
 
 /* Allocations that succeed from now on; negative: all. */
@@ -197,10 +198,70 @@ static void flows_are_explained_whole_or_not_at_all(void **state)
 	world_free(world);
 }
 
+static void pods_are_made_whole_or_not_at_all(void **state)
+{
+	struct object *pod = NULL;
+	bool enough = false;
+
+	(void)state;
+	for (long number = 0; !enough; number++) {
+		int error;
+
+		fail_after(number);
+		error = object_new_pod("a", "web", "1-2", &pod);
+		enough = had_enough();
+		assert_int_equal(error, enough ? 0 : -ENOMEM);
+		assert_true(enough == (pod != NULL));
+	}
+	assert_string_equal(pod->namespace, "a");
+	assert_string_equal(pod->name, "web");
+	assert_string_equal(pod->uid, "1-2");
+	assert_int_equal(pod->pod.phase, POD_RUNNING);
+	object_unref(pod);
+}
+
+/* Where it comes from may be lost, as with the name of a file that is no UTF-8. */
+static json_t *without_place(json_t *json)
+{
+	json_object_del(json_object_get(json, "metadata"), "annotations");
+	return json;
+}
+
+/* jansson's own allocations. What is half an object would be taken for a whole one by whoever reads it. */
+static void objects_are_encoded_whole_or_not_at_all(void **state)
+{
+	struct object_list objects = {0};
+
+	(void)state;
+	decode_text(DOCUMENTS, &objects);
+	json_set_alloc_funcs(__wrap_malloc, free);
+	for (size_t i = 0; i < objects.count; i++) {
+		bool enough = false;
+		json_t *whole = without_place(object_encode(objects.items[i]));
+
+		assert_non_null(whole);
+		for (long number = 0; !enough; number++) {
+			json_t *json;
+
+			fail_after(number);
+			json = object_encode(objects.items[i]);
+			enough = had_enough();
+			if (json && !json_equal(without_place(json), whole))
+				fail_msg("object %zu is not whole where allocation %ld fails", i, number);
+			json_decref(json);
+		}
+		json_decref(whole);
+	}
+	json_set_alloc_funcs(malloc, free);
+	object_list_clear(&objects);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(objects_are_decoded_whole_or_not_at_all),
+		cmocka_unit_test(pods_are_made_whole_or_not_at_all),
+		cmocka_unit_test(objects_are_encoded_whole_or_not_at_all),
 		cmocka_unit_test(policies_are_compiled_whole_or_not_at_all),
 		cmocka_unit_test(tables_that_are_not_written_whole_can_be_written_again),
 		cmocka_unit_test(flows_are_explained_whole_or_not_at_all),
