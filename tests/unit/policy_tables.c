@@ -404,12 +404,17 @@ static void packed_blocks_read_the_same(void **state)
 		unsigned int first = (i * 13 % 64) * 4, size = 1u << (2 - i % 3), offset;
 
 		for (offset = 0; offset < 4; offset++) {
+			struct table_verdict result;
+			struct ip_address to;
 			char ip[32];
 
 			snprintf(ip, sizeof(ip), "%u.%u.%u.%u", 20 + i % 100, i / 100 % 200, i * 7 % 256,
 				 first + offset);
+			to = address(ip);
+			/* The words alone: to explain it takes as long as there are blocks. */
+			assert_int_equal(tables_verdict_pod(world->tables, "a", "client", &to, TCP, 1, &result), 0);
 			/* i and the blocks of the same /24 agree modulo 20,000: there is no other. */
-			assert_int_equal(passes(world, "a/client", ip, TCP, 1), offset < size);
+			assert_int_equal(result.allow, offset < size);
 		}
 	}
 	assert_passes(world, "a/client", "2001:db8:2::", TCP, 1);
