@@ -124,6 +124,7 @@ test_sandbox_that_is_killed_leaves_no_process()
 # What the chaos test judges by. An ICMP message has its checksum where others have the port.
 capture_packets()
 {
+	# shellcheck disable=SC2153 # as the sandbox that runs this sets it
 	"$BUILD/tests/chaos/traffic" capture 7000 >"$SANDBOX/captured" &
 	sleep 0.5
 	/usr/bin/python3 -c '

@@ -109,6 +109,7 @@ static int find_route(struct address_locator *locator, uint8_t family, const uin
 	error = netlink_request(locator->socket, request, visit_route, &found);
 	if (error && !is_no_route(error))
 		return error;
+	/* cppcheck-suppress internalAstError ; a literal of a structure within ?: */
 	*out = error ? (struct route){0} : found;
 	return 0;
 }

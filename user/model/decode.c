@@ -513,7 +513,6 @@ static int fail_size(struct problem_list *problems, const char *name)
 {
 	int error = fail_file(problems, "limit", name, "expected at most 64 MiB, found more");
 
-	/* NOLINTNEXTLINE(misc-redundant-expression): it is there to be true */
 	_Static_assert(DECODE_FILE_MAX == 64u << 20, "as the message says");
 	return error ? error : -EINVAL;
 }
