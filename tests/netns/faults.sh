@@ -41,7 +41,7 @@ many_rules()
 		/usr/bin/python3 -c '
 print(*(f"- {{ports: [{{port: {number + 1000}}}]}}" for number in range(10000)),
       *(f"- {{to: [{{ipBlock: {{cidr: 10.{50 + number}.0.0/16}}}}], ports: [{{port: {number + 100}}}]}}"
-        for number in range(60)), sep="\n")' | policy_manifest many web
+        for number in range(200)), sep="\n")' | policy_manifest many web
 	} | manifest policy.yaml
 }
 
