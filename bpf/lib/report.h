@@ -35,7 +35,7 @@ static const struct packet packet_unread;
 /* How many records this jiffy may have for the endpoint to have one more. */
 static __always_inline __u64 drop_log_limit(const struct egress_drop_log_share *share, __u64 now)
 {
-	return (__u32)now - share->jiffy < EGRESS_DROP_LOG_BUSY_JIFFIES ? EGRESS_DROP_LOG_BUSY_PER_JIFFY
+	return (__u32)now - share->busy < EGRESS_DROP_LOG_BUSY_JIFFIES ? EGRESS_DROP_LOG_BUSY_PER_JIFFY
 									: EGRESS_DROP_LOG_PER_JIFFY;
 }
 
@@ -49,20 +49,22 @@ static __always_inline struct egress_drop_record *drop_log_begin(__u32 endpoint,
 	__u32 zero = 0, index;
 	struct egress_drop_log_state *state = bpf_map_lookup_elem(&drop_log_state, &zero);
 	struct egress_drop_record *record;
-	__u64 now = bpf_jiffies64(), limit;
+	__u64 now = bpf_jiffies64();
 
 	if (!state || !share)
 		return NULL;
-	limit = drop_log_limit(share, now);
 	if (share->jiffy != (__u32)now) {
 		share->jiffy = now;
-		share->written = 0;
+		share->drops = 0;
 	}
 	if (state->jiffy != now) {
 		state->jiffy = now;
 		state->written = 0;
 	}
-	if (state->written >= limit || share->written >= EGRESS_DROP_LOG_PER_ENDPOINT) {
+	share->drops++;
+	if (share->drops > EGRESS_DROP_LOG_PER_ENDPOINT)
+		share->busy = now;
+	if (share->drops > EGRESS_DROP_LOG_PER_ENDPOINT || state->written >= drop_log_limit(share, now)) {
 		state->suppressed++;
 		return NULL;
 	}
@@ -70,7 +72,7 @@ static __always_inline struct egress_drop_record *drop_log_begin(__u32 endpoint,
 	record = bpf_map_lookup_elem(&drop_log, &index);
 	if (!record)
 		return NULL;
-	share->written++;
+	share->busy = now;
 	state->written++;
 	*sequence = ++state->sequence;
 	*(volatile __u64 *)&record->sequence = 0;

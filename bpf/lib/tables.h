@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The policy tables as <egressd/walk.h> reads them. Its longer functions become global ones with numbers for arguments:
- * the verifier looks at those once, not once for each way to them; 5.10 allows no pointers to memory there.
+ * The policy tables as <egressd/walk.h> reads them. The walk for IPv6 is a global function with numbers for
+ * arguments: the verifier looks at it once, not once for each way to it; 5.10 allows no pointers to memory there.
  */
 #ifndef EGRESSD_BPF_TABLES_H
 #define EGRESSD_BPF_TABLES_H

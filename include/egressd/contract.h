@@ -124,8 +124,8 @@ _Static_assert(sizeof(struct egress_endpoint) == 64, "one cache line");
  * packet sees all of one generation or all of another. See tables.h for what the words mean and walk.h for how they are
  * read.
  *
- * The program looks chunk 0 up once a packet and reads the words in it without another look-up: most nodes' tables fit,
- * and of larger ones the words that every packet reads. (5.10 takes values of up to 4 MB; larger chunks waste more of the
+ * The program looks chunk 0 up and then reads the words in it without another look-up: the tables of most nodes fit, and
+ * of larger ones what user/policy puts in front. (5.10 takes values of up to 4 MB; larger chunks waste more of the
  * last one.)
  */
 #define EGRESS_CHUNK_SHIFT 19
@@ -136,7 +136,7 @@ struct egress_chunk {
 };
 _Static_assert(sizeof(struct egress_chunk) == 2 << 20, "2 MB");
 
-/* What does not cross a multiple of this many words does not cross a chunk: nodes and full blocks of the tries. */
+/* What does not cross a multiple of this many words does not cross a chunk: nodes of ranges and skips of the tries. */
 #define EGRESS_BLOCK_WORDS 256u
 
 /* ------------------------------------------------------------------ counters */
@@ -169,8 +169,9 @@ _Static_assert(sizeof(struct egress_counter) == 16, "two words");
 /* And of these of one endpoint, so that a pod cannot hide another's drops behind its own. */
 #define EGRESS_DROP_LOG_PER_ENDPOINT 4
 /*
- * And of these of all endpoints that have had a record within so many jiffies, so that several together cannot, either:
- * the rest is for those that drop seldom.
+ * And of these of all endpoints that are busy, so that several together cannot, either: the rest is for those that drop
+ * seldom. An endpoint is busy for so many jiffies after its last record, and after a jiffy in which it dropped more than
+ * may be logged of it.
  */
 #define EGRESS_DROP_LOG_BUSY_PER_JIFFY 8
 #define EGRESS_DROP_LOG_BUSY_JIFFIES 64
@@ -207,10 +208,11 @@ _Static_assert(sizeof(struct egress_drop_log_state) == 32, "four words");
 
 /* Map "drop_log_shares": PERCPU_ARRAY of EGRESS_ENDPOINT_MAX, by endpoint id; private to the programs. */
 struct egress_drop_log_share {
-	__u32 jiffy;   /* low half of jiffies64 of the endpoint's last record */
-	__u32 written; /* its records in that jiffy */
+	__u32 jiffy; /* low half of jiffies64 of the endpoint's last drop */
+	__u32 drops; /* its drops in that jiffy */
+	__u32 busy;  /* low half of jiffies64 when it was last busy */
 };
-_Static_assert(sizeof(struct egress_drop_log_share) == 8, "no holes");
+_Static_assert(sizeof(struct egress_drop_log_share) == 12, "no holes");
 
 /* ------------------------------------------------------------------ flows */
 

@@ -58,7 +58,7 @@ int node_addresses_parse(const char *list, struct node_addresses *out)
 
 static int make_tables(struct offline *offline)
 {
-	/* Whole blocks, as the map has them. */
+	/* Whole blocks: nothing that is read as one reaches beyond. */
 	size_t words =
 		(tables_words(offline->policy) + EGRESS_BLOCK_WORDS - 1) / EGRESS_BLOCK_WORDS * EGRESS_BLOCK_WORDS;
 	int error;

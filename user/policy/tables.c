@@ -198,7 +198,7 @@ static int write_bank(struct writer *writer)
 		return -ENOMEM;
 	write_ports(writer);
 	write_sets(writer);
-	/* Every packet reads a vector and a row: in front of the tries. */
+	/* Every packet reads a vector and a row: in front of the tries, which are larger. */
 	error = write_rows(writer);
 	if (!error)
 		error = write_vectors(writer);

@@ -75,7 +75,7 @@ int trie_new_ranges(const struct trie *trie, const struct trie_ranges *ranges, u
 
 	while (kind->bounds + 1 < ranges->count)
 		kind++;
-	/* Aligned to their size, so that a node never crosses a block of the map. */
+	/* Aligned to their size, so that a node never crosses a chunk of the map. */
 	error = memory_take(trie->memory, trie->bank, kind->words, kind->words, &address);
 	if (error < 0)
 		return error;
