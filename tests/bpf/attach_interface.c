@@ -2,6 +2,13 @@
 /* Interfaces found by namespace, their addresses, and the watch over them, in namespaces of the test's own. */
 #include "attach.h"
 
+#include <linux/netlink.h>
+#include <sys/socket.h>
+
+#include "base/cleanup.h"
+#include "datapath/links.h"
+#include "datapath/netlink.h"
+
 static pid_t process;
 static char path[64];
 
@@ -70,6 +77,33 @@ static void equal_numbers_are_told_apart(void **state)
 	command("ip link add host0 index 4242 type veth peer name eth0 index 4242 netns %d", process);
 	check(interface_of_netns(path, NULL, &ifindex, NULL, NULL));
 	assert_int_equal(ifindex, 4242);
+}
+
+/* What anybody but the kernel sends to a socket that waits for an answer: here, that there is none. */
+static void send_forged_end(uint32_t port)
+{
+	struct {
+		struct nlmsghdr header;
+		int error;
+	} message = {.header = {.nlmsg_len = sizeof(message), .nlmsg_type = NLMSG_DONE, .nlmsg_flags = NLM_F_MULTI}};
+	struct sockaddr_nl to = {.nl_family = AF_NETLINK, .nl_pid = port};
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+
+	assert_true(fd >= 0);
+	assert_int_equal(sendto(fd, &message, sizeof(message), 0, (struct sockaddr *)&to, sizeof(to)), sizeof(message));
+	close(fd);
+}
+
+static void only_the_kernel_is_listened_to(void **state)
+{
+	_cleanup_(links_clear) struct link_list list = {0};
+	_cleanup_netlink_ struct mnl_socket *socket = NULL;
+
+	(void)state;
+	assert_int_equal(netlink_open(NETLINK_ROUTE, 0, &socket), 0);
+	send_forged_end(mnl_socket_get_portid(socket));
+	assert_int_equal(links_list(socket, 0, &list), 0);
+	assert_true(list.count >= 1); /* lo at least */
 }
 
 static void nothing_leads_here(void **state)
@@ -278,6 +312,7 @@ int main(void)
 		interface_test(name_finds_interface),
 		interface_test(namespace_leads_to_host_side),
 		interface_test(equal_numbers_are_told_apart),
+		interface_test(only_the_kernel_is_listened_to),
 		interface_test(nothing_leads_here),
 		interface_test(two_are_too_many),
 		interface_test(wrong_paths_are_named),

@@ -207,6 +207,21 @@ test_connections_go_on_when_the_pod_becomes_isolated()
 }
 
 # What a pod pretends while it is isolated is not looked at when the agent starts anew.
+# Policy that comes while no agent runs isolates the pod with the next one's first generation.
+test_connections_go_on_when_the_pod_becomes_isolated_by_the_next_agent()
+{
+	cluster_up
+	rm "$MANIFESTS/policy.yaml"
+	agent_up
+	exchange_over outside 10.1.1.2 80
+	exchange_over web 192.0.2.10 443
+	agent_stop
+	deny_everything
+	agent_up
+	goes_on outside-10.1.1.2
+	stands_still web-192.0.2.10
+}
+
 test_an_agent_that_starts_anew_believes_no_socket()
 {
 	cluster_up
@@ -218,6 +233,27 @@ test_an_agent_that_starts_anew_believes_no_socket()
 	eventually 10 said web received
 	agent_up
 	assert_equal "flows" "[]" "$(egressctl dump flows -o json | json "")"
+}
+
+# Whoever has the address now does not go on with the connections of who had it before: they are in the node's tracking
+# for days, but the pod has no socket for them.
+test_connections_without_a_socket_are_a_predecessors()
+{
+	local server ready
+
+	track_connections
+	cluster_up
+	exec {ready}< <(exec nsenter --net="$(netns_path web)" -- "$TRAFFIC" serve web 8080/TCP </dev/null)
+	server=$!
+	read -r -t 20 <&$ready
+	exchange_over outside 10.1.1.2 8080
+	# It goes without a word, as a pod does whose interface is gone.
+	on web nft add table inet silence
+	on web nft 'add chain inet silence output { type filter hook output priority 0; policy drop; }'
+	kill -KILL "$server"
+	deny_everything
+	agent_up
+	assert_no_match "log" 'may go on answering' "$(cat "$AGENT_LOG")"
 }
 
 run_tests "$@"

@@ -370,7 +370,6 @@ static int attach(struct agent *agent, struct endpoint *endpoint)
 static void put_on(struct agent *agent, struct withdrawal *withdrawal, struct endpoint *endpoint)
 {
 	uint32_t old = endpoint->entry.ifindex;
-	bool is_new;
 
 	if (!endpoint->id) {
 		endpoint_set_problem(endpoint, "no endpoint id is free: a node has at most %d pods",
@@ -386,18 +385,19 @@ static void put_on(struct agent *agent, struct withdrawal *withdrawal, struct en
 		return;
 	if (endpoint->failures && agent_milliseconds() < endpoint->due)
 		return;
-	is_new = !endpoint->owns_id;
+	endpoint->connections_due |= !endpoint->owns_id;
 	if (put_entry(agent, endpoint)) {
 		failed(agent, endpoint);
 		cut_off(agent, endpoint);
 		return;
 	}
-	if (is_new && generation_set(&agent->generation, endpoint->id) != EGRESS_SET_OPEN)
+	if (endpoint->connections_due && generation_set(&agent->generation, endpoint->id) != EGRESS_SET_OPEN)
 		connections_before_attachment(agent, endpoint);
 	if (attach(agent, endpoint)) {
 		failed(agent, endpoint);
 		return;
 	}
+	endpoint->connections_due = false;
 	endpoint->failures = 0;
 	if (!endpoint->kept)
 		endpoint_set_problem(endpoint, NULL);

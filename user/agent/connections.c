@@ -100,12 +100,19 @@ struct isolations {
 	struct isolation items[];
 };
 
+/* Attached, and isolated by no policy; before the first generation, under the predecessor's. */
+static bool is_open(const struct agent *agent, const struct endpoint *endpoint)
+{
+	if (!agent->generation.memory)
+		return endpoint->was_open;
+	return endpoint->attached && generation_set(&agent->generation, endpoint->id) == EGRESS_SET_OPEN;
+}
+
 static bool becomes_isolated(const struct agent *agent, const struct endpoint *endpoint)
 {
 	const struct policy_endpoint *next;
 
-	if (!endpoint->id || !endpoint->entry.ifindex || !endpoint->attached || endpoint->unknown ||
-	    generation_set(&agent->generation, endpoint->id) != EGRESS_SET_OPEN)
+	if (!endpoint->id || !endpoint->entry.ifindex || endpoint->unknown || !is_open(agent, endpoint))
 		return false;
 	next = policy_endpoint(agent->generation.next_policy, endpoint->namespace, endpoint->name);
 	return next && next->isolated;

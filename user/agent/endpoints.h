@@ -42,6 +42,8 @@ struct endpoint {
 	/* What the kernel has. */
 	struct egress_endpoint entry; /* ifindex 0: nothing */
 	bool attached;
+	bool connections_due; /* who opened what to it before is still to be looked up */
+	bool was_open;        /* adopted: no policy isolated it under the predecessor */
 
 	/* What failed is not tried sooner, unless something happened to an interface. */
 	unsigned int failures; /* in a row */

@@ -393,17 +393,34 @@ static int adopt_endpoints(struct agent *agent, const json_t *state)
 	return 0;
 }
 
-static void adopt_generation(struct agent *agent)
+/* The control structure of the tables in force, all of which are `words` long; NULL: there are none. */
+static const struct egress_control *tables_adopted(struct agent *agent, size_t *words)
 {
 	const struct egress_control *control;
 	const uint32_t *memory;
-	size_t words;
 
-	if (datapath_tables(agent->datapath, &memory, &words) || words < EGRESS_CONTROL_WORDS)
-		return;
+	if (datapath_tables(agent->datapath, &memory, words) || *words < EGRESS_CONTROL_WORDS)
+		return NULL;
 	control = (const struct egress_control *)memory;
-	if (control->magic == EGRESS_TABLES_MAGIC && control->active < EGRESS_BANKS)
-		agent->generation.number = control->bank[control->active].generation;
+	return control->magic == EGRESS_TABLES_MAGIC && control->active < EGRESS_BANKS ? control : NULL;
+}
+
+/* The predecessor's generation, and which pods it left open. */
+static void adopt_generation(struct agent *agent)
+{
+	struct endpoint *endpoint;
+	size_t words;
+	const struct egress_control *control = tables_adopted(agent, &words);
+	const struct egress_bank *bank;
+
+	if (!control)
+		return;
+	bank = &control->bank[control->active];
+	agent->generation.number = bank->generation;
+	if (!bank->generation || bank->sets > words || words - bank->sets < EGRESS_ENDPOINT_MAX)
+		return;
+	for (endpoint = agent->endpoints.current; endpoint; endpoint = endpoint->hh.next)
+		endpoint->was_open = ((const uint32_t *)control)[bank->sets + endpoint->id] == EGRESS_SET_OPEN;
 }
 
 static int open_datapath(struct agent *agent)
@@ -495,6 +512,8 @@ int agent_prepare(struct agent *agent)
 		return error;
 	/* Not sooner: an agent that cannot start says why in one line. */
 	tell_kernel(&agent->kernel);
-	adopt_generation(agent);
-	return adopt_endpoints(agent, state);
+	error = adopt_endpoints(agent, state);
+	if (!error)
+		adopt_generation(agent);
+	return error;
 }

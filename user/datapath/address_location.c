@@ -186,11 +186,11 @@ static int visit_forwarding(const struct nlmsghdr *message, void *data)
 
 static int read_forwardings(struct address_locator *locator)
 {
-	int error;
+	int error = -EINTR;
 
 	if (locator->has_forwardings)
 		return 0;
-	do {
+	for (int i = 0; error == -EINTR && i < NETLINK_ATTEMPTS; i++) {
 		char buffer[REQUEST_SIZE] __attribute__((aligned(8)));
 		struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
 		struct ndmsg *header;
@@ -201,7 +201,7 @@ static int read_forwardings(struct address_locator *locator)
 		header->ndm_family = AF_BRIDGE;
 		locator->forwarding_count = 0;
 		error = netlink_request(locator->socket, request, visit_forwarding, locator);
-	} while (error == -EINTR);
+	}
 	locator->has_forwardings = !error;
 	return error;
 }

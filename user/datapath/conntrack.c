@@ -17,7 +17,6 @@
 
 /* Of this namespace. To dump what is tracked where there is no tracking would load the kernel's module. */
 #define CONNTRACK_COUNT "/proc/sys/net/netfilter/nf_conntrack_count"
-#define ATTEMPTS        5 /* at a dump that is torn */
 #define REQUEST_SIZE    (MNL_NLMSG_HDRLEN + 256)
 
 /*
@@ -230,7 +229,7 @@ static int dump_family(struct mnl_socket *socket, uint8_t family, struct dump *d
 	size_t before = dump->list->count;
 	int error = -EINTR;
 
-	for (int i = 0; error == -EINTR && i < ATTEMPTS; i++) {
+	for (int i = 0; error == -EINTR && i < NETLINK_ATTEMPTS; i++) {
 		char buffer[REQUEST_SIZE] __attribute__((aligned(8)));
 		struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
 		struct nfgenmsg *header;

@@ -78,19 +78,25 @@ static int take_sockets(const struct sources *sources, struct connections *out)
 }
 
 /*
- * Where tracking began in the middle of a connection it takes the side that it heard first for the one that opened it. So
- * of TCP it is not believed about a socket whose port nobody listens at.
+ * Of TCP the node's tracking is believed only where the pod has a socket for the connection, at a port that is listened
+ * at. Without a socket the connection was that of whoever had the address before, for days; and where tracking began in
+ * the middle of a connection it takes the side that it heard first for the one that opened it. A pod that routes for
+ * others has no sockets for theirs.
  */
-static int take_conntrack(const struct sources *sources, struct connections *out)
+static bool is_pods_own(const struct egress_endpoint *pod, const struct sources *sources,
+			const struct egress_flow_key *key)
+{
+	return key->protocol != IPPROTO_TCP || !sources->sockets || pod->flags & EGRESS_ENDPOINT_ROUTER ||
+	       (is_served(sources->sockets, key) && connections_find(&sources->sockets->connected, key));
+}
+
+static int take_conntrack(const struct egress_endpoint *pod, const struct sources *sources, struct connections *out)
 {
 	const struct connections *list = &sources->tracked;
 	int error = 0;
 
 	for (size_t i = 0; !error && i < list->count; i++) {
-		const struct egress_flow_key *key = &list->items[i].key;
-
-		if (key->protocol == IPPROTO_TCP && sources->sockets && !is_served(sources->sockets, key) &&
-		    connections_find(&sources->sockets->connected, key))
+		if (!is_pods_own(pod, sources, &list->items[i].key))
 			continue;
 		error = connections_add(out, &list->items[i]);
 	}
@@ -123,7 +129,7 @@ int discovery_find(const struct egress_endpoint *pod, const char *netns, struct 
 	if (!error && sources.sockets && discovery.conntrack_error == -ENOENT)
 		error = take_sockets(&sources, &discovery.found);
 	if (!error)
-		error = take_conntrack(&sources, &discovery.found);
+		error = take_conntrack(pod, &sources, &discovery.found);
 	if (error)
 		return error;
 	*out = discovery;

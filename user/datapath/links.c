@@ -71,9 +71,9 @@ static int visit_link(const struct nlmsghdr *message, void *data)
 
 int links_list(struct mnl_socket *socket, uint32_t ifindex, struct link_list *list)
 {
-	int error;
+	int error = -EINTR;
 
-	do {
+	for (int i = 0; error == -EINTR && i < NETLINK_ATTEMPTS; i++) {
 		char buffer[REQUEST_SIZE] __attribute__((aligned(8)));
 		struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
 		struct ifinfomsg *header;
@@ -85,7 +85,7 @@ int links_list(struct mnl_socket *socket, uint32_t ifindex, struct link_list *li
 		header->ifi_index = (int)ifindex;
 		list->count = 0;
 		error = netlink_request(socket, request, visit_link, list);
-	} while (error == -EINTR);
+	}
 	return error;
 }
 

@@ -3,7 +3,9 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "base/cleanup.h"
 #include "datapath/netlink.h"
@@ -69,12 +71,63 @@ void netlink_close(struct mnl_socket **socket)
 	errno = saved;
 }
 
+static int64_t monotonic_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* The next datagram that the kernel sent, until `deadline` (monotonic, ms): its length, or negative errno. */
+static ssize_t receive(struct mnl_socket *socket, char *buffer, int64_t deadline)
+{
+	for (;;) {
+		int64_t left = deadline - monotonic_ms();
+		struct timeval limit = {.tv_sec = left / 1000, .tv_usec = left % 1000 * 1000};
+		struct sockaddr_nl from = {0};
+		socklen_t size = sizeof(from);
+		ssize_t length;
+
+		if (left <= 0)
+			return -ETIMEDOUT;
+		if (setsockopt(mnl_socket_get_fd(socket), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)))
+			return -errno;
+		length = recvfrom(mnl_socket_get_fd(socket), buffer, NETLINK_BUFFER_SIZE, MSG_TRUNC,
+				  (struct sockaddr *)&from, &size);
+		if (length < 0 && errno != EINTR && errno != EAGAIN)
+			return -errno;
+		if (length < 0 || from.nl_pid)
+			continue;
+		return length > NETLINK_BUFFER_SIZE ? -ENOSPC : length;
+	}
+}
+
+/*
+ * Whether a message says that the answer is torn. libmnl would stop there and leave the rest of the answer in the socket,
+ * in the way of the next one; so it does not get to see that.
+ */
+static bool take_torn(char *buffer, size_t length)
+{
+	struct nlmsghdr *message = (void *)buffer;
+	int left = (int)length;
+	bool torn = false;
+
+	for (; mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left)) {
+		torn |= message->nlmsg_flags & NLM_F_DUMP_INTR;
+		message->nlmsg_flags &= (uint16_t)~NLM_F_DUMP_INTR;
+	}
+	return torn;
+}
+
 int netlink_request(struct mnl_socket *socket, struct nlmsghdr *request, mnl_cb_t visit, void *data)
 {
 	static unsigned int sequence;
 	_cleanup_free_ char *buffer = malloc(NETLINK_BUFFER_SIZE);
 	unsigned int port = mnl_socket_get_portid(socket);
+	int64_t deadline = monotonic_ms() + NETLINK_ANSWER_SECONDS * 1000;
 	int status = MNL_CB_OK;
+	bool torn = false;
 
 	if (!buffer)
 		return -ENOMEM;
@@ -83,15 +136,16 @@ int netlink_request(struct mnl_socket *socket, struct nlmsghdr *request, mnl_cb_
 	if (mnl_socket_sendto(socket, request, request->nlmsg_len) < 0)
 		return -errno;
 	while (status > MNL_CB_STOP) {
-		ssize_t length = mnl_socket_recvfrom(socket, buffer, NETLINK_BUFFER_SIZE);
+		ssize_t length = receive(socket, buffer, deadline);
 
-		if (length < 0 && errno == EINTR)
-			continue;
 		if (length < 0)
-			return -errno;
+			return (int)length;
+		torn |= take_torn(buffer, (size_t)length);
 		status = mnl_cb_run(buffer, (size_t)length, request->nlmsg_seq, port, visit, data);
 	}
-	return status < 0 ? -errno : 0;
+	if (status < 0)
+		return -errno;
+	return torn ? -EINTR : 0;
 }
 
 int netlink_request_once(struct nlmsghdr *request, mnl_cb_t visit, void *data)

@@ -21,7 +21,6 @@
 #include "datapath/links.h"
 
 #define PROC         "/proc"
-#define ATTEMPTS     5 /* at a dump that is torn */
 #define REQUEST_SIZE (MNL_NLMSG_HDRLEN + 128)
 
 /* linux/tcp.h of libc and kernel cannot be included together. */
@@ -190,7 +189,7 @@ static int read_family(struct mnl_socket *socket, uint8_t family, struct reading
 				1u << STATE_LISTEN | 1u << STATE_CLOSING | 1u << STATE_NEW_SYN_RECEIVED;
 	int error = -EINTR;
 
-	for (int i = 0; error == -EINTR && i < ATTEMPTS; i++) {
+	for (int i = 0; error == -EINTR && i < NETLINK_ATTEMPTS; i++) {
 		char buffer[REQUEST_SIZE] __attribute__((aligned(8)));
 		struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
 		struct inet_diag_req_v2 *wanted;
