@@ -48,7 +48,8 @@ test_add_passes_the_result_through_and_the_policy_is_in_force()
 	passes web 10.1.2.2 81/TCP
 	cni_add web 1
 	same_fields_in_order "$(previous_result web 1)" "$(cat "$CNI_OUT")"
-	attached web
+	# What egressctl shows is written a little later.
+	eventually 5 attached web
 	expect_flows web <<-END
 		passed 10.1.2.2 80/TCP
 		dropped 10.1.2.2 81/TCP
