@@ -15,21 +15,6 @@
 #include "agent/agent.h"
 #include "base/cleanup.h"
 
-static size_t first_of_namespace(struct object *const *policies, size_t count, const char *namespace)
-{
-	size_t low = 0, high = count;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (strcmp(policies[middle]->namespace, namespace) < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
-
 static bool has_egress_policy(const struct agent *agent, const char *namespace)
 {
 	struct object *const *policies;
@@ -39,7 +24,7 @@ static bool has_egress_policy(const struct agent *agent, const char *namespace)
 	/* Without memory for the list nobody knows that there is none. */
 	if (count == SIZE_MAX)
 		return true;
-	for (i = namespace ? first_of_namespace(policies, count, namespace) : 0; i < count; i++) {
+	for (i = namespace ? store_first_in_namespace(policies, count, namespace) : 0; i < count; i++) {
 		if (namespace && strcmp(policies[i]->namespace, namespace))
 			return false;
 		if (policies[i]->policy.isolates_egress)

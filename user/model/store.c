@@ -111,6 +111,21 @@ static int compare_objects(const void *left, const void *right)
 	return order ? order : strcmp(a->name, b->name);
 }
 
+size_t store_first_in_namespace(struct object *const *objects, size_t count, const char *namespace)
+{
+	size_t low = 0, high = count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (strcmp(objects[middle]->namespace, namespace) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
 /* An object that takes another's place has its place in the list too. To be called while the other one is there. */
 static void replace_sorted(struct table *table, struct object *object)
 {

@@ -32,6 +32,8 @@ size_t store_count(const struct store *store, enum object_kind kind);
  * changes. NULL with *count == 0 if there are none or memory is short (*count is then SIZE_MAX).
  */
 struct object *const *store_list(struct store *store, enum object_kind kind, size_t *count);
+/* In such a list: index of the first object that is in the namespace or behind it; count if there is none. */
+size_t store_first_in_namespace(struct object *const *objects, size_t count, const char *namespace);
 
 /* ------------------------------------------------------------------ what changed */
 

@@ -167,22 +167,6 @@ static int add_pod(struct candidates *candidates, const struct service_front *fr
 	return error;
 }
 
-/* Pods sorted by namespace: the first that is not before this one. */
-static size_t first_in_namespace(struct object *const *pods, size_t count, const char *namespace)
-{
-	size_t low = 0, high = count;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (strcmp(pods[middle]->namespace, namespace) < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
-
 /* What the endpoint slices of the service would hold, for manifests that have none. */
 static int add_selected_pods(struct compile *compile, struct candidates *candidates, const struct service_front *front)
 {
@@ -193,7 +177,7 @@ static int add_selected_pods(struct compile *compile, struct candidates *candida
 
 	if (count == SIZE_MAX)
 		return -ENOMEM;
-	for (i = first_in_namespace(pods, count, service->namespace);
+	for (i = store_first_in_namespace(pods, count, service->namespace);
 	     i < count && strcmp(pods[i]->namespace, service->namespace) == 0 && !error; i++) {
 		if (pods[i]->pod.phase != POD_SUCCEEDED && pods[i]->pod.phase != POD_FAILED &&
 		    label_selector_matches(&service->service.selector, &pods[i]->labels))
