@@ -73,6 +73,24 @@ deny_everything()
 	policy_manifest web web <<<"[]" | manifest policy.yaml
 }
 
+# enforced, enforced_ipv4: the policy that stands at first holds
+enforced()
+{
+	enforced_ipv4
+	expect_flows web <<-EOF
+		passed fd00:1:2::2 80/TCP
+		dropped fd00:1:2::2 81/TCP
+	EOF
+}
+
+enforced_ipv4()
+{
+	expect_flows web <<-EOF
+		passed 10.1.2.2 80/TCP
+		dropped 10.1.2.2 81/TCP
+	EOF
+}
+
 # dropped_packets REASON [POD]: the counter of default/web, 0 before the first drop
 dropped_packets()
 {

@@ -9,14 +9,6 @@ if [ -n "${SANDBOX:-}" ]; then
 	. "$TESTS/lib/cluster.sh"
 fi
 
-enforced()
-{
-	expect_flows web <<-EOF
-		passed 10.1.2.2 80/TCP
-		dropped 10.1.2.2 81/TCP
-	EOF
-}
-
 # endpoint_ids: "POD=ID/IFINDEX ..." of all local pods
 endpoint_ids()
 {
@@ -66,7 +58,7 @@ test_link_that_is_removed_is_restored()
 	fi
 	rm "$PIN"/v*/links/*
 	eventually 5 repairs_reach 1
-	enforced
+	enforced_ipv4
 }
 
 test_qdisc_that_is_removed_is_restored()
@@ -75,17 +67,17 @@ test_qdisc_that_is_removed_is_restored()
 	agent_up --attach clsact
 	tc qdisc delete dev web0 clsact
 	eventually 5 repairs_reach 1
-	enforced
+	enforced_ipv4
 }
 
 test_attach_kind_changes_with_the_agent()
 {
 	cluster_up
 	agent_up --attach clsact
-	enforced
+	enforced_ipv4
 	agent_stop
 	agent_up
-	enforced
+	enforced_ipv4
 	if [ "$(egressctl -o json status | json attach)" = tcx ]; then
 		assert_equal "filters left of clsact" "" "$(tc filter show dev web0 ingress)"
 	fi
@@ -97,7 +89,7 @@ test_state_that_is_lost_or_damaged()
 
 	cluster_up
 	agent_up
-	enforced
+	enforced_ipv4
 	dropped=$(dropped_packets policy)
 	ids=$(endpoint_ids)
 	agent_kill
@@ -109,7 +101,7 @@ test_state_that_is_lost_or_damaged()
 	echo '{"version' >"$STATE/state.json"
 	agent_up
 	assert_equal "endpoints with damaged state" "$ids" "$(endpoint_ids)"
-	enforced
+	enforced_ipv4
 }
 
 test_pod_created_anew_under_its_name_has_counters_of_its_own()
@@ -119,13 +111,13 @@ test_pod_created_anew_under_its_name_has_counters_of_its_own()
 	cluster_up
 	pods_with_web sed 's/^  name: web/&\n  uid: first/'
 	agent_up
-	enforced
+	enforced_ipv4
 	[ "$(dropped_packets policy)" -gt 0 ]
 	ids=$(endpoint_ids)
 	pods_with_web sed 's/^  name: web/&\n  uid: second/'
 	eventually 5 endpoint_ids_differ_from "$ids"
 	assert_equal "drops of the new pod" 0 "$(dropped_packets policy)"
-	enforced
+	enforced_ipv4
 	agent_kill
 	pods_with_web sed 's/^  name: web/&\n  uid: third/'
 	agent_up
@@ -140,7 +132,7 @@ test_interface_that_another_pod_takes_over()
 	agent_up
 	for name in web-1 web-2; do
 		after_change pods_with_web sed "s/^  name: web/  name: $name/"
-		enforced
+		enforced_ipv4
 		assert_matches "pods" "$name" "$(egressctl pods)"
 		assert_no_match "metrics" "pod=\"$name\",reason=\"pending\"\\} [1-9]" "$(http_get /metrics)"
 	done
@@ -155,11 +147,11 @@ test_interface_number_that_is_used_again()
 	ifindex=$(ip -oneline link show web0 | cut -d: -f1)
 	replace_web_interface "$ifindex"
 	eventually 5 agent_is_ready
-	enforced
+	enforced_ipv4
 	agent_kill
 	replace_web_interface "$ifindex"
 	agent_up
-	enforced
+	enforced_ipv4
 }
 
 test_directory_that_is_taken_away_and_replaced()
@@ -168,7 +160,7 @@ test_directory_that_is_taken_away_and_replaced()
 	agent_up
 	mv "$MANIFESTS" "$SANDBOX/away"
 	eventually 5 grep -q 'stays in force' "$AGENT_LOG"
-	enforced
+	enforced_ipv4
 	mkdir "$SANDBOX/new"
 	cp "$SANDBOX"/away/* "$SANDBOX/new"
 	sed -i 's/port: 80}/port: 81}/' "$SANDBOX/new/policy.yaml"
@@ -214,7 +206,7 @@ test_churn_leaks_nothing()
 	done
 	eventually 10 agent_is_ready
 	eventually 5 descriptors_and_links_are "$descriptors" "$links"
-	enforced
+	enforced_ipv4
 }
 
 run_tests "$@"

@@ -50,14 +50,6 @@ metric_beyond()
 	[ "$(metric "$1")" -gt "$2" ]
 }
 
-enforced()
-{
-	expect_flows web <<-EOF
-		passed 10.1.2.2 80/TCP
-		dropped 10.1.2.2 81/TCP
-	EOF
-}
-
 # refused_build COMMAND ERRNO LOG: the kernel refuses the next generation, for a while
 refused_build()
 {
@@ -78,7 +70,7 @@ refused_build()
 	assert_equal "/healthz" 200 "$(http_status /healthz)"
 	assert_equal "ready" 0 "$(metric egressd_ready)"
 	assert_equal "generation" "$generation" "$(metric egressd_generation)"
-	enforced
+	enforced_ipv4
 	# Once, after 1 s, and after 2 s more: with a pod waiting for its interface too, which is looked for all the time.
 	pod_manifest waiting 7 other "egressd.io/interface: waiting0" | manifest waiting.yaml
 	eventually 30 metric_beyond egressd_endpoints_without_interface 0
@@ -137,7 +129,7 @@ refused_entry()
 	assert_equal "/readyz" 503 "$(http_status /readyz)"
 	assert_matches "/readyz" "default/late: .*$2" "$(http_get /readyz)"
 	eventually 5 status_matches "$2"
-	enforced
+	enforced_ipv4
 	# A pod that policy isolates and nobody can tell from others may send nothing.
 	fails passes late 10.1.2.2 81/TCP
 	sleep 3
@@ -148,7 +140,7 @@ refused_entry()
 	eventually 35 agent_is_ready
 	passes late 10.1.2.2 80/TCP
 	fails passes late 10.1.2.2 81/TCP
-	enforced
+	enforced_ipv4
 }
 
 status_matches()

@@ -9,16 +9,6 @@ if [ -n "${SANDBOX:-}" ]; then
 	. "$TESTS/lib/cluster.sh"
 fi
 
-enforced()
-{
-	expect_flows web <<-EOF
-		passed 10.1.2.2 80/TCP
-		dropped 10.1.2.2 81/TCP
-		passed fd00:1:2::2 80/TCP
-		dropped fd00:1:2::2 81/TCP
-	EOF
-}
-
 repairs()
 {
 	metric egressd_repairs_total

@@ -9,14 +9,6 @@ if [ -n "${SANDBOX:-}" ]; then
 	. "$TESTS/lib/cluster.sh"
 fi
 
-enforced()
-{
-	expect_flows web <<-EOF
-		passed 10.1.2.2 80/TCP
-		dropped 10.1.2.2 81/TCP
-	EOF
-}
-
 allow_peer_81()
 {
 	policy_manifest web web <<<'[{to: [{podSelector: {matchLabels: {app: peer}}}], ports: [{port: 81}]}]'
@@ -40,7 +32,7 @@ test_notices_of_files_are_lost()
 {
 	cluster_up
 	agent_up
-	enforced
+	enforced_ipv4
 	kill -STOP "$AGENT"
 	flood_of_files
 	allow_peer_81 | manifest policy.yaml
@@ -50,7 +42,7 @@ test_notices_of_files_are_lost()
 	fails passes web 10.1.2.2 80/TCP
 	# And what comes afterwards is noticed as ever.
 	after_change allow_peer_80
-	enforced
+	enforced_ipv4
 }
 
 # More notices than fit the agent's buffer.
@@ -86,7 +78,7 @@ test_notices_of_interfaces_are_lost()
 {
 	cluster_up
 	agent_up
-	enforced
+	enforced_ipv4
 	kill -STOP "$AGENT"
 	flood_of_addresses
 	replace_web_interface
@@ -94,7 +86,7 @@ test_notices_of_interfaces_are_lost()
 	eventually 10 grep -q 'notices of interfaces were lost' "$AGENT_LOG"
 	eventually 10 passes web 10.1.2.2 80/TCP
 	eventually 10 agent_is_ready
-	enforced
+	enforced_ipv4
 	eventually 5 one_endpoint_of_each
 }
 
@@ -104,14 +96,14 @@ test_notice_of_an_address_is_lost()
 	cluster_up
 	ip link add flood0 type veth peer name flood1
 	agent_up
-	enforced
+	enforced_ipv4
 	kill -STOP "$AGENT"
 	flood_of_links
 	ip address add 198.18.0.1/32 dev out0
 	kill -CONT "$AGENT"
 	eventually 10 passes web 198.18.0.1 0/ICMP
 	assert_matches "log" 'notices of interfaces were lost' "$(cat "$AGENT_LOG")"
-	enforced
+	enforced_ipv4
 }
 
 one_endpoint_of_each()
@@ -131,7 +123,7 @@ test_config_map_is_updated()
 	ln -s ..first "$MANIFESTS/..data"
 	ln -s ..data/pods.yaml ..data/policy.yaml "$MANIFESTS"
 	agent_up
-	enforced
+	enforced_ipv4
 	ln -s ..second "$MANIFESTS/..data_tmp"
 	mv -T "$MANIFESTS/..data_tmp" "$MANIFESTS/..data"
 	eventually 5 passes web 10.1.2.2 81/TCP

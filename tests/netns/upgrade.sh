@@ -14,16 +14,6 @@ fi
 VARIANTS=$ROOT/build
 OWN=$EGRESSD
 
-enforced()
-{
-	expect_flows web <<-EOF
-		passed 10.1.2.2 80/TCP
-		dropped 10.1.2.2 81/TCP
-		passed fd00:1:2::2 80/TCP
-		dropped fd00:1:2::2 81/TCP
-	EOF
-}
-
 exchanges_beyond()
 {
 	[ "$(cat "$SANDBOX/$1" 2>/dev/null || echo 0)" -gt "$2" ]
