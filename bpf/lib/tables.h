@@ -10,7 +10,7 @@
 
 #include <egressd/walk.h>
 
-/* No trie entry is this: its kind does not exist. */
+/* No trie entry is this: no table reaches so far. */
 #define TABLES_NONE (~0u)
 
 /* Class of an IPv6 address as numbers, or TABLES_NONE. depth: see egress_class6_number(). */

@@ -15,7 +15,7 @@
 #include <linux/types.h>
 
 #ifndef EGRESS_CONTRACT_VERSION /* tests of upgrades build others */
-#define EGRESS_CONTRACT_VERSION 3
+#define EGRESS_CONTRACT_VERSION 4
 #endif
 
 /* Default parent of the pins; the maps are below <parent>/v<EGRESS_CONTRACT_VERSION>/. */
@@ -136,7 +136,7 @@ struct egress_chunk {
 };
 _Static_assert(sizeof(struct egress_chunk) == 2 << 20, "2 MB");
 
-/* What does not cross a multiple of this many words does not cross a chunk: nodes of ranges and skips of the tries. */
+/* What does not cross a multiple of this many words does not cross a chunk: nodes of ranges, skips and buckets of the tries. */
 #define EGRESS_BLOCK_WORDS 256u
 
 /* ------------------------------------------------------------------ counters */

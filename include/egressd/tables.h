@@ -81,6 +81,8 @@ enum egress_trie_kind {
 	EGRESS_TRIE_RANGES9, /* child: ranges of the next two bytes, up to 9 bounds between them, 64 bytes */
 	EGRESS_TRIE_RANGES18, /* the same with 18 bounds, 128 bytes */
 	EGRESS_TRIE_RANGES37, /* the same with 37 bounds, 256 bytes */
+	EGRESS_TRIE_BITS,     /* child: struct egress_trie_bits */
+	EGRESS_TRIE_HASH,     /* child: struct egress_trie_hash */
 };
 
 #define EGRESS_TRIE_ENTRY(kind, value) (((__u32)(kind) << EGRESS_TRIE_KIND_SHIFT) | (__u32)(value))
@@ -117,6 +119,39 @@ _Static_assert(sizeof(struct egress_trie_skip) == 64, "one unit");
 
 #define EGRESS_BOUND_LANE_BITS 21
 #define EGRESS_BOUND_UNUSED 0x10000u
+
+/*
+ * Two entries by the next byte of the address: bit (byte & 31) of word byte / 32 says which. One cache line where a full
+ * block would be sixteen, and nothing to add up.
+ */
+struct egress_trie_bits {
+	__u32 entry[2]; /* trie entries */
+	__u32 reserved[6];
+	__u32 bits[8];
+};
+_Static_assert(sizeof(struct egress_trie_bits) == 64, "one unit");
+
+/*
+ * A table of few values of the next two to four bytes, IPv6 only: what has an entry of its own goes on with it behind
+ * these bytes, all else is `other`. The bytes as a number are the key. Buckets of EGRESS_HASH_SLOTS slots follow, 32 bytes
+ * each; a key can only be in bucket (key * multiplier) >> bucket_shift, in 64 bits. No bucket overflows: the writer looks
+ * for a multiplier and a size with which none does.
+ *
+ * A slot is one double word, the key in its upper half, the complement of the trie entry in its lower one; 0 is free (no
+ * entry has all bits set).
+ */
+struct egress_trie_hash {
+	__u64 multiplier;
+	__u32 bucket_shift; /* 64 - the binary logarithm of the number of buckets, which is 2 at least */
+	__u32 key_shift;    /* 64 - 8 * bytes: from the next eight bytes of the address as a number to the key */
+	__u32 bytes;        /* of the address that the key takes */
+	__u32 other;        /* trie entry, a leaf */
+	__u32 reserved[10];
+};
+#define EGRESS_HASH_HEAD_WORDS 16u
+#define EGRESS_HASH_SLOTS 4u
+#define EGRESS_HASH_BUCKET_WORDS (2 * EGRESS_HASH_SLOTS)
+_Static_assert(sizeof(struct egress_trie_hash) == 4 * EGRESS_HASH_HEAD_WORDS, "one unit");
 
 /*
  * Cells. Bit 31: the packet passes. Bits 30 .. 24: kinds of verdict to come, zero. Bits 23 .. 0: the deciding rule, an

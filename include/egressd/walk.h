@@ -91,6 +91,20 @@ EGRESS_INLINE _Bool egress_ranges_entry(const void *tables, __u32 value, __u32 *
 	return 0;
 }
 
+/* The entry for a byte in a node of bits. */
+EGRESS_INLINE _Bool egress_bits_entry(const void *tables, __u32 byte, __u32 *entry)
+{
+	__u32 address = EGRESS_TRIE_CHILD(*entry);
+	const __u32 *chunk = egress_table_chunk(tables, address);
+	const struct egress_trie_bits *node;
+
+	if (!chunk)
+		return 0;
+	node = (const void *)(chunk + (address & (EGRESS_CHUNK_WORDS - 16)));
+	*entry = node->entry[node->bits[byte >> 5 & 7] >> (byte & 31) & 1];
+	return 1;
+}
+
 /* Class of an IPv4 address (network order): at most three nodes. */
 EGRESS_INLINE _Bool egress_class4(const void *tables, const struct egress_bank *bank, __u32 address, __u32 *class)
 {
@@ -102,6 +116,8 @@ EGRESS_INLINE _Bool egress_class4(const void *tables, const struct egress_bank *
 		if (!egress_word(tables, EGRESS_TRIE_CHILD(entry) + (value >> 8), &entry))
 			return 0;
 		value &= 0xff;
+		if (EGRESS_TRIE_KIND(entry) == EGRESS_TRIE_BITS && !egress_bits_entry(tables, value, &entry))
+			return 0;
 		if (EGRESS_TRIE_KIND(entry) == EGRESS_TRIE_FULL &&
 		    !egress_word(tables, EGRESS_TRIE_CHILD(entry) + value, &entry))
 			return 0;
@@ -131,6 +147,38 @@ EGRESS_INLINE _Bool egress_trie_skip(const void *tables, __u64 high, __u64 low, 
 	}
 	*entry = skip->match;
 	*depth = skip->depth;
+	return 1;
+}
+
+/*
+ * The entry for the next bytes of the address, and how many they are, in a hash node. Without branches over the slots: one
+ * of them at most holds the key, so what is left of the others is nothing.
+ */
+EGRESS_INLINE _Bool egress_hash_entry(const void *tables, __u64 bytes, __u32 *entry, __u32 *depth)
+{
+	__u32 address = EGRESS_TRIE_CHILD(*entry), i;
+	const __u32 *chunk = egress_table_chunk(tables, address);
+	const struct egress_trie_hash *node;
+	const egress_double_word *slot;
+	__u64 key, found = 0;
+
+	if (!chunk)
+		return 0;
+	node = (const void *)(chunk + (address & (EGRESS_CHUNK_WORDS - EGRESS_HASH_HEAD_WORDS)));
+	key = bytes >> (node->key_shift & 63);
+	address += EGRESS_HASH_HEAD_WORDS +
+		   (__u32)(key * node->multiplier >> (node->bucket_shift & 63)) * EGRESS_HASH_BUCKET_WORDS;
+	*entry = node->other;
+	*depth += node->bytes;
+	chunk = egress_table_chunk(tables, address);
+	if (!chunk)
+		return 0;
+	slot = (const void *)(chunk + (address & (EGRESS_CHUNK_WORDS - EGRESS_HASH_BUCKET_WORDS)));
+	EGRESS_UNROLL
+	for (i = 0; i < EGRESS_HASH_SLOTS; i++)
+		found |= slot[i] & (__u64)((__s64)((slot[i] >> 32 ^ key) - 1) >> 63);
+	if ((__u32)found)
+		*entry = ~(__u32)found;
 	return 1;
 }
 
@@ -174,6 +222,17 @@ EGRESS_INLINE _Bool egress_class6_number(const void *tables, __u32 root, __u32 d
 			if (!egress_word(tables, EGRESS_TRIE_CHILD(entry) + (__u32)(bytes >> 56), &entry))
 				return 0;
 			depth++;
+			continue;
+		}
+		if (kind == EGRESS_TRIE_BITS) {
+			if (!egress_bits_entry(tables, (__u32)(bytes >> 56), &entry))
+				return 0;
+			depth++;
+			continue;
+		}
+		if (kind == EGRESS_TRIE_HASH) {
+			if (!egress_hash_entry(tables, bytes, &entry, &depth))
+				return 0;
 			continue;
 		}
 		/* The last byte is a number of its own. */

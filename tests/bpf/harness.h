@@ -227,8 +227,8 @@ static inline struct harness *harness_load(void)
 	harness->cpus = libbpf_num_possible_cpus();
 	harness->skeleton = egressd__open();
 	assert_non_null(harness->skeleton);
-	harness->bytes = sizeof(struct egress_chunk);
-	assert_int_equal(bpf_map__set_max_entries(harness->skeleton->maps.tables, 1), 0);
+	harness->bytes = 2 * sizeof(struct egress_chunk);
+	assert_int_equal(bpf_map__set_max_entries(harness->skeleton->maps.tables, 2), 0);
 	assert_int_equal(
 		bpf_map__set_max_entries(harness->skeleton->maps.drop_log, harness->cpus * EGRESS_DROP_LOG_RECORDS), 0);
 	assert_int_equal(egressd__load(harness->skeleton), 0);

@@ -28,6 +28,8 @@ enum {
 	RANGES37 = FULL + 576, /* 256 bytes */
 	SKIP = FULL + 768,     /* 64 bytes each */
 	SKIP_BELOW = SKIP + 16,
+	BITS = SKIP + 32,
+	HASH = SKIP + 48, /* its head, then two buckets of 32 bytes */
 	FULL6 = FULL + 1024,
 	PORTS = FULL + 2048,
 	ROOT = PORTS + 3 * 32768,
@@ -47,6 +49,7 @@ static struct egress_bank *bank_words(void)
 
 /*
  * 10.1.0.0/16 is a FULL block: .5.0/24 class 1, .6.0/24 ranges with class 2 in .6.128/25, .7.0/24 ranges with 3 at .7.9.
+ * .8.0/24 bits with class 6 at .8.31 and .8.255.
  * 10.2.0.0/16 is ranges of two bytes: from .255.255 on class 7.
  */
 static void make_ranges(uint32_t address, uint32_t words, uint32_t bounds, const uint16_t *used, const uint32_t *classes,
@@ -68,6 +71,11 @@ static void make_ipv4(void)
 	memory[ROOT + 0x0a01] = EGRESS_TRIE_POINTER(EGRESS_TRIE_FULL, FULL);
 	memory[ROOT + 0x0a02] = EGRESS_TRIE_POINTER(EGRESS_TRIE_RANGES37, RANGES37);
 	memory[FULL + 5] = LEAF(1);
+	memory[FULL + 8] = EGRESS_TRIE_POINTER(EGRESS_TRIE_BITS, BITS);
+	memory[BITS] = LEAF(0);
+	memory[BITS + 1] = LEAF(6);
+	memory[BITS + 8] = 1u << 31;
+	memory[BITS + 15] = 1u << 31;
 	memory[FULL + 6] = EGRESS_TRIE_POINTER(EGRESS_TRIE_RANGES9, RANGES9);
 	memory[FULL + 7] = EGRESS_TRIE_POINTER(EGRESS_TRIE_RANGES18, RANGES18);
 	make_ranges(RANGES9, EGRESS_RANGES9_WORDS, 9, (uint16_t[]){128}, (uint32_t[]){0, 2}, 1);
@@ -81,6 +89,19 @@ static void make_ipv4(void)
 static void set_byte(uint32_t words[4], unsigned int byte, uint8_t value)
 {
 	((uint8_t *)words)[byte] = value;
+}
+
+/* By two bytes: 0x0100 is class 6, 0xffff class 7. */
+static void make_hash(void)
+{
+	struct egress_trie_hash *head = (void *)&memory[HASH];
+	uint64_t *slot = (uint64_t *)&memory[HASH + EGRESS_HASH_HEAD_WORDS];
+
+	/* The highest bit of the key chooses the bucket. */
+	*head = (struct egress_trie_hash){
+		.multiplier = 1ull << 48, .bucket_shift = 63, .key_shift = 48, .bytes = 2, .other = LEAF(5)};
+	slot[0] = 0x0100ull << 32 | (uint32_t)~LEAF(6);
+	slot[EGRESS_HASH_SLOTS] = 0xffffull << 32 | (uint32_t)~LEAF(7);
 }
 
 /* fd00:0:0:aa00::/56 leads to a FULL block by byte 7, in which 0x42 leads to a skip whose match is a leaf of a /76. */
@@ -99,6 +120,8 @@ static void make_ipv6(void)
 	for (i = 0; i < 256; i++)
 		memory[FULL6 + i] = LEAF(5);
 	memory[FULL6 + 0x42] = EGRESS_TRIE_POINTER(EGRESS_TRIE_SKIP, SKIP_BELOW);
+	memory[FULL6 + 0x43] = EGRESS_TRIE_POINTER(EGRESS_TRIE_HASH, HASH);
+	make_hash();
 	set_byte(below->mask, 8, 0xff);
 	set_byte(below->mask, 9, 0xf0);
 	set_byte(below->value, 8, 0x80);
@@ -186,6 +209,12 @@ static void test_single_addresses(void **state)
 	assert_int_equal(class_of(&bank, "10.1.6.128"), 2);
 	assert_int_equal(class_of(&bank, "10.1.7.9"), 3);
 	assert_int_equal(class_of(&bank, "10.1.7.10"), 0);
+	assert_int_equal(class_of(&bank, "10.1.8.30"), 0);
+	assert_int_equal(class_of(&bank, "10.1.8.31"), 6);
+	assert_int_equal(class_of(&bank, "10.1.8.255"), 6);
+	assert_int_equal(class_of(&bank, "fd00:0:0:aa43:100::1"), 6);
+	assert_int_equal(class_of(&bank, "fd00:0:0:aa43::"), 5);
+	assert_int_equal(class_of(&bank, "fd00:0:0:aa43:ffff::"), 7);
 	assert_int_equal(class_of(&bank, "fd00:0:0:aa01::"), 5);
 	assert_int_equal(class_of(&bank, "fd00:0:0:aa42:8075::"), 6);
 	assert_int_equal(class_of(&bank, "fd00:0:0:aa42:8080::"), 5);
@@ -224,7 +253,11 @@ static void test_walk(void **state)
 		{"10.1.6.128", "10.1.6.255", 2},
 		{"10.1.7.0", "10.1.7.8", 0},
 		{"10.1.7.9", "10.1.7.9", 3},
-		{"10.1.7.10", "10.2.255.254", 0},
+		{"10.1.7.10", "10.1.8.30", 0},
+		{"10.1.8.31", "10.1.8.31", 6},
+		{"10.1.8.32", "10.1.8.254", 0},
+		{"10.1.8.255", "10.1.8.255", 6},
+		{"10.1.9.0", "10.2.255.254", 0},
 		{"10.2.255.255", "10.2.255.255", 7},
 		{"10.3.0.0", "191.255.255.255", 0},
 		{"192.0.0.0", "192.255.255.255", 4},
@@ -232,7 +265,11 @@ static void test_walk(void **state)
 		{"::", "fd00::a9ff:ffff:ffff:ffff:ffff", 0},
 		{"fd00:0:0:aa00::", "fd00::aa42:806f:ffff:ffff:ffff", 5},
 		{"fd00:0:0:aa42:8070::", "fd00::aa42:807f:ffff:ffff:ffff", 6},
-		{"fd00:0:0:aa42:8080::", "fd00::aaff:ffff:ffff:ffff:ffff", 5},
+		{"fd00:0:0:aa42:8080::", "fd00::aa43:ff:ffff:ffff:ffff", 5},
+		{"fd00:0:0:aa43:100::", "fd00::aa43:100:ffff:ffff:ffff", 6},
+		{"fd00:0:0:aa43:101::", "fd00::aa43:fffe:ffff:ffff:ffff", 5},
+		{"fd00:0:0:aa43:ffff::", "fd00::aa43:ffff:ffff:ffff:ffff", 7},
+		{"fd00:0:0:aa44::", "fd00::aaff:ffff:ffff:ffff:ffff", 5},
 		{"fd00:0:0:ab00::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", 0},
 	};
 	struct expectation expectation = {ranges, ARRAY_SIZE(ranges), 0};
@@ -311,6 +348,29 @@ static int ignore_range(const struct class_range *range, void *data)
 	return 0;
 }
 
+/* A hash node that cannot be: more buckets than there is memory, a key twice, bytes that the address does not have. */
+static void test_damaged_hash(void **state)
+{
+	struct egress_trie_hash *head = (void *)&memory[HASH];
+	uint64_t *slot = (uint64_t *)&memory[HASH + EGRESS_HASH_HEAD_WORDS];
+	struct bank bank = open_bank();
+
+	(void)state;
+	head->bucket_shift = 40;
+	assert_int_equal(bank_each_class(&bank, ignore_range, NULL), -EINVAL);
+	head->bucket_shift = 63;
+	head->bytes = 9;
+	assert_int_equal(bank_each_class(&bank, ignore_range, NULL), -EINVAL);
+	head->bytes = 2;
+	slot[1] = slot[0];
+	assert_int_equal(bank_each_class(&bank, ignore_range, NULL), -EINVAL);
+	slot[1] = 0;
+	assert_int_equal(bank_each_class(&bank, ignore_range, NULL), 0);
+	/* IPv4 has bits for its last byte only. */
+	memory[ROOT] = EGRESS_TRIE_POINTER(EGRESS_TRIE_BITS, BITS);
+	assert_int_equal(bank_each_class(&bank, ignore_range, NULL), -EINVAL);
+}
+
 /* Whatever stands in the tables, the walk ends and stays inside. */
 static void test_damaged(void **state)
 {
@@ -350,6 +410,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_walk_stops, make_tables, free_tables),
 		cmocka_unit_test_setup_teardown(test_rows, make_tables, free_tables),
 		cmocka_unit_test_setup_teardown(test_row_numbers_are_checked, make_tables, free_tables),
+		cmocka_unit_test_setup_teardown(test_damaged_hash, make_tables, free_tables),
 		cmocka_unit_test_setup_teardown(test_damaged, make_tables, free_tables),
 	};
 

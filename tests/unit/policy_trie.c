@@ -3,6 +3,7 @@
  * The trie alone: random ranges of addresses are written and then changed address by address, and every address near a
  * boundary is read back as the kernel's programs read it.
  */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,6 +19,8 @@
 #define ROOT  EGRESS_BLOCK_WORDS
 
 #include "policy/table_walk.h"
+#include "policy/trie_hash.h"
+#include "policy/trie_node.h"
 #include "policy/trie.h"
 
 static uint32_t *words;
@@ -133,15 +136,19 @@ static void set_reference(struct world *world, address_number address, uint32_t 
 	ranges_clear(&old);
 }
 
+static int try_to_set(struct world *world, address_number address, uint32_t class)
+{
+	if (world->family == FAMILY_IPV4)
+		return trie_set_ipv4(&world->trie, world->bank.ipv4_root, address, class);
+	return trie_set_ipv6(&world->trie, &world->bank.ipv6_root, address, class);
+}
+
 static void set_address(struct world *world, address_number address, uint32_t class)
 {
 	size_t before = memory_used(&world->memory, 0);
 
 	set_reference(world, address, class);
-	if (world->family == FAMILY_IPV4)
-		assert_int_equal(trie_set_ipv4(&world->trie, world->bank.ipv4_root, address, class), 0);
-	else
-		assert_int_equal(trie_set_ipv6(&world->trie, &world->bank.ipv6_root, address, class), 0);
+	assert_int_equal(try_to_set(world, address, class), 0);
 	assert_true(memory_used(&world->memory, 0) - before <= TRIE_SET_WORDS);
 	check_address(world, address);
 }
@@ -193,6 +200,180 @@ static void ipv6_reads_as_written(void **state)
 	run_all(FAMILY_IPV6);
 }
 
+static void start(struct world *world, enum family family)
+{
+	*world = (struct world){.family = family};
+	assert_int_equal(memory_init(&world->memory, words, WORDS, ROOT + TRIE_IPV4_ROOT_WORDS), 0);
+	world->trie = (struct trie){.memory = &world->memory};
+}
+
+static void end(struct world *world)
+{
+	memory_clear(&world->memory);
+	ranges_clear(&world->ranges);
+}
+
+/* `count` networks of class 1 and 2^width addresses, 2^stride of them apart, from `first` on. */
+static void make_networks(struct world *world, address_number first, size_t count, unsigned int stride,
+			  unsigned int width)
+{
+	size_t i;
+
+	assert_int_equal(ranges_append(&world->ranges, 0, 0), 0);
+	for (i = 0; i < count; i++) {
+		address_number network = first + ((address_number)i << stride);
+
+		assert_int_equal(ranges_append(&world->ranges, network, 1), 0);
+		assert_int_equal(ranges_append(&world->ranges, network + ((address_number)1 << width), 0), 0);
+	}
+}
+
+/* 10.0.0.0/24 alternates; its walk reads bits, flipped in place as long as there are two classes, then a full block. */
+static void bits_hold_two_classes(void **state)
+{
+	struct world world;
+	uint32_t *entry, i;
+
+	(void)state;
+	start(&world, FAMILY_IPV4);
+	make_networks(&world, 0x0a000000, 64, 2, 1);
+	/* More in the same /16 than ranges of two bytes hold. */
+	make_networks(&world, 0x0a000100, 64, 2, 1);
+	write_trie(&world);
+	entry = &words[EGRESS_TRIE_CHILD(words[ROOT + 0x0a00])];
+	assert_int_equal(EGRESS_TRIE_KIND(words[ROOT + 0x0a00]), EGRESS_TRIE_FULL);
+	assert_int_equal(EGRESS_TRIE_KIND(entry[0]), EGRESS_TRIE_BITS);
+	assert_int_equal(EGRESS_TRIE_KIND(entry[1]), EGRESS_TRIE_BITS);
+	check_all(&world);
+	for (i = 0; i < 256; i += 3)
+		set_address(&world, 0x0a000000 + i, i & 1);
+	assert_int_equal(EGRESS_TRIE_KIND(entry[0]), EGRESS_TRIE_BITS);
+	check_all(&world);
+	set_address(&world, 0x0a000033, 7);
+	assert_int_equal(EGRESS_TRIE_KIND(entry[0]), EGRESS_TRIE_FULL);
+	check_all(&world);
+	end(&world);
+}
+
+/* Networks of /32 under different /16s are keys of a hash node, which takes others in place and then grows. */
+static void hash_nodes_take_more_keys(void **state)
+{
+	struct trie_ranges root;
+	struct world world;
+	uint32_t i;
+
+	(void)state;
+	start(&world, FAMILY_IPV6);
+	make_networks(&world, (address_number)0x2001 << 112, 100, 102, 96);
+	write_trie(&world);
+	assert_int_equal(EGRESS_TRIE_KIND(world.bank.ipv6_root), EGRESS_TRIE_RANGES9);
+	trie_read_ranges(&world.memory, world.bank.ipv6_root, &root);
+	assert_int_equal(EGRESS_TRIE_KIND(root.entry[1]), EGRESS_TRIE_HASH);
+	check_all(&world);
+	for (i = 0; i < 400; i++)
+		set_address(&world, ((address_number)0x2001 << 112) + ((address_number)(2 * i + 1) << 96) + 5 * i,
+			    2 + i % 2);
+	check_all(&world);
+	/* Another class and back. */
+	for (i = 0; i < 400; i += 7)
+		set_address(&world, ((address_number)0x2001 << 112) + ((address_number)(2 * i + 1) << 96) + 5 * i, 0);
+	check_all(&world);
+	end(&world);
+}
+
+/* As lists are: networks of /40 to /64 inside of scattered /32s, each /32 with a few. */
+static void ipv6_lists_read_as_written(void **state)
+{
+	static const size_t counts[] = {50, 400, 3000};
+	size_t i, network, inner;
+	struct world world;
+
+	(void)state;
+	for (i = 0; i < 6; i++) {
+		address_number place = (address_number)0x2001 << 112;
+
+		random_state = i;
+		start(&world, FAMILY_IPV6);
+		world.trie.packed = i % 2;
+		assert_int_equal(ranges_append(&world.ranges, 0, 0), 0);
+		for (network = 0; network < counts[i / 2]; network++) {
+			place += (address_number)(1 + random_below(200000)) << 96;
+			for (inner = 0; inner < 1 + random_below(4); inner++) {
+				address_number first = place + ((address_number)(16 * inner + 3) << 88);
+
+				assert_int_equal(ranges_append(&world.ranges, first, 1 + random_below(2)), 0);
+				first += (address_number)1 << (64 + random_below(25));
+				assert_int_equal(ranges_append(&world.ranges, first, 0), 0);
+			}
+		}
+		write_trie(&world);
+		check_all(&world);
+		for (network = 1; network < world.ranges.count; network += 97)
+			set_address(&world, world.ranges.start[network] - 1 - random_below(1000), 3);
+		check_all(&world);
+		end(&world);
+	}
+}
+
+/* What would be too much to write anew beside packets is left to the next compile; the node stays what it was. */
+static void large_hash_nodes_say_when_they_are_full(void **state)
+{
+	struct world world;
+	int error = 0;
+	uint32_t i;
+
+	(void)state;
+	start(&world, FAMILY_IPV6);
+	make_networks(&world, (address_number)0x2001 << 112, 2000, 101, 96);
+	write_trie(&world);
+	for (i = 0; i < 60000 && !error; i++)
+		error = try_to_set(&world, ((address_number)0x2001 << 112) + ((address_number)i << 96) + 5, 1);
+	assert_int_equal(error, -ENOSPC);
+	check_all(&world);
+	end(&world);
+}
+
+/* Keys that share their low bits, their high bits, and the first and last there can be. */
+static void hash_nodes_hold_all_their_keys(void **state)
+{
+	static const size_t counts[] = {1, 2, 5, 8, 100, 4096};
+	struct world world;
+	size_t i, k, shape;
+
+	(void)state;
+	for (i = 0; i < sizeof(counts) / sizeof(*counts); i++) {
+		for (shape = 0; shape < 4; shape++) {
+			struct trie_keys keys = {0}, read = {0};
+			uint32_t entry;
+
+			start(&world, FAMILY_IPV6);
+			for (k = 0; k < counts[i]; k++)
+				assert_int_equal(trie_keys_add(&keys, shape == 0 ? (uint32_t)k :
+							       shape == 1 ? (uint32_t)k << 20 :
+							       shape == 2 ? UINT32_MAX - 3 * (uint32_t)k :
+									    (uint32_t)k << 20 | random_below(1 << 20),
+							       EGRESS_TRIE_ENTRY(EGRESS_TRIE_LEAF, k)), 0);
+			assert_int_equal(trie_new_hash(&world.trie, &keys, 4, EGRESS_TRIE_ENTRY(EGRESS_TRIE_LEAF, 9999),
+						       &entry), 0);
+			for (k = 0; k < counts[i]; k++) {
+				uint32_t class = 0;
+
+				assert_int_equal(trie_hash_find(&world.memory, entry, keys.items[k].key), k);
+				assert_true(egress_class6_number(&(struct table_view){words, WORDS}, entry, 0,
+								 __builtin_bswap64((uint64_t)keys.items[k].key << 32),
+								 0, &class));
+				assert_int_equal(class, k);
+			}
+			assert_int_equal(trie_hash_find(&world.memory, entry, 0x12345), 9999);
+			assert_int_equal(trie_hash_keys(&world.memory, entry, &read), 0);
+			assert_int_equal(read.count, counts[i]);
+			trie_keys_clear(&keys);
+			trie_keys_clear(&read);
+			end(&world);
+		}
+	}
+}
+
 static int setup(void **state)
 {
 	(void)state;
@@ -212,6 +393,11 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ipv4_reads_as_written),
 		cmocka_unit_test(ipv6_reads_as_written),
+		cmocka_unit_test(ipv6_lists_read_as_written),
+		cmocka_unit_test(bits_hold_two_classes),
+		cmocka_unit_test(hash_nodes_take_more_keys),
+		cmocka_unit_test(large_hash_nodes_say_when_they_are_full),
+		cmocka_unit_test(hash_nodes_hold_all_their_keys),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

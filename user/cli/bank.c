@@ -2,9 +2,11 @@
 #include "cli/bank.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "policy/table_walk.h"
+#include "policy/trie_hash.h"
 #include "policy/trie_node.h"
 
 int bank_open(const uint32_t *words, size_t word_count, struct bank *out)
@@ -152,9 +154,8 @@ static int walk_full(struct trie_walk *walk, uint32_t entry, struct ip_address *
 
 static void put_value(struct ip_address *address, unsigned int at, unsigned int bytes, uint32_t value)
 {
-	if (bytes == 2)
-		address->bytes[at++] = (uint8_t)(value >> 8);
-	address->bytes[at] = (uint8_t)value;
+	for (; bytes; bytes--)
+		address->bytes[at++] = (uint8_t)(value >> 8 * (bytes - 1));
 }
 
 /* All addresses whose next bytes are first .. last: one class, or what is below each of them. */
@@ -200,6 +201,92 @@ static int walk_ranges(struct trie_walk *walk, uint32_t entry, struct ip_address
 			return -EINVAL;
 		error = walk_values(walk, ranges.entry[i], address, depth, bytes, ranges.start[i], last);
 	}
+	return error;
+}
+
+static int walk_bits(struct trie_walk *walk, uint32_t entry, struct ip_address *address, unsigned int depth)
+{
+	uint32_t at = EGRESS_TRIE_CHILD(entry);
+	const uint32_t *chunk = egress_table_chunk(&walk->bank->memory, at);
+	const struct egress_trie_bits *node;
+	unsigned int byte;
+	int error = 0;
+
+	/* Of IPv4 it can only be the last byte's. */
+	if (!chunk || depth / 8 >= walk->length || (walk->family == 4 && depth != 24))
+		return -EINVAL;
+	node = (const void *)(chunk + (at & (EGRESS_CHUNK_WORDS - 16)));
+	for (byte = 0; byte < 256 && !error; byte++)
+		error = walk_values(walk, trie_bits_entry(node, byte), address, depth, 1, byte, byte);
+	return error;
+}
+
+static int compare_keys(const void *left, const void *right)
+{
+	const struct trie_key *a = left, *b = right;
+
+	return a->key < b->key ? -1 : a->key > b->key;
+}
+
+/* All values of the next bytes in order: those that have a child, and what is between them. */
+static int walk_keys(struct trie_walk *walk, const struct trie_keys *keys, uint32_t other, struct ip_address *address,
+		     unsigned int depth, unsigned int bytes)
+{
+	uint64_t next = 0, end = (uint64_t)1 << 8 * bytes;
+	size_t i;
+	int error = 0;
+
+	for (i = 0; i < keys->count && !error; i++) {
+		uint32_t key = keys->items[i].key;
+
+		if (key < next || key >= end)
+			return -EINVAL;
+		if (key > next)
+			error = walk_values(walk, other, address, depth, bytes, (uint32_t)next, key - 1);
+		if (!error)
+			error = walk_values(walk, keys->items[i].entry, address, depth, bytes, key, key);
+		next = (uint64_t)key + 1;
+	}
+	if (!error && next < end)
+		error = walk_values(walk, other, address, depth, bytes, (uint32_t)next, (uint32_t)(end - 1));
+	return error;
+}
+
+/* Whether the node is one that can be, and in the memory with all its buckets. */
+static bool hash_holds_together(const struct trie_walk *walk, uint32_t entry, unsigned int depth)
+{
+	const struct table_view *view = &walk->bank->memory;
+	const struct egress_trie_hash *node;
+	size_t at = EGRESS_TRIE_CHILD(entry);
+
+	if (walk->family != 6 || at + EGRESS_HASH_HEAD_WORDS > view->word_count)
+		return false;
+	node = (const void *)(view->words + at);
+	return node->bytes >= 2 && node->bytes <= TRIE_HASH_BYTES_MAX && depth / 8 + node->bytes <= walk->length &&
+	       node->key_shift == 64 - 8 * node->bytes && EGRESS_TRIE_KIND(node->other) == EGRESS_TRIE_LEAF &&
+	       node->bucket_shift > 32 && node->bucket_shift < 64 &&
+	       at + EGRESS_HASH_HEAD_WORDS + ((size_t)EGRESS_HASH_BUCKET_WORDS << (64 - node->bucket_shift)) <=
+		       view->word_count;
+}
+
+static int walk_hash(struct trie_walk *walk, uint32_t entry, struct ip_address *address, unsigned int depth)
+{
+	const struct table_view *view = &walk->bank->memory;
+	const struct memory memory = {.words = (uint32_t *)view->words, .word_count = view->word_count};
+	const struct egress_trie_hash *node;
+	struct trie_keys keys = {0};
+	int error;
+
+	if (!hash_holds_together(walk, entry, depth))
+		return -EINVAL;
+	node = (const void *)(view->words + EGRESS_TRIE_CHILD(entry));
+	error = trie_hash_keys(&memory, entry, &keys);
+	if (!error) {
+		if (keys.count)
+			qsort(keys.items, keys.count, sizeof(*keys.items), compare_keys);
+		error = walk_keys(walk, &keys, node->other, address, depth, node->bytes);
+	}
+	trie_keys_clear(&keys);
 	return error;
 }
 
@@ -295,6 +382,10 @@ static int walk_entry(struct trie_walk *walk, uint32_t entry, struct ip_address 
 		return walk_skip(walk, entry, address, depth);
 	case EGRESS_TRIE_FULL:
 		return walk_full(walk, entry, address, depth);
+	case EGRESS_TRIE_BITS:
+		return walk_bits(walk, entry, address, depth);
+	case EGRESS_TRIE_HASH:
+		return walk_hash(walk, entry, address, depth);
 	default:
 		return walk_ranges(walk, entry, address, depth);
 	}

@@ -216,6 +216,7 @@ static int set_class(struct tables *tables, unsigned int bank, const struct move
 static int make_moves(struct tables *tables, unsigned int bank, struct moves *moves)
 {
 	size_t i;
+	int error;
 
 	/* From here on nothing may fail for want of table memory: half a change would be seen. */
 	if (!memory_has_room(&tables->memory, moves->count * TRIE_SET_WORDS))
@@ -223,8 +224,10 @@ static int make_moves(struct tables *tables, unsigned int bank, struct moves *mo
 	for (i = 0; i < moves->count; i++) {
 		if (!remember(&tables->banks[bank], &moves->items[i]))
 			return -ENOMEM;
-		if (set_class(tables, bank, &moves->items[i]) < 0)
-			return -ENOMEM;
+		error = set_class(tables, bank, &moves->items[i]);
+		/* A large hash node without room for it, which is as rare as it can be made. */
+		if (error < 0)
+			return error == -ENOSPC ? -EAGAIN : -ENOMEM;
 	}
 	return 0;
 }

@@ -37,6 +37,19 @@ int trie_new_full(const struct trie *trie, const uint32_t entries[TRIE_FAN_OUT],
 	return 0;
 }
 
+int trie_new_bits(const struct trie *trie, const struct egress_trie_bits *bits, uint32_t *entry)
+{
+	uint32_t address;
+	int error = memory_take(trie->memory, trie->bank, UNIT_WORDS, UNIT_WORDS, &address);
+
+	if (error < 0)
+		return error;
+	if (trie->memory->words)
+		memcpy(trie->memory->words + address, bits, sizeof(*bits));
+	*entry = EGRESS_TRIE_POINTER(EGRESS_TRIE_BITS, address);
+	return 0;
+}
+
 void trie_ranges_append(struct trie_ranges *ranges, uint32_t start, uint32_t entry)
 {
 	size_t count = ranges->count;

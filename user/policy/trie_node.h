@@ -7,8 +7,21 @@
 
 #define TRIE_FAN_OUT 256u
 
+static inline uint32_t trie_leaf(uint32_t class)
+{
+	return EGRESS_TRIE_ENTRY(EGRESS_TRIE_LEAF, class);
+}
+
 /* A full block with these entries; *entry points to it. */
 int trie_new_full(const struct trie *trie, const uint32_t entries[TRIE_FAN_OUT], uint32_t *entry);
+
+/* A node of bits; *entry points to it. */
+int trie_new_bits(const struct trie *trie, const struct egress_trie_bits *bits, uint32_t *entry);
+
+static inline uint32_t trie_bits_entry(const struct egress_trie_bits *bits, unsigned int byte)
+{
+	return bits->entry[bits->bits[byte / 32] >> byte % 32 & 1];
+}
 
 /* What a node of ranges says: from start[i] on, the entry is entry[i]; start[0] is 0, neighbours differ. */
 #define TRIE_RANGES_MAX 38u
@@ -30,6 +43,12 @@ void trie_read_ranges(const struct memory *memory, uint32_t entry, struct trie_r
  */
 int trie_new_skip(const struct trie *trie, address_number address, unsigned int from, unsigned int to, uint32_t match,
 		  uint32_t other, uint32_t *entry);
+
+/* Makes a word, written in full, visible to packets that read the trie. */
+static inline void trie_publish(uint32_t *word, uint32_t entry)
+{
+	__atomic_store_n(word, entry, __ATOMIC_RELEASE);
+}
 
 /* Byte `index` of an IPv6 address, from 0, as on the wire. */
 static inline uint8_t ipv6_byte(address_number address, unsigned int index)

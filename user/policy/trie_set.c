@@ -6,17 +6,8 @@
  */
 #include <string.h>
 
+#include "policy/trie_hash.h"
 #include "policy/trie_node.h"
-
-static void publish(uint32_t *word, uint32_t entry)
-{
-	__atomic_store_n(word, entry, __ATOMIC_RELEASE);
-}
-
-static uint32_t leaf(uint32_t class)
-{
-	return EGRESS_TRIE_ENTRY(EGRESS_TRIE_LEAF, class);
-}
 
 static bool is_full(uint32_t entry)
 {
@@ -108,7 +99,31 @@ static int set_range(const struct trie *trie, struct trie_ranges *ranges, uint32
 
 static void set_in_place(const struct trie *trie, uint32_t block, unsigned int byte, uint32_t child)
 {
-	publish(&trie->memory->words[EGRESS_TRIE_CHILD(block) + byte], child);
+	trie_publish(&trie->memory->words[EGRESS_TRIE_CHILD(block) + byte], child);
+}
+
+/* ------------------------------------------------------------------ nodes of bits */
+
+static struct egress_trie_bits *bits_node(const struct trie *trie, uint32_t entry)
+{
+	return (void *)(trie->memory->words + EGRESS_TRIE_CHILD(entry));
+}
+
+/* A third entry has no room: all of them in a full block. */
+static int set_bits(const struct trie *trie, uint32_t entry, unsigned int byte, uint32_t child, uint32_t *result)
+{
+	struct egress_trie_bits *node = bits_node(trie, entry);
+	uint32_t entries[TRIE_FAN_OUT], i;
+
+	if (child == node->entry[0] || child == node->entry[1]) {
+		trie_publish(&node->bits[byte / 32], node->bits[byte / 32] ^ 1u << byte % 32);
+		*result = entry;
+		return 0;
+	}
+	for (i = 0; i < TRIE_FAN_OUT; i++)
+		entries[i] = trie_bits_entry(node, i);
+	entries[byte] = child;
+	return trie_new_full(trie, entries, result);
 }
 
 /* ------------------------------------------------------------------ IPv4 */
@@ -121,9 +136,9 @@ static int set4_ranges(const struct trie *trie, uint32_t entry, unsigned int bit
 
 	if (EGRESS_TRIE_KIND(entry) != EGRESS_TRIE_LEAF)
 		trie_read_ranges(trie->memory, entry, &ranges);
-	if (ranges.entry[range_of(&ranges, value)] == leaf(class))
+	if (ranges.entry[range_of(&ranges, value)] == trie_leaf(class))
 		return 0;
-	return set_range(trie, &ranges, value, leaf(class), bits / 8, 0, result);
+	return set_range(trie, &ranges, value, trie_leaf(class), bits / 8, 0, result);
 }
 
 static int set4(const struct trie *trie, uint32_t entry, unsigned int bits, uint32_t value, uint32_t class,
@@ -133,10 +148,13 @@ static int set4(const struct trie *trie, uint32_t entry, unsigned int bits, uint
 	int error;
 
 	*result = entry;
+	if (EGRESS_TRIE_KIND(entry) == EGRESS_TRIE_BITS)
+		return trie_bits_entry(bits_node(trie, entry), value) == trie_leaf(class) ?
+			       0 : set_bits(trie, entry, value, trie_leaf(class), result);
 	if (!is_full(entry))
 		return set4_ranges(trie, entry, bits, value, class, result);
 	if (bits == 8) {
-		set_in_place(trie, entry, value, leaf(class));
+		set_in_place(trie, entry, value, trie_leaf(class));
 		return 0;
 	}
 	old = trie->memory->words[EGRESS_TRIE_CHILD(entry) + byte];
@@ -152,7 +170,7 @@ int trie_set_ipv4(const struct trie *trie, uint32_t root, address_number address
 	int error = set4(trie, *word, 16, (uint32_t)address & 0xffff, class, &entry);
 
 	if (!error && entry != *word)
-		publish(word, entry);
+		trie_publish(word, entry);
 	return error;
 }
 
@@ -162,8 +180,8 @@ int trie_set_ipv4(const struct trie *trie, uint32_t root, address_number address
 static int lone_address(const struct trie *trie, uint32_t other, unsigned int depth, address_number address,
 			uint32_t class, uint32_t *result)
 {
-	*result = leaf(class);
-	return depth == 16 ? 0 : trie_new_skip(trie, address, depth, 16, leaf(class), other, result);
+	*result = trie_leaf(class);
+	return depth == 16 ? 0 : trie_new_skip(trie, address, depth, 16, trie_leaf(class), other, result);
 }
 
 static int set6(const struct trie *trie, uint32_t entry, unsigned int depth, address_number address, uint32_t class,
@@ -229,11 +247,11 @@ static int set6_skip(const struct trie *trie, uint32_t entry, unsigned int depth
 
 	for (at = depth; at < end; at++)
 		if (ipv6_byte(address, at) != ipv6_byte(value, at))
-			return skip->other == leaf(class) ? 0
+			return skip->other == trie_leaf(class) ? 0
 							  : split_skip(trie, skip, depth, at, address, class, result);
 	error = set6(trie, skip->match, end, address, class, &match);
 	if (!error && match != skip->match)
-		publish(&skip->match, match);
+		trie_publish(&skip->match, match);
 	return error;
 }
 
@@ -255,6 +273,27 @@ static int set6_ranges(const struct trie *trie, uint32_t entry, unsigned int dep
 	return set_range(trie, &ranges, value, child, bytes, 16 - depth - bytes, result);
 }
 
+static int set6_bits(const struct trie *trie, uint32_t entry, unsigned int depth, address_number address,
+		     uint32_t class, uint32_t *result)
+{
+	uint8_t byte = ipv6_byte(address, depth);
+	uint32_t old = trie_bits_entry(bits_node(trie, entry), byte), child;
+	int error = set6(trie, old, depth + 1, address, class, &child);
+
+	return error < 0 || child == old ? error : set_bits(trie, entry, byte, child, result);
+}
+
+static int set6_hash(const struct trie *trie, uint32_t entry, unsigned int depth, address_number address,
+		     uint32_t class, uint32_t *result)
+{
+	unsigned int end = depth + trie_hash_bytes(trie->memory, entry);
+	uint32_t key = (uint32_t)((address >> (128 - 8 * end)) & highest_number(8 * (end - depth)));
+	uint32_t old = trie_hash_find(trie->memory, entry, key), child;
+	int error = set6(trie, old, end, address, class, &child);
+
+	return error < 0 || child == old ? error : trie_hash_set(trie, entry, key, child, result);
+}
+
 static int set6(const struct trie *trie, uint32_t entry, unsigned int depth, address_number address, uint32_t class,
 		uint32_t *result)
 {
@@ -262,12 +301,16 @@ static int set6(const struct trie *trie, uint32_t entry, unsigned int depth, add
 	int error;
 
 	*result = entry;
-	if (entry == leaf(class))
+	if (entry == trie_leaf(class))
 		return 0;
 	if (EGRESS_TRIE_KIND(entry) == EGRESS_TRIE_LEAF)
 		return lone_address(trie, entry, depth, address, class, result);
 	if (EGRESS_TRIE_KIND(entry) == EGRESS_TRIE_SKIP)
 		return set6_skip(trie, entry, depth, address, class, result);
+	if (EGRESS_TRIE_KIND(entry) == EGRESS_TRIE_BITS)
+		return set6_bits(trie, entry, depth, address, class, result);
+	if (EGRESS_TRIE_KIND(entry) == EGRESS_TRIE_HASH)
+		return set6_hash(trie, entry, depth, address, class, result);
 	if (!is_full(entry))
 		return set6_ranges(trie, entry, depth, address, class, result);
 	old = trie->memory->words[EGRESS_TRIE_CHILD(entry) + ipv6_byte(address, depth)];
@@ -283,6 +326,6 @@ int trie_set_ipv6(const struct trie *trie, uint32_t *root, address_number addres
 	int error = set6(trie, *root, 0, address, class, &entry);
 
 	if (!error && entry != *root)
-		publish(root, entry);
+		trie_publish(root, entry);
 	return error;
 }

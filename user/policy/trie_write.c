@@ -3,23 +3,17 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "policy/trie_node.h"
+#include "policy/trie_choice.h"
 
 /* Larger nodes of ranges take longer to read than full blocks that are in the cache: not while tables are small. */
 #define RANGES_UNPACKED 18
 
-/* The ranges first .. last (indices) that meet the part of the addresses in hand. */
-struct part {
-	const struct ranges *ranges;
-	size_t first, last;
-};
-
 /* The ranges of `part` that meet base .. base + 2^bits - 1, where the first of them is at or behind part->first. */
-static struct part narrow(const struct part *part, address_number base, unsigned int bits)
+static struct trie_part narrow(const struct trie_part *part, address_number base, unsigned int bits)
 {
 	const address_number *start = part->ranges->start;
 	address_number end = base + highest_number(bits);
-	struct part inner = *part;
+	struct trie_part inner = *part;
 
 	while (inner.first < part->last && start[inner.first + 1] <= base)
 		inner.first++;
@@ -29,13 +23,8 @@ static struct part narrow(const struct part *part, address_number base, unsigned
 	return inner;
 }
 
-static uint32_t leaf(uint32_t class)
-{
-	return EGRESS_TRIE_ENTRY(EGRESS_TRIE_LEAF, class);
-}
-
-static int write_entry(const struct trie *trie, const struct part *part, address_number base, unsigned int bits,
-		       bool skips, uint32_t *entry);
+static int write_entry(const struct trie *trie, const struct trie_part *part, address_number base, unsigned int bits,
+		       bool ipv6, uint32_t *entry);
 
 /* Where the entries of a node go: all of them one after the other, or as ranges. */
 struct children {
@@ -55,15 +44,15 @@ static void children_put(const struct children *out, size_t index, size_t count,
  * The entries of `count` children of 2^width addresses each, from `base` on. Whole runs of them are of one range
  * mostly, so the ranges lead and not the children.
  */
-static int write_children(const struct trie *trie, const struct part *part, address_number base, unsigned int width,
-			  size_t count, bool skips, const struct children *out)
+static int write_children(const struct trie *trie, const struct trie_part *part, address_number base,
+			  unsigned int width, size_t count, bool ipv6, const struct children *out)
 {
 	const address_number *start = part->ranges->start;
 	size_t range = part->first, i = 0;
 
 	while (i < count) {
 		address_number child = base + ((address_number)i << width), whole = count - i;
-		struct part inner = *part;
+		struct trie_part inner = *part;
 		uint32_t entry;
 		int error;
 
@@ -72,13 +61,13 @@ static int write_children(const struct trie *trie, const struct part *part, addr
 		if (range < part->last && (start[range + 1] - child) >> width < whole)
 			whole = (start[range + 1] - child) >> width;
 		if (whole)
-			children_put(out, i, (size_t)whole, leaf(part->ranges->value[range]));
+			children_put(out, i, (size_t)whole, trie_leaf(part->ranges->value[range]));
 		i += (size_t)whole;
 		if (i == count)
 			break;
 		inner.first = range;
 		inner = narrow(&inner, base + ((address_number)i << width), width);
-		error = write_entry(trie, &inner, base + ((address_number)i << width), width, skips, &entry);
+		error = write_entry(trie, &inner, base + ((address_number)i << width), width, ipv6, &entry);
 		if (error < 0)
 			return error;
 		children_put(out, i, 1, entry);
@@ -88,116 +77,125 @@ static int write_children(const struct trie *trie, const struct part *part, addr
 	return 0;
 }
 
-static int write_full(const struct trie *trie, const struct part *part, address_number base, unsigned int bits,
-		      bool skips, uint32_t *entry)
+static int write_full(const struct trie *trie, const struct trie_part *part, address_number base, unsigned int bits,
+		      bool ipv6, uint32_t *entry)
 {
 	uint32_t entries[TRIE_FAN_OUT];
 	const struct children children = {.entries = entries};
-	int error = write_children(trie, part, base, bits - 8, TRIE_FAN_OUT, skips, &children);
+	int error = write_children(trie, part, base, bits - 8, TRIE_FAN_OUT, ipv6, &children);
 
 	return error < 0 ? error : trie_new_full(trie, entries, entry);
 }
 
-/* Bits that a node of ranges takes. */
-static unsigned int ranges_bits(unsigned int bits)
-{
-	return bits < 16 ? bits : 16;
-}
-
-/* Whether the entries of children of 2^width addresses change at no more than `limit` places. */
-static bool changes_rarely(const struct part *part, address_number base, unsigned int width, size_t limit)
-{
-	address_number last = 0;
-	size_t count = 0, i;
-
-	for (i = part->first + 1; i <= part->last; i++) {
-		address_number offset = part->ranges->start[i] - base, child = offset >> width, end = child;
-
-		/* A child that is of several ranges begins and ends. */
-		if (offset & highest_number(width))
-			end++;
-		for (; child <= end; child++) {
-			count += child > last;
-			last = child > last ? child : last;
-		}
-		if (count > limit)
-			return false;
-	}
-	return true;
-}
-
-static int write_ranges(const struct trie *trie, const struct part *part, address_number base, unsigned int bits,
-			bool skips, uint32_t *entry)
+static int write_ranges(const struct trie *trie, const struct trie_part *part, address_number base, unsigned int bits,
+			bool ipv6, uint32_t *entry)
 {
 	struct trie_ranges ranges = {.count = 0};
 	const struct children children = {.ranges = &ranges};
-	unsigned int taken = ranges_bits(bits);
-	int error = write_children(trie, part, base, bits - taken, (size_t)1 << taken, skips, &children);
+	unsigned int taken = trie_ranges_bits(bits);
+	int error = write_children(trie, part, base, bits - taken, (size_t)1 << taken, ipv6, &children);
 
 	return error < 0 ? error : trie_new_ranges(trie, &ranges, entry);
 }
 
-/* Leading bytes in which two addresses agree. */
-static unsigned int common_bytes(address_number a, address_number b)
-{
-	unsigned int count = 0;
-
-	while (count < 16 && ipv6_byte(a, count) == ipv6_byte(b, count))
-		count++;
-	return count;
-}
-
-/*
- * Where all that is not of the class around it lies below one longer prefix, a skip node leads there. False: there is
- * no such prefix.
- */
-static bool find_skip(const struct part *part, unsigned int bits, address_number *base, unsigned int *to)
-{
-	const struct ranges *ranges = part->ranges;
-	address_number first, last;
-
-	if (ranges->value[part->first] != ranges->value[part->last])
-		return false;
-	first = ranges->start[part->first + 1];
-	last = ranges->start[part->last] - 1;
-	*to = common_bytes(first, last);
-	*base = first & ~highest_number(128 - 8 * *to);
-	/* A node of ranges takes two bytes as well. */
-	return *to > 16 - bits / 8 + 2;
-}
-
-static int write_skip(const struct trie *trie, const struct part *part, address_number base, unsigned int from,
+static int write_skip(const struct trie *trie, const struct trie_part *part, address_number base, unsigned int from,
 		      unsigned int to, uint32_t *entry)
 {
-	const struct part inner = narrow(part, base, 128 - 8 * to);
+	const struct trie_part inner = narrow(part, base, 128 - 8 * to);
 	uint32_t match;
 	int error = write_entry(trie, &inner, base, 128 - 8 * to, true, &match);
 
 	if (error < 0)
 		return error;
-	return trie_new_skip(trie, base, from, to, match, leaf(part->ranges->value[part->first]), entry);
+	return trie_new_skip(trie, base, from, to, match, trie_leaf(part->ranges->value[part->first]), entry);
 }
 
-static int write_entry(const struct trie *trie, const struct part *part, address_number base, unsigned int bits,
-		       bool skips, uint32_t *entry)
+/* ------------------------------------------------------------------ hash nodes */
+
+static int add_child(const struct trie *trie, const struct trie_part *part, address_number base, unsigned int width,
+		     uint32_t key, struct trie_keys *keys)
 {
+	const address_number child = base + ((address_number)key << width);
+	const struct trie_part inner = narrow(part, child, width);
+	uint32_t entry;
+	int error = write_entry(trie, &inner, child, width, true, &entry);
+
+	return error < 0 ? error : trie_keys_add(keys, key, entry);
+}
+
+static int collect_keys(const struct trie *trie, const struct trie_part *part, address_number base, unsigned int bits,
+			unsigned int bytes, uint32_t usual, struct trie_keys *keys)
+{
+	unsigned int width = bits - 8 * bytes;
+	address_number next = 0, child, first, last;
+	struct trie_part inner = *part;
+	size_t i;
+
+	for (i = part->first; i <= part->last; i++) {
+		if (part->ranges->value[i] == usual)
+			continue;
+		trie_part_offsets(part, base, bits, i, &first, &last);
+		child = first >> width < next ? next : first >> width;
+		/* What is before the child's first range is behind us. */
+		inner.first = i > part->first ? i - 1 : i;
+		for (; child <= last >> width; child++) {
+			int error = add_child(trie, &inner, base, width, (uint32_t)child, keys);
+
+			if (error < 0)
+				return error;
+		}
+		next = child;
+	}
+	return 0;
+}
+
+static int write_hash(const struct trie *trie, const struct trie_part *part, address_number base, unsigned int bits,
+		      unsigned int bytes, uint32_t usual, uint32_t *entry)
+{
+	struct trie_keys keys = {0};
+	int error = collect_keys(trie, part, base, bits, bytes, usual, &keys);
+
+	if (!error)
+		error = trie_new_hash(trie, &keys, bytes, trie_leaf(usual), entry);
+	trie_keys_clear(&keys);
+	return error;
+}
+
+static int write_entry(const struct trie *trie, const struct trie_part *part, address_number base, unsigned int bits,
+		       bool ipv6, uint32_t *entry)
+{
+	struct egress_trie_bits node;
+	struct trie_hash_plan plan;
 	address_number inner;
 	unsigned int to;
+	uint32_t usual;
+	int error;
 
 	if (part->first == part->last) {
-		*entry = leaf(part->ranges->value[part->first]);
+		*entry = trie_leaf(part->ranges->value[part->first]);
 		return 0;
 	}
-	if (skips && find_skip(part, bits, &inner, &to))
+	if (ipv6 && trie_find_skip(part, bits, &inner, &to))
 		return write_skip(trie, part, inner, 16 - bits / 8, to, entry);
-	if (changes_rarely(part, base, bits - ranges_bits(bits), trie->packed ? TRIE_RANGES_MAX - 1 : RANGES_UNPACKED))
-		return write_ranges(trie, part, base, bits, skips, entry);
-	return write_full(trie, part, base, bits, skips, entry);
+	/* Of IPv4 only the last byte has such a node: its walk has no room for more. */
+	if ((ipv6 || bits == 8) && trie_find_bits(part, base, bits - 8, &node))
+		return trie_new_bits(trie, &node, entry);
+	if (trie_changes_rarely(part, base, bits - trie_ranges_bits(bits),
+				trie->packed ? TRIE_RANGES_MAX - 1 : RANGES_UNPACKED))
+		return write_ranges(trie, part, base, bits, ipv6, entry);
+	if (ipv6) {
+		usual = trie_usual_class(part, base, bits);
+		error = trie_find_hash(part, base, bits, usual, &plan) ?
+				write_hash(trie, part, base, bits, plan.bytes, usual, entry) : -E2BIG;
+		if (error != -E2BIG)
+			return error;
+	}
+	return write_full(trie, part, base, bits, ipv6, entry);
 }
 
 int trie_write_ipv4(const struct trie *trie, const struct ranges *classes, uint32_t root)
 {
-	const struct part all = {.ranges = classes, .first = 0, .last = classes->count - 1};
+	const struct trie_part all = {.ranges = classes, .first = 0, .last = classes->count - 1};
 	_cleanup_free_ uint32_t *entries = calloc(TRIE_IPV4_ROOT_WORDS, sizeof(*entries));
 	const struct children children = {.entries = entries};
 	int error;
@@ -214,7 +212,7 @@ int trie_write_ipv4(const struct trie *trie, const struct ranges *classes, uint3
 
 int trie_write_ipv6(const struct trie *trie, const struct ranges *classes, uint32_t *root)
 {
-	const struct part all = {.ranges = classes, .first = 0, .last = classes->count - 1};
+	const struct trie_part all = {.ranges = classes, .first = 0, .last = classes->count - 1};
 
 	return write_entry(trie, &all, 0, 128, true, root);
 }

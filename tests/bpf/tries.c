@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The programs' walk through tries that the compiler wrote: nodes of every kind, before and behind the border between two
+ * chunks of the tables. Every address near a boundary is tried with a packet.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/cleanup.h"
+#include "policy/trie.h"
+
+#include "harness.h"
+
+/* Words left of the first chunk where a trie begins. */
+static const uint32_t places[] = {EGRESS_CHUNK_WORDS / 2, 4096, 64, 0};
+
+struct list {
+	enum family family;
+	struct ranges ranges;
+};
+
+static void add(struct list *list, address_number start, uint32_t class)
+{
+	assert_int_equal(ranges_append(&list->ranges, start, class), 0);
+}
+
+/* From 20.0.0.0 on, /16s with ever more in them: single addresses, pairs, whole /24s, of two classes or of three. */
+static void make_ipv4(struct list *list)
+{
+	uint32_t network, i;
+
+	add(list, 0, CLASS_NOTHING);
+	for (network = 0; network < 12; network++) {
+		address_number base = (address_number)(20 + network) << 24;
+
+		for (i = 0; i < (1u << network) && i < 300; i++) {
+			add(list, base + 96 * i + 3, network % 2 && i % 5 == 0 ? CLASS_SERVICES : CLASS_EVERYTHING);
+			add(list, base + 96 * i + 3 + (i % 3 ? 1 : 40), CLASS_NOTHING);
+		}
+	}
+}
+
+/* Networks in scattered /32s, each with more and longer ones below it than the last. */
+static void make_ipv6(struct list *list)
+{
+	address_number place = (address_number)0x2001 << 112;
+	uint32_t network, i;
+
+	add(list, 0, CLASS_NOTHING);
+	for (network = 0; network < 150; network++) {
+		place += (address_number)(1 + network * network % 977) << 96;
+		for (i = 0; i < network % 12; i++) {
+			address_number first = place + ((address_number)i << (92 - network % 7));
+
+			add(list, first, i % 4 ? CLASS_EVERYTHING : CLASS_SERVICES);
+			add(list, first + ((address_number)1 << (84 - network % 80)), CLASS_NOTHING);
+		}
+	}
+}
+
+static void write_list(struct harness *harness, const struct list *list, uint32_t left, bool packed)
+{
+	struct egress_bank *bank = &control(harness)->bank[0];
+	uint32_t first = EGRESS_CHUNK_WORDS - left;
+	struct memory memory;
+	struct trie trie = {.memory = &memory, .packed = packed};
+
+	assert_int_equal(memory_init(&memory, harness->words, harness->bytes / 4, first), 0);
+	if (list->family == FAMILY_IPV4)
+		assert_int_equal(trie_write_ipv4(&trie, &list->ranges, bank->ipv4_root), 0);
+	else
+		assert_int_equal(trie_write_ipv6(&trie, &list->ranges, &bank->ipv6_root), 0);
+	memory_clear(&memory);
+}
+
+static void try_address(struct harness *harness, const struct list *list, address_number number)
+{
+	uint32_t class = list->ranges.value[ranges_find(&list->ranges, number)];
+	const char *pod = list->family == FAMILY_IPV4 ? "10.1.0.2" : "fd00::2";
+	struct ip_address address;
+	char text[IP_TEXT_SIZE];
+	struct frame frame;
+
+	address_from_number(list->family, number, &address);
+	ip_address_format(&address, text);
+	frame = tcp(pod, 40000, text, 443, TCP_ACK);
+	if (from_pod(harness, &frame) != (class == CLASS_NOTHING ? VERDICT_DROP : VERDICT_PASS))
+		fail_msg("%s port 443 is of class %u", text, class);
+	frame = tcp(pod, 40000, text, 444, TCP_ACK);
+	if (from_pod(harness, &frame) != (class == CLASS_EVERYTHING ? VERDICT_PASS : VERDICT_DROP))
+		fail_msg("%s port 444 is of class %u", text, class);
+}
+
+static void try_list(struct harness *harness, struct list *list)
+{
+	size_t place, i;
+
+	for (place = 0; place < 2 * ARRAY_SIZE(places); place++) {
+		write_list(harness, list, places[place / 2], place % 2);
+		for (i = 1; i < list->ranges.count; i++) {
+			try_address(harness, list, list->ranges.start[i] - 1);
+			try_address(harness, list, list->ranges.start[i]);
+		}
+	}
+	ranges_clear(&list->ranges);
+}
+
+static void ipv4_lists_are_judged_as_written(void **state)
+{
+	struct list list = {.family = FAMILY_IPV4};
+
+	make_ipv4(&list);
+	try_list(*state, &list);
+}
+
+static void ipv6_lists_are_judged_as_written(void **state)
+{
+	struct list list = {.family = FAMILY_IPV6};
+
+	make_ipv6(&list);
+	try_list(*state, &list);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(ipv4_lists_are_judged_as_written, setup, teardown),
+		cmocka_unit_test_setup_teardown(ipv6_lists_are_judged_as_written, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

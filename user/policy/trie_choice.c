@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "policy/trie_choice.h"
+
+bool trie_changes_rarely(const struct trie_part *part, address_number base, unsigned int width, size_t limit)
+{
+	address_number last = 0;
+	size_t count = 0, i;
+
+	for (i = part->first + 1; i <= part->last; i++) {
+		address_number offset = part->ranges->start[i] - base, child = offset >> width, end = child;
+
+		/* A child that is of several ranges begins and ends. */
+		if (offset & highest_number(width))
+			end++;
+		for (; child <= end; child++) {
+			count += child > last;
+			last = child > last ? child : last;
+		}
+		if (count > limit)
+			return false;
+	}
+	return true;
+}
+
+static void set_bits(struct egress_trie_bits *bits, size_t first, size_t end)
+{
+	for (; first < end; first++)
+		bits->bits[first / 32] |= 1u << first % 32;
+}
+
+bool trie_find_bits(const struct trie_part *part, address_number base, unsigned int width,
+		    struct egress_trie_bits *out)
+{
+	const struct ranges *ranges = part->ranges;
+	uint32_t first = ranges->value[part->first], second = ranges->value[part->first + 1];
+	size_t i;
+
+	if (part->last - part->first >= TRIE_FAN_OUT)
+		return false;
+	for (i = part->first + 1; i <= part->last; i++)
+		if ((ranges->start[i] - base) & highest_number(width) ||
+		    (ranges->value[i] != first && ranges->value[i] != second))
+			return false;
+	*out = (struct egress_trie_bits){.entry = {trie_leaf(first), trie_leaf(second)}};
+	for (i = part->first + 1; i <= part->last; i += 2)
+		set_bits(out, (size_t)((ranges->start[i] - base) >> width),
+			 i < part->last ? (size_t)((ranges->start[i + 1] - base) >> width) : TRIE_FAN_OUT);
+	return true;
+}
+
+/* Leading bytes in which two addresses agree. */
+static unsigned int common_bytes(address_number a, address_number b)
+{
+	unsigned int count = 0;
+
+	while (count < 16 && ipv6_byte(a, count) == ipv6_byte(b, count))
+		count++;
+	return count;
+}
+
+bool trie_find_skip(const struct trie_part *part, unsigned int bits, address_number *base, unsigned int *to)
+{
+	const struct ranges *ranges = part->ranges;
+	address_number first, last;
+
+	if (ranges->value[part->first] != ranges->value[part->last])
+		return false;
+	first = ranges->start[part->first + 1];
+	last = ranges->start[part->last] - 1;
+	*to = common_bytes(first, last);
+	*base = first & ~highest_number(128 - 8 * *to);
+	/* A node of ranges takes two bytes as well. */
+	return *to > 16 - bits / 8 + 2;
+}
+
+/* ------------------------------------------------------------------ hash nodes */
+
+void trie_part_offsets(const struct trie_part *part, address_number base, unsigned int bits, size_t i,
+		       address_number *first, address_number *last)
+{
+	const struct ranges *ranges = part->ranges;
+
+	*first = i > part->first ? ranges->start[i] - base : 0;
+	*last = i < part->last ? ranges->start[i + 1] - base - 1 : highest_number(bits);
+}
+
+uint32_t trie_usual_class(const struct trie_part *part, address_number base, unsigned int bits)
+{
+	address_number longest = 0, first, last;
+	uint32_t class = part->ranges->value[part->first];
+	size_t i;
+
+	for (i = part->first; i <= part->last; i++) {
+		trie_part_offsets(part, base, bits, i, &first, &last);
+		if (last - first < longest)
+			continue;
+		longest = last - first;
+		class = part->ranges->value[i];
+	}
+	return class;
+}
+
+/* Words that it takes, as far as can be seen from here: a bucket for a key, and a small node for a branch. */
+static size_t plan_words(const struct trie_hash_plan *plan)
+{
+	return EGRESS_HASH_BUCKET_WORDS * plan->keys + EGRESS_RANGES18_WORDS * plan->branches;
+}
+
+/* False: they are too many. */
+static bool plan_hash(const struct trie_part *part, address_number base, unsigned int bits, uint32_t usual,
+		      struct trie_hash_plan *plan)
+{
+	size_t limit = 2 * (part->last - part->first) + TRIE_RANGES_MAX, i;
+	unsigned int width = bits - 8 * plan->bytes;
+	address_number next = 0, next_branch = 0, first, last;
+
+	if (limit > TRIE_HASH_KEYS_MAX)
+		limit = TRIE_HASH_KEYS_MAX;
+	for (i = part->first; i <= part->last; i++) {
+		address_number child, end;
+
+		if (part->ranges->value[i] == usual)
+			continue;
+		trie_part_offsets(part, base, bits, i, &first, &last);
+		child = first >> width;
+		end = last >> width;
+		if (child >= next_branch && first & highest_number(width)) {
+			plan->branches++;
+			next_branch = child + 1;
+		}
+		if (end >= next_branch && ~last & highest_number(width)) {
+			plan->branches++;
+			next_branch = end + 1;
+		}
+		child = child < next ? next : child;
+		if (end + 1 - child > limit - plan->keys)
+			return false;
+		plan->keys += (size_t)(end + 1 - child);
+		next = end + 1;
+	}
+	return true;
+}
+
+bool trie_find_hash(const struct trie_part *part, address_number base, unsigned int bits, uint32_t usual,
+		      struct trie_hash_plan *out)
+{
+	unsigned int bytes, most = bits / 8 < TRIE_HASH_BYTES_MAX ? bits / 8 : TRIE_HASH_BYTES_MAX;
+	struct trie_hash_plan plans[TRIE_HASH_BYTES_MAX + 1], *best = NULL;
+	size_t least = SIZE_MAX;
+
+	for (bytes = 2; bytes <= most; bytes++) {
+		plans[bytes] = (struct trie_hash_plan){.bytes = bytes};
+		if (!plan_hash(part, base, bits, usual, &plans[bytes]))
+			break;
+		if (plan_words(&plans[bytes]) < least)
+			least = plan_words(&plans[bytes]);
+	}
+	least = 2 * least < part->last - part->first ? part->last - part->first : 2 * least;
+	for (bytes--; bytes >= 2 && !best; bytes--)
+		if (plan_words(&plans[bytes]) <= least)
+			best = &plans[bytes];
+	if (best)
+		*out = *best;
+	return best;
+}

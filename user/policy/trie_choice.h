@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which node fits a part of the trie: what it would hold and cost. For trie_write.c. */
+#ifndef EGRESSD_POLICY_TRIE_CHOICE_H
+#define EGRESSD_POLICY_TRIE_CHOICE_H
+
+#include "policy/trie_hash.h"
+#include "policy/trie_node.h"
+
+/* The ranges first .. last (indices) that meet the part of the addresses in hand: 2^bits from `base` on. */
+struct trie_part {
+	const struct ranges *ranges;
+	size_t first, last;
+};
+
+/* The part of range `i` that is among the addresses in hand, as offsets from `base`. */
+void trie_part_offsets(const struct trie_part *part, address_number base, unsigned int bits, size_t i,
+		       address_number *first, address_number *last);
+
+/* Bits that a node of ranges takes. */
+static inline unsigned int trie_ranges_bits(unsigned int bits)
+{
+	return bits < 16 ? bits : 16;
+}
+
+/* Whether the entries of children of 2^width addresses change at no more than `limit` places. */
+bool trie_changes_rarely(const struct trie_part *part, address_number base, unsigned int width, size_t limit);
+
+/* Whether all ranges begin with a whole value of the next byte, of 2^width addresses, and are of two classes at most. */
+bool trie_find_bits(const struct trie_part *part, address_number base, unsigned int width,
+		    struct egress_trie_bits *out);
+
+/*
+ * Where all that is not of the class around it lies below one longer prefix, a skip node leads there: to *base, behind
+ * byte *to. False: there is no such prefix.
+ */
+bool trie_find_skip(const struct trie_part *part, unsigned int bits, address_number *base, unsigned int *to);
+
+/* The class of the longest range: what most addresses have, and a hash node need not hold. */
+uint32_t trie_usual_class(const struct trie_part *part, address_number base, unsigned int bits);
+
+/* What a hash node of so many bytes would hold: keys, and of these those that do not end with it. */
+struct trie_hash_plan {
+	unsigned int bytes;
+	size_t keys, branches;
+};
+
+/*
+ * How many bytes a hash node is to take: as many as possible, since every node on the way costs a packet time, unless it
+ * would be much larger than another and large beside all that is below it. False: a full block is better.
+ */
+bool trie_find_hash(const struct trie_part *part, address_number base, unsigned int bits, uint32_t usual,
+		    struct trie_hash_plan *out);
+
+#endif

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Hash nodes of the trie (struct egress_trie_hash): making one, finding a key in it, adding one. */
+#ifndef EGRESSD_POLICY_TRIE_HASH_H
+#define EGRESSD_POLICY_TRIE_HASH_H
+
+#include "policy/trie.h"
+
+#define TRIE_HASH_BYTES_MAX 4u
+/* Keys that a node may have: more are better divided among nodes, each of which is found in the cache more often. */
+#define TRIE_HASH_KEYS_MAX 4096u
+
+struct trie_key {
+	uint32_t key, entry;
+};
+
+struct trie_keys {
+	struct trie_key *items; /* each key once */
+	size_t count, capacity;
+};
+
+/* 0 or -ENOMEM. */
+int trie_keys_add(struct trie_keys *keys, uint32_t key, uint32_t entry);
+void trie_keys_clear(struct trie_keys *keys);
+
+/*
+ * A node of these keys, of `bytes` bytes each; *entry points to it. other: a leaf. 0, -ENOSPC, -ENOMEM; -E2BIG: no size
+ * within reason holds them.
+ */
+int trie_new_hash(const struct trie *trie, const struct trie_keys *keys, unsigned int bytes, uint32_t other,
+		  uint32_t *entry);
+
+/* The child that the node `entry` of the trie in force has for a key: its own, or that of all that have none. */
+uint32_t trie_hash_find(const struct memory *memory, uint32_t entry, uint32_t key);
+/* Bytes of the address that the node takes. */
+unsigned int trie_hash_bytes(const struct memory *memory, uint32_t entry);
+/* All keys of a node, in no order. 0 or -ENOMEM. */
+int trie_hash_keys(const struct memory *memory, uint32_t entry, struct trie_keys *keys);
+/*
+ * Gives a key another child while packets read the node. *result is the entry that is to stand in the parent in place of
+ * `entry`: the same one where the node had room. 0, -ENOMEM, -ENOSPC: what would have to be written anew is too much to
+ * do here.
+ */
+int trie_hash_set(const struct trie *trie, uint32_t entry, uint32_t key, uint32_t child, uint32_t *result);
+
+#endif
