@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * The programs on the host side of a pod's veth. Each step of the fast path has its own header in lib/:
+ * The programs on the host side of a pod's veth. Each step of a packet has its own header in lib/:
  *
  *   endpoint  which pod, which tables             a pod that no policy isolates passes here, untouched
- *   usual     TCP or UDP without anything unusual from the pod's own address, which policy allows: counted, passes
+ *   usual     TCP or UDP without anything unusual from the pod's own address: policy, flow, report at once
  *   parse     what the packet is                  whatever cannot be parsed is dropped
  *   arp, neighbour                                what the link needs passes
  *   source    the source address is the pod's
@@ -11,6 +11,9 @@
  *   policy    class, row, cell                    allowed: counted, passes; no state was read or written
  *   flow, icmp_error                              denied, unless it answers what someone opened to the pod
  *   report    counters, the record of a drop
+ *
+ * What is not on the usual packet's way is in functions that take and return numbers only and call nothing, or little: the
+ * stack of 512 bytes that all frames of a chain of calls share on 5.10 is then half empty.
  */
 #include <linux/bpf.h>
 #include <linux/pkt_cls.h>
@@ -30,92 +33,107 @@
 #include "lib/report.h"
 
 /* Policy, and where it denies, whether the pod may answer. */
-static __always_inline enum egress_drop_reason judge_packet(struct __sk_buff *skb, struct judge *judge,
-							    const struct packet *packet)
+static __always_inline enum egress_drop_reason judge_packet(struct __sk_buff *skb, struct judge *judge, __u64 network,
+							    __u64 ports)
 {
-	struct destination to = {
-		.address = packet->destination,
-		.port = packet->destination_port,
-		.family = packet->family,
-		.protocol = packet->protocol,
-	};
-	enum egress_drop_reason reason = policy_judge(judge, &to);
+	__u8 family = network_family(network), protocol = network_protocol(network);
+	__u16 port = ports_destination(ports);
+	__u64 result = policy_ask(skb, judge, family, POLICY_DESTINATION, protocol, port), tuple;
 
-	if (likely(!reason)) {
-		judge->cell = egress_packet_cell(judge->cell, to.protocol, bpf_ntohs(to.port));
-		return unlikely(judge->cell == EGRESS_RULE_TUNNEL) ? EGRESS_DROP_NODE_TUNNEL : EGRESS_DROP_NONE;
+	judge->cell = POLICY_CELL(result);
+	if (!POLICY_REASON(result)) {
+		judge->cell = egress_packet_cell(judge->cell, protocol, bpf_ntohs(port));
+		return judge->cell == EGRESS_RULE_TUNNEL ? EGRESS_DROP_NODE_TUNNEL : EGRESS_DROP_NONE;
 	}
-	if (flow_answer(skb, judge, packet))
+	tuple = flow_answer_tuple(network, ports, judge->endpoint->id);
+	if (tuple && flow_answer(skb, tuple, network_transport(network)))
 		return EGRESS_DROP_NONE;
-	if (icmp_is_error(packet) && icmp_error_passes(skb, packet->transport, packet->length, packet->family))
+	if (packet_is_icmp_error(network, ports) && icmp_error_passes(skb, judge, network))
 		return EGRESS_DROP_NONE;
-	return reason;
+	return POLICY_REASON(result);
 }
 
-static __always_inline enum egress_drop_reason judge_ip(struct __sk_buff *skb, struct judge *judge,
-							const struct packet *packet)
+static __always_inline enum egress_drop_reason judge_ip(struct __sk_buff *skb, struct judge *judge, __u64 network,
+							__u64 ports)
 {
 	enum egress_drop_reason reason;
 
-	if (unlikely(neighbour_message(packet)))
-		return neighbour_judge(skb, packet);
-	if (unlikely(!source_own(judge->endpoint, packet)))
+	if (neighbour_message(network, ports))
+		return neighbour_judge(skb, judge, network, ports);
+	if (!source_own(skb, network_family(network)))
 		return EGRESS_DROP_SPOOFED_SOURCE;
-	if (unlikely(judge->set == EGRESS_SET_OPEN)) /* only the source is checked */
+	if (judge->set == EGRESS_SET_OPEN) /* only the source is checked */
 		return EGRESS_DROP_NONE;
-	if (likely(packet->fragment == FRAGMENT_WHOLE))
-		return judge_packet(skb, judge, packet);
-	if (packet->fragment == FRAGMENT_LATER)
-		return fragment_follow(judge->endpoint->id, packet, judge->control->hz);
-	reason = judge_packet(skb, judge, packet);
-	fragment_remember(judge->endpoint->id, packet, reason);
+	if (network_fragment(network) == FRAGMENT_LATER)
+		return fragment_follow(skb, judge->endpoint->id, network, fragment_header(skb, network));
+	reason = judge_packet(skb, judge, network, ports);
+	if (network_fragment(network) == FRAGMENT_FIRST)
+		fragment_remember(skb, judge->endpoint->id, network, fragment_header(skb, network), reason);
 	return reason;
 }
 
-/* Whatever was not seen to pass at once. */
-static __always_inline int from_pod_rest(struct __sk_buff *skb, struct judge *judge)
+/*
+ * Whatever was not seen to pass at once. What to judge by is found anew: the verifier then follows one way only from here
+ * on, and the compiler keeps nothing for it on the usual packets' way.
+ */
+static __always_inline int from_pod_rest(struct __sk_buff *skb)
 {
-	struct packet packet = {};
-	_Bool open = judge->set == EGRESS_SET_OPEN;
-	enum egress_drop_reason reason = parse_packet(skb, &packet);
+	__u64 network = 0, ports = 0;
+	struct judge judge;
+	enum egress_drop_reason reason = judge_find(skb, &judge);
 
-	if (unlikely(reason))
-		reason = open ? EGRESS_DROP_NONE : reason; /* what cannot be shown to be forged passes */
+	if (reason)
+		return drop(skb, &judge, 0, 0, reason);
+	network = parse_network(skb);
+	reason = packet_reason(network);
+	if (!reason) {
+		ports = parse_transport(skb, network);
+		reason = packet_reason(ports);
+	}
+	if (reason)
+		reason = judge.set == EGRESS_SET_OPEN ? EGRESS_DROP_NONE : reason; /* cannot be shown to be forged */
 	else
-		reason = likely(packet.family)
-				 ? judge_ip(skb, judge, &packet)
-				 : (enum egress_drop_reason)arp_check(skb, judge->endpoint, &packet);
-	if (unlikely(reason))
-		return drop_counted(skb, judge, &packet, reason);
-	return pass_counted(skb, judge->endpoint->id);
+		reason = network_family(network) ? judge_ip(skb, &judge, network, ports) : arp_check(skb);
+	return reason ? drop(skb, &judge, network, ports, reason) : pass_counted(skb, judge.endpoint->id);
 }
 
 static __always_inline int from_pod(struct __sk_buff *skb)
 {
 	struct judge judge;
+	struct usual usual;
 	enum egress_drop_reason reason = judge_find(skb, &judge);
+	enum usual_verdict verdict;
 
 	if (unlikely(reason))
-		return drop_counted(skb, &judge, &packet_unread, reason);
+		return drop(skb, &judge, 0, 0, reason);
 	if (judge.set == EGRESS_SET_OPEN && likely(!(judge.endpoint->flags & EGRESS_ENDPOINT_SPOOF_ALL)))
 		return pass_counted(skb, judge.endpoint->id);
-	if (likely(usual_passes(skb, &judge)))
+	verdict = usual_judge(skb, &judge, &usual);
+	if (likely(verdict == USUAL_PASSES))
 		return pass_counted(skb, judge.endpoint->id);
+	if (verdict == USUAL_DENIED)
+		return drop(skb, &judge, usual.network, usual.ports, EGRESS_DROP_POLICY);
 	/* Or the compiler shares addresses of its fields between both, which the verifier refuses. */
 	barrier_var(skb);
-	return from_pod_rest(skb, &judge);
+	return from_pod_rest(skb);
 }
 
 /* Drops nothing: whether a packet may reach the pod is not egress. */
 static __always_inline int to_pod(struct __sk_buff *skb)
 {
 	struct judge judge;
-	struct packet packet = {};
+	__u64 network, ports;
 
+	if (likely(usual_between(skb)))
+		return TC_ACT_UNSPEC;
 	if (judge_find(skb, &judge) || judge.set == EGRESS_SET_OPEN)
 		return TC_ACT_UNSPEC;
-	if (!parse_packet(skb, &packet) && packet.family && packet.fragment != FRAGMENT_LATER)
-		flow_track(skb, &judge, &packet);
+	network = parse_network(skb);
+	if (packet_reason(network) || !network_family(network))
+		return TC_ACT_UNSPEC;
+	ports = parse_transport(skb, network);
+	if (!packet_reason(ports))
+		flow_track(skb, &judge, network, ports);
 	return TC_ACT_UNSPEC;
 }
 

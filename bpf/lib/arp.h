@@ -4,9 +4,9 @@
 #define EGRESSD_BPF_ARP_H
 
 #include <linux/if_ether.h>
+#include <stddef.h>
 
-#include "lib/maps.h"
-#include "lib/packet.h"
+#include "lib/endpoint.h"
 
 /* <linux/if_arp.h> needs the C library's headers, which the BPF target does not have. */
 #define ARP_HARDWARE_ETHERNET 1
@@ -65,44 +65,51 @@ static __always_inline _Bool arp_padding_is_zero(struct __sk_buff *skb)
 }
 
 /*
- * A request or answer from the pod's own address, or a probe (RFC 5227: sender 0.0.0.0) for it. The hardware address
- * that it claims is the one that the frame comes from and, where it is known, the pod's.
+ * Whether the frame comes from the hardware address that it claims, and where that is known, from the pod's, and carries
+ * nothing behind ARP.
  */
-static __noinline int arp_check(struct __sk_buff *skb, const struct egress_endpoint *endpoint, struct packet *packet)
+__noinline int arp_frame_good(struct __sk_buff *skb)
 {
-	struct {
-		__u8 destination[ETH_ALEN], source[ETH_ALEN];
-		__u16 ethertype;
-		struct arp_ethernet arp;
-	} __attribute__((packed)) frame;
+	const struct egress_endpoint *endpoint = endpoint_find(skb->ifindex);
+	__u8 source[ETH_ALEN], sender[ETH_ALEN];
+
+	if (!endpoint || skb->len > ARP_FRAME_MAX || bpf_skb_load_bytes(skb, ETH_ALEN, source, sizeof(source)) ||
+	    bpf_skb_load_bytes(skb, ETH_HLEN + offsetof(struct arp_ethernet, sender_mac), sender, sizeof(sender)))
+		return 0;
+	return mac_equal(sender, source) && (!mac_known(endpoint) || mac_equal(source, endpoint->mac)) &&
+	       arp_padding_is_zero(skb);
+}
+
+/*
+ * Whether it is a request or answer from the pod's own address, or a probe (RFC 5227: sender 0.0.0.0) for it, in a frame
+ * that is good.
+ */
+__noinline int arp_message_good(struct __sk_buff *skb)
+{
+	const struct egress_endpoint *endpoint = endpoint_find(skb->ifindex);
+	struct arp_ethernet arp;
 	__u32 sender, target;
 
-	if (skb->len > ARP_FRAME_MAX || bpf_skb_load_bytes(skb, 0, &frame, sizeof(frame)))
-		return EGRESS_DROP_ARP;
-	__builtin_memcpy(&sender, frame.arp.sender, sizeof(sender));
-	__builtin_memcpy(&target, frame.arp.target, sizeof(target));
-	packet->source[0] = sender;
-	packet->destination[0] = target;
-	if (frame.arp.hardware_type != bpf_htons(ARP_HARDWARE_ETHERNET) ||
-	    frame.arp.protocol_type != bpf_htons(ETH_P_IP) || frame.arp.hardware_length != ETH_ALEN ||
-	    frame.arp.protocol_length != 4)
-		return EGRESS_DROP_ARP;
-	if (frame.arp.operation != bpf_htons(ARP_REQUEST) && frame.arp.operation != bpf_htons(ARP_REPLY))
-		return EGRESS_DROP_ARP;
-	if (!mac_equal(frame.arp.sender_mac, frame.source) ||
-	    (mac_known(endpoint) && !mac_equal(frame.source, endpoint->mac)))
-		return EGRESS_DROP_ARP;
-	if (!arp_padding_is_zero(skb))
-		return EGRESS_DROP_ARP;
+	if (!endpoint || bpf_skb_load_bytes(skb, ETH_HLEN, &arp, sizeof(arp)))
+		return 0;
+	if (arp.hardware_type != bpf_htons(ARP_HARDWARE_ETHERNET) || arp.protocol_type != bpf_htons(ETH_P_IP) ||
+	    arp.hardware_length != ETH_ALEN || arp.protocol_length != sizeof(sender))
+		return 0;
+	if (arp.operation != bpf_htons(ARP_REQUEST) && arp.operation != bpf_htons(ARP_REPLY))
+		return 0;
 	if (claims_are_free(endpoint))
-		return EGRESS_DROP_NONE;
+		return 1;
+	__builtin_memcpy(&sender, arp.sender, sizeof(sender));
+	__builtin_memcpy(&target, arp.target, sizeof(target));
 	if (!endpoint->ipv4)
-		return EGRESS_DROP_ARP;
-	if (sender == endpoint->ipv4)
-		return EGRESS_DROP_NONE;
-	if (!sender && target == endpoint->ipv4 && frame.arp.operation == bpf_htons(ARP_REQUEST))
-		return EGRESS_DROP_NONE;
-	return EGRESS_DROP_ARP;
+		return 0;
+	return sender == endpoint->ipv4 ||
+	       (!sender && target == endpoint->ipv4 && arp.operation == bpf_htons(ARP_REQUEST));
+}
+
+static __always_inline enum egress_drop_reason arp_check(struct __sk_buff *skb)
+{
+	return arp_frame_good(skb) && arp_message_good(skb) ? EGRESS_DROP_NONE : EGRESS_DROP_ARP;
 }
 
 #endif

@@ -11,7 +11,7 @@
 #define TCP_FLAG_RST        0x04
 #define TCP_FLAG_ACK        0x10
 #define TCP_SEQUENCE_OFFSET 4
-#define TCP_ACK_OFFSET      8 /* the acknowledgement; offset and flags follow it */
+#define TCP_ACK_OFFSET      8
 #define TCP_FLAGS_OFFSET    13
 
 /*
@@ -25,17 +25,98 @@
 #define ICMPV6_ECHO_REQUEST 128
 #define ICMPV6_ECHO_REPLY   129
 
-/* The flags of a TCP header; out of the linear part, where most packets have it, without a call. */
-static __always_inline _Bool tcp_flags(struct __sk_buff *skb, const struct packet *packet, __u8 *flags)
-{
-	__u32 offset = packet->transport + TCP_FLAGS_OFFSET;
-	const __u8 *byte = (const __u8 *)(long)skb->data + (offset & 0xff);
+/*
+ * What counts of a TCP header in one number: a sequence number (of the pod's packets what they acknowledge) in host order,
+ * and above that the flags.
+ */
+#define SEGMENT(number, flags)  ((__u64)(flags) << 32 | (number))
+#define SEGMENT_NUMBER(segment) ((__u32)(segment))
+#define SEGMENT_FLAGS(segment)  ((__u8)((segment) >> 32))
+#define SEGMENT_NONE            (~0ull) /* it could not be read, which cannot be where the packet was parsed */
 
-	if (likely(offset <= 0xff && (void *)(byte + 1) <= (void *)(long)skb->data_end)) {
-		*flags = *byte;
-		return 1;
-	}
-	return !bpf_skb_load_bytes(skb, offset, flags, sizeof(*flags));
+/* The segment in the header that begins `transport` bytes behind the frame's; `offset`: of which number. */
+__noinline __u64 tcp_segment(struct __sk_buff *skb, __u32 transport, __u32 offset)
+{
+	__u32 number = 0;
+	__u8 flags = 0;
+
+	if (bpf_skb_load_bytes(skb, transport + offset, &number, sizeof(number)) ||
+	    bpf_skb_load_bytes(skb, transport + TCP_FLAGS_OFFSET, &flags, sizeof(flags)))
+		return SEGMENT_NONE;
+	return SEGMENT(bpf_ntohl(number), flags);
+}
+
+static __always_inline _Bool tcp_opens(__u8 flags)
+{
+	return (flags & (TCP_FLAG_SYN | TCP_FLAG_ACK)) == TCP_FLAG_SYN;
+}
+
+/*
+ * All of a flow's key but the addresses, in one number: these are in the packet that it is looked up for. From the lowest
+ * bit: 16 remote port, 16 local port, both in network order, 8 protocol, 8 family, 16 endpoint. 0: there is none.
+ */
+static __always_inline __u64 tuple_make(__u32 endpoint, __u64 network, __u16 local_port, __u16 remote_port)
+{
+	return (__u64)endpoint << 48 | (__u64)network_family(network) << 40 | (__u64)network_protocol(network) << 32 |
+	       (__u32)local_port << 16 | remote_port;
+}
+
+static __always_inline __u64 tuple_of_endpoint(__u64 tuple, __u32 endpoint)
+{
+	return tuple | (__u64)endpoint << 48;
+}
+
+static __always_inline __u32 tuple_endpoint(__u64 tuple)
+{
+	return tuple >> 48;
+}
+
+static __always_inline __u8 tuple_family(__u64 tuple)
+{
+	return tuple >> 40;
+}
+
+static __always_inline __u8 tuple_protocol(__u64 tuple)
+{
+	return tuple >> 32;
+}
+
+static __always_inline __u16 tuple_local_port(__u64 tuple)
+{
+	return tuple >> 16;
+}
+
+static __always_inline __u16 tuple_remote_port(__u64 tuple)
+{
+	return tuple;
+}
+
+/* Who sent the packet that a flow is looked up for. */
+enum flow_sender {
+	FLOW_FROM_POD,
+	FLOW_FROM_PEER,
+};
+
+/* All of `key` is written. */
+static __always_inline _Bool flow_key_load(struct __sk_buff *skb, __u64 tuple, enum flow_sender sender,
+					   struct egress_flow_key *key)
+{
+	__u8 family = tuple_family(tuple);
+	__u32 source = family == 4 ? IPV4_SOURCE_OFFSET : IPV6_SOURCE_OFFSET, length = family == 4 ? 4 : 16;
+	__u32 destination = source + length;
+
+	*key = (struct egress_flow_key){
+		.endpoint = tuple_endpoint(tuple),
+		.protocol = tuple_protocol(tuple),
+		.family = family,
+		.local_port = tuple_local_port(tuple),
+		.remote_port = tuple_remote_port(tuple),
+	};
+	if (family == 4)
+		return !bpf_skb_load_bytes(skb, sender == FLOW_FROM_POD ? source : destination, key->local, 4) &&
+		       !bpf_skb_load_bytes(skb, sender == FLOW_FROM_POD ? destination : source, key->remote, 4);
+	return !bpf_skb_load_bytes(skb, sender == FLOW_FROM_POD ? source : destination, key->local, 16) &&
+	       !bpf_skb_load_bytes(skb, sender == FLOW_FROM_POD ? destination : source, key->remote, 16);
 }
 
 static __always_inline _Bool flow_expired(const struct egress_flow *flow, __u8 protocol,
@@ -44,6 +125,9 @@ static __always_inline _Bool flow_expired(const struct egress_flow *flow, __u8 p
 	_Bool lasting = flow->state == EGRESS_FLOW_ESTABLISHED || flow->flags & EGRESS_FLOW_UNSEEN;
 	__u32 timeout;
 
+	/* Most packets of a flow that is busy. */
+	if (likely(flow->seen == now))
+		return 0;
 	if (protocol != IPPROTO_TCP)
 		timeout = lasting ? control->timeout_udp : control->timeout_udp_new;
 	else if (flow->state == EGRESS_FLOW_CLOSING)
@@ -60,45 +144,40 @@ static __always_inline void flow_seen(struct egress_flow *flow, __u64 now)
 		flow->seen = now;
 }
 
-/* The key that a packet from the pod has as an answer; false where it can be none. */
-static __always_inline _Bool flow_answer_key(const struct packet *packet, __u32 endpoint, struct egress_flow_key *key)
+/* Whether it is an echo of this type (of ICMP or ICMPv6) that fits its family. */
+static __always_inline _Bool packet_is_echo(__u64 network, __u64 ports, __u8 icmp, __u8 icmpv6)
 {
-	if (!packet->has_ports)
-		return 0;
-	key->endpoint = endpoint;
-	key->protocol = packet->protocol;
-	key->family = packet->family;
-	__builtin_memcpy(key->local, packet->source, sizeof(key->local));
-	__builtin_memcpy(key->remote, packet->destination, sizeof(key->remote));
-	if (packet->protocol != IPPROTO_ICMP && packet->protocol != PROTOCOL_ICMPV6) {
-		key->local_port = packet->source_port;
-		key->remote_port = packet->destination_port;
-		return 1;
-	}
-	key->local_port = packet->destination_port;
-	key->remote_port = 0;
-	return !packet_icmp_code(packet) &&
-	       packet_icmp_type(packet) == (packet->family == 4 ? ICMP_ECHO_REPLY : ICMPV6_ECHO_REPLY) &&
-	       (packet->family == 4) == (packet->protocol == IPPROTO_ICMP);
+	_Bool ipv4 = network_family(network) == 4;
+
+	return !ports_icmp_code(ports) && ports_icmp_type(ports) == (ipv4 ? icmp : icmpv6) &&
+	       ipv4 == (network_protocol(network) == IPPROTO_ICMP);
 }
 
-/* What follows the sequence number in a TCP header. */
-struct tcp_answer {
-	__u32 ack; /* network order */
-	__u8 offset, flags;
-} __attribute__((packed));
-
-static __always_inline void flow_pod_sent_tcp(struct egress_flow *flow, const struct tcp_answer *answer, __u64 now)
+/* The tuple that a packet from the pod has as an answer; 0 where it can be none. */
+static __always_inline __u64 flow_answer_tuple(__u64 network, __u64 ports, __u32 endpoint)
 {
-	__u8 flags = answer->flags;
+	if (!(ports & PORTS_KNOWN))
+		return 0;
+	if (!protocol_is_icmp(network_protocol(network)))
+		return tuple_make(endpoint, network, ports_source(ports), ports_destination(ports));
+	if (!packet_is_echo(network, ports, ICMP_ECHO_REPLY, ICMPV6_ECHO_REPLY))
+		return 0;
+	return tuple_make(endpoint, network, ports_destination(ports), 0);
+}
+
+static __always_inline void flow_pod_sent_tcp(struct egress_flow *flow, __u64 segment, __u64 now)
+{
+	__u8 flags = SEGMENT_FLAGS(segment);
 	__u32 both = EGRESS_FLOW_FIN_LOCAL | EGRESS_FLOW_FIN_REMOTE;
 
 	if (flow->state == EGRESS_FLOW_CLOSING)
 		return;
 	flow_seen(flow, now);
 	if (flags & TCP_FLAG_ACK) {
-		flow->acknowledged = bpf_ntohl(answer->ack);
-		flow->flags |= EGRESS_FLOW_ACKNOWLEDGED;
+		if (flow->acknowledged != SEGMENT_NUMBER(segment))
+			flow->acknowledged = SEGMENT_NUMBER(segment);
+		if (!(flow->flags & EGRESS_FLOW_ACKNOWLEDGED))
+			flow->flags |= EGRESS_FLOW_ACKNOWLEDGED;
 	}
 	if (flags & TCP_FLAG_FIN)
 		flow->flags |= EGRESS_FLOW_FIN_LOCAL;
@@ -111,38 +190,55 @@ static __always_inline void flow_pod_sent_tcp(struct egress_flow *flow, const st
 		flow->state = EGRESS_FLOW_ESTABLISHED;
 }
 
-/* True: the packet is an answer and passes. */
-static __noinline int flow_answer(struct __sk_buff *skb, const struct judge *judge, const struct packet *packet)
+/* Whether anybody ever opened a flow to the endpoint. */
+static __always_inline _Bool flow_any(__u32 endpoint)
 {
-	struct egress_flow_key key = {};
-	const struct egress_flow_share *share;
+	const struct egress_flow_share *share = bpf_map_lookup_elem(&flow_shares, &endpoint);
+
+	return share && share->rings;
+}
+
+/*
+ * True: the pod's packet with this key is an answer and passes. segment: of TCP, with what it acknowledges. Writes
+ * nothing that is as it should be, so that the flow's cache line stays clean.
+ */
+static __always_inline _Bool flow_answers(const struct egress_flow_key *key, const struct egress_control *control,
+					  __u64 segment)
+{
 	struct egress_flow *flow;
-	__u32 id = judge->endpoint->id;
-	struct tcp_answer answer = {};
 	__u64 now;
 
-	share = bpf_map_lookup_elem(&flow_shares, &id);
-	if (!share || !share->rings)
-		return 0;
-	if (!flow_answer_key(packet, id, &key))
-		return 0;
 	/* A bare SYN opens a connection; it answers none, not even in a simultaneous open. */
-	if (packet->protocol == IPPROTO_TCP &&
-	    (bpf_skb_load_bytes(skb, packet->transport + TCP_ACK_OFFSET, &answer, sizeof(answer)) ||
-	     (answer.flags & (TCP_FLAG_SYN | TCP_FLAG_ACK)) == TCP_FLAG_SYN))
+	if (key->protocol == IPPROTO_TCP && tcp_opens(SEGMENT_FLAGS(segment)))
 		return 0;
-	flow = bpf_map_lookup_elem(&flows, &key);
+	flow = bpf_map_lookup_elem(&flows, key);
+	if (!flow)
+		return 0;
 	now = bpf_jiffies64();
-	if (!flow || flow_expired(flow, packet->protocol, judge->control, now))
+	if (flow_expired(flow, key->protocol, control, now))
 		return 0;
-	if (packet->protocol == IPPROTO_TCP) {
-		flow_pod_sent_tcp(flow, &answer, now);
+	if (key->protocol == IPPROTO_TCP) {
+		flow_pod_sent_tcp(flow, segment, now);
 		return 1;
 	}
 	flow_seen(flow, now);
 	if (flow->state == EGRESS_FLOW_NEW)
 		flow->state = EGRESS_FLOW_ANSWERED;
 	return 1;
+}
+
+/* The same for a packet that took the long way; the TCP header begins at `transport`. */
+__noinline int flow_answer(struct __sk_buff *skb, __u64 tuple, __u32 transport)
+{
+	const struct egress_control *control = control_read();
+	struct egress_flow_key key;
+	__u64 segment = 0;
+
+	if (!control || !flow_any(tuple_endpoint(tuple)) || !flow_key_load(skb, tuple, FLOW_FROM_POD, &key))
+		return 0;
+	if (tuple_protocol(tuple) == IPPROTO_TCP)
+		segment = tcp_segment(skb, transport, TCP_ACK_OFFSET);
+	return segment != SEGMENT_NONE && flow_answers(&key, control, segment);
 }
 
 #endif

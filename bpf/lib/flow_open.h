@@ -5,6 +5,7 @@
 #define EGRESSD_BPF_FLOW_OPEN_H
 
 #include "lib/flow.h"
+#include "lib/parse.h"
 #include "lib/source.h"
 
 /*
@@ -24,13 +25,15 @@ static __always_inline struct flow_ring *flow_ring_find(const struct egress_flow
 	return bpf_map_lookup_elem(&flow_rings_pool, key);
 }
 
-/* One ring more for the share; false where the share or the pool is used up. */
-static __noinline int flow_ring_add(__u32 endpoint, struct egress_flow_share *share)
+/* One ring more for the endpoint's share; false where the share or the pool is used up. */
+__noinline int flow_ring_add(__u32 endpoint)
 {
-	struct egress_flow_ring_key key = {.endpoint = endpoint, .ring = share->rings};
+	struct egress_flow_share *share = bpf_map_lookup_elem(&flow_shares, &endpoint);
+	struct egress_flow_ring_key key = {.endpoint = endpoint};
 
-	if (key.ring >= EGRESS_FLOW_RINGS_MAX)
+	if (!share || share->rings >= EGRESS_FLOW_RINGS_MAX)
 		return 0;
+	key.ring = share->rings;
 	/* That it exists already (another CPU was faster, or the share was zeroed) is as good. */
 	if (key.ring < EGRESS_FLOW_RINGS_OWN)
 		bpf_map_update_elem(&flow_rings_own, &key, &flow_ring_empty, BPF_NOEXIST);
@@ -55,127 +58,137 @@ static __always_inline _Bool flow_key_equal(const struct egress_flow_key *a, con
 	return !difference;
 }
 
-enum slot_use {
-	SLOT_FREE,    /* its flow is gone, expired or closing */
-	SLOT_OPENING, /* its flow is not yet established */
-	SLOT_IN_USE,
-};
+/*
+ * A slot of a share in one number: its index, 16 bits, and the ring above that. With a rank above that it is a candidate,
+ * and of two the higher one is to be taken; 0: none.
+ */
+#define SLOT(ring, index)          ((__u32)(ring) << 16 | (index))
+#define SLOT_RING(slot)            ((__u32)(slot) >> 16)
+#define SLOT_INDEX(slot)           ((slot) & 0xffff)
+#define SLOT_CANDIDATE(rank, slot) ((__u64)(rank) << 32 | (__u32)(slot))
+#define SLOT_RANK(candidate)       ((__u32)((candidate) >> 32))
 
-/* *created: of an opening flow, jiffies64. */
-static __always_inline enum slot_use flow_slot_use(const struct egress_flow_key *occupant,
-						   const struct egress_control *control, __u64 now, __u64 *created)
+#define SLOT_RANK_IN_USE  0u
+#define SLOT_RANK_OPENING 1u    /* and what is above: its flow is not yet established, the older the higher */
+#define SLOT_RANK_FREE    (~0u) /* its flow is gone, expired or closing */
+
+static __always_inline __u32 flow_slot_rank(const struct egress_flow_key *occupant,
+					    const struct egress_control *control)
 {
 	const struct egress_flow *flow;
+	__u64 now = bpf_jiffies64(), age;
 
 	if (!occupant->endpoint)
-		return SLOT_FREE;
+		return SLOT_RANK_FREE;
 	flow = bpf_map_lookup_elem(&flows, occupant);
 	if (!flow || flow->state == EGRESS_FLOW_CLOSING || flow_expired(flow, occupant->protocol, control, now))
-		return SLOT_FREE;
-	*created = flow->created;
-	return flow->state == EGRESS_FLOW_ESTABLISHED ? SLOT_IN_USE : SLOT_OPENING;
-}
-
-/* A slot of a share, and the key in it when it was looked at. */
-struct flow_slot {
-	struct egress_flow_ring_key ring;
-	__u32 index;
-	struct egress_flow_key occupant;
-};
-
-static __always_inline _Bool flow_slot_read(struct flow_slot *slot)
-{
-	struct flow_ring *ring = flow_ring_find(&slot->ring);
-	__u32 index = slot->index;
-
-	/* The compiler knows that it is, the verifier does not. */
-	barrier_var(index);
-	if (!ring || index >= EGRESS_FLOW_RING_SLOTS)
-		return 0;
-	bpf_spin_lock(&ring->lock);
-	slot->occupant = ring->slot[index];
-	bpf_spin_unlock(&ring->lock);
-	return 1;
+		return SLOT_RANK_FREE;
+	if (flow->state == EGRESS_FLOW_ESTABLISHED)
+		return SLOT_RANK_IN_USE;
+	/* Another CPU's flow may be younger than this one's clock. */
+	age = now - flow->created;
+	return SLOT_RANK_OPENING + ((__s64)age < 0 ? 0 : age > 1u << 31 ? 1u << 31 : (__u32)age);
 }
 
 /* Writes the key into the slot if the occupant is still in it, and deletes the occupant's flow. */
-static __noinline int flow_slot_claim(const struct flow_slot *slot, const struct egress_flow_key *key)
+static __always_inline _Bool flow_slot_claim(struct flow_ring *ring, __u32 index,
+					     const struct egress_flow_key *occupant,
+					     const struct egress_flow_key *key)
 {
-	struct flow_ring *ring = flow_ring_find(&slot->ring);
-	__u32 index = slot->index;
 	_Bool same;
 
-	if (!ring || index >= EGRESS_FLOW_RING_SLOTS)
-		return 0;
 	bpf_spin_lock(&ring->lock);
-	same = flow_key_equal(&ring->slot[index], &slot->occupant);
+	same = flow_key_equal(&ring->slot[index], occupant);
 	if (same)
 		ring->slot[index] = *key;
 	bpf_spin_unlock(&ring->lock);
-	if (same && slot->occupant.endpoint)
-		bpf_map_delete_elem(&flows, &slot->occupant);
+	if (same && occupant->endpoint)
+		bpf_map_delete_elem(&flows, occupant);
 	return same;
 }
 
+/* Where to look for a slot, in one number: `rings` rings from `first` on; `push`: an opening flow may be pushed out. */
+#define SLOT_RANGE(first, rings, push) ((__u64)(push) << 32 | (__u32)(first) << 16 | (rings))
+
+static __always_inline __u32 flow_slot_draw(__u64 range)
+{
+	__u32 random = bpf_get_prandom_u32(), first = range >> 16 & 0xffff, rings = range & 0xffff;
+
+	return SLOT(first + (((random >> 16) * rings) >> 16), ((random & 0xffff) * EGRESS_FLOW_RING_SLOTS) >> 16);
+}
+
 /*
- * Finds a slot for the key among the first `rings` rings from `first` on: a free one, else, with `push`, that of the
- * oldest opening flow among those looked at.
+ * Finds a slot for the packet's flow in a SLOT_RANGE(): a free one, else, where it may be pushed out, that of the oldest
+ * opening flow among those looked at.
  */
-static __noinline int flow_slot_take(const struct egress_flow_key *key, const struct egress_control *control,
-				     __u32 first, __u32 rings, _Bool push)
+__noinline int flow_slot_take(struct __sk_buff *skb, __u64 tuple, __u64 range)
 {
-	struct flow_slot slot = {.ring.endpoint = key->endpoint};
-	__u64 now = bpf_jiffies64(), created = 0, oldest_created = ~0ull;
-	__u32 oldest_ring = 0, oldest_index = EGRESS_FLOW_RING_SLOTS, i;
+	const struct egress_control *control = control_read();
+	struct egress_flow_key key, occupant;
+	__u64 best = 0;
+	__u32 i;
 
+	if (!control || !flow_key_load(skb, tuple, FLOW_FROM_PEER, &key))
+		return 0;
 #pragma clang loop unroll(disable)
-	for (i = 0; i < FLOW_SLOT_TRIES; i++) {
-		__u32 random = bpf_get_prandom_u32();
-		enum slot_use use;
+	for (i = 0; i <= FLOW_SLOT_TRIES; i++) {
+		_Bool last = i == FLOW_SLOT_TRIES;
+		struct egress_flow_ring_key where = {.endpoint = key.endpoint};
+		__u32 slot, index, rank;
+		struct flow_ring *ring;
 
-		slot.ring.ring = first + (((random >> 16) * rings) >> 16);
-		slot.index = ((random & 0xffff) * EGRESS_FLOW_RING_SLOTS) >> 16;
-		if (!flow_slot_read(&slot))
+		/* Kept in one number, or its parts take more of the stack. */
+		barrier_var(range);
+		if (last && (!(range >> 32) || !best))
+			return 0;
+		slot = last ? (__u32)best : flow_slot_draw(range);
+		index = SLOT_INDEX(slot);
+		where.ring = SLOT_RING(slot);
+		ring = flow_ring_find(&where);
+		/* The compiler knows that it is, the verifier does not. */
+		barrier_var(index);
+		if (!ring || index >= EGRESS_FLOW_RING_SLOTS)
 			continue;
-		use = flow_slot_use(&slot.occupant, control, now, &created);
-		if (use == SLOT_FREE && flow_slot_claim(&slot, key))
+		bpf_spin_lock(&ring->lock);
+		occupant = ring->slot[index];
+		bpf_spin_unlock(&ring->lock);
+		rank = flow_slot_rank(&occupant, control);
+		if ((rank == SLOT_RANK_FREE || (last && rank != SLOT_RANK_IN_USE)) &&
+		    flow_slot_claim(ring, index, &occupant, &key))
 			return 1;
-		if (use == SLOT_OPENING && created < oldest_created) {
-			oldest_ring = slot.ring.ring;
-			oldest_index = slot.index;
-			oldest_created = created;
-		}
+		if (rank != SLOT_RANK_FREE && rank > SLOT_RANK(best))
+			best = SLOT_CANDIDATE(rank, slot);
 	}
-	slot.ring.ring = oldest_ring;
-	slot.index = oldest_index;
-	return push && flow_slot_read(&slot) && flow_slot_use(&slot.occupant, control, now, &created) != SLOT_IN_USE &&
-	       flow_slot_claim(&slot, key);
+	return 0;
 }
 
-static __always_inline _Bool flow_share_take(struct egress_flow_share *share, const struct egress_flow_key *key,
-					     const struct egress_control *control)
-{
-	__u32 rings = share->rings;
-
-	if (rings && flow_slot_take(key, control, 0, rings, rings >= EGRESS_FLOW_RINGS_OPENING))
-		return 1;
-	return flow_ring_add(key->endpoint, share) && flow_slot_take(key, control, rings, 1, 1);
-}
-
-/* Records a flow that the peer opened just now. */
-static __noinline int flow_open(const struct egress_flow_key *key, const struct egress_control *control, __u32 flags)
+/* Records the packet's flow, whose slot is taken, as opened just now. */
+__noinline int flow_insert(struct __sk_buff *skb, __u64 tuple, __u32 flags)
 {
 	struct egress_flow flow = {.state = EGRESS_FLOW_NEW, .flags = flags};
-	__u32 id = key->endpoint;
-	struct egress_flow_share *share = bpf_map_lookup_elem(&flow_shares, &id);
+	struct egress_flow_key key;
+
+	flow.seen = flow.created = bpf_jiffies64();
+	return flow_key_load(skb, tuple, FLOW_FROM_PEER, &key) &&
+	       !bpf_map_update_elem(&flows, &key, &flow, BPF_NOEXIST);
+}
+
+/* What the peer opened just now gets a slot and is recorded. */
+static __always_inline void flow_open(struct __sk_buff *skb, __u64 tuple, __u32 flags)
+{
+	__u32 endpoint = tuple_endpoint(tuple), rings;
+	struct egress_flow_share *share = bpf_map_lookup_elem(&flow_shares, &endpoint);
+	_Bool taken;
 
 	if (!share)
-		return 0;
-	flow.seen = flow.created = bpf_jiffies64();
-	if (!flow_share_take(share, key, control) || bpf_map_update_elem(&flows, key, &flow, BPF_NOEXIST))
+		return;
+	rings = share->rings;
+	taken = rings && flow_slot_take(skb, tuple, SLOT_RANGE(0, rings, rings >= EGRESS_FLOW_RINGS_OPENING));
+	if (!taken)
+		taken = flow_ring_add(endpoint) && flow_slot_take(skb, tuple, SLOT_RANGE(rings, 1, 1));
+	if (!taken || !flow_insert(skb, tuple, flags))
 		/* Relaxed: for an ordered one newer compilers take an instruction that came with 5.12. */
 		__atomic_fetch_add(&share->refused, 1, __ATOMIC_RELAXED);
-	return 0;
 }
 
 /* A flow that is over or expired begins anew; it has its slot already. */
@@ -187,49 +200,16 @@ static __always_inline void flow_reopen(struct egress_flow *flow, __u32 flags, _
 	flow->seen = now;
 }
 
-/* The key as the pod's answer to this packet will carry it; false where the packet is none that can be answered. */
-static __always_inline _Bool flow_request_key(const struct packet *packet, __u32 endpoint, struct egress_flow_key *key)
+/* The tuple that the pod's answer to this packet will have; 0 where the packet is none that can be answered. */
+static __always_inline __u64 flow_request_tuple(__u64 network, __u64 ports, __u32 endpoint)
 {
-	if (!packet->has_ports)
+	if (!(ports & PORTS_KNOWN))
 		return 0;
-	key->endpoint = endpoint;
-	key->protocol = packet->protocol;
-	key->family = packet->family;
-	__builtin_memcpy(key->local, packet->destination, sizeof(key->local));
-	__builtin_memcpy(key->remote, packet->source, sizeof(key->remote));
-	if (packet->protocol != IPPROTO_ICMP && packet->protocol != PROTOCOL_ICMPV6) {
-		key->local_port = packet->destination_port;
-		key->remote_port = packet->source_port;
-		return 1;
-	}
-	key->local_port = packet->destination_port;
-	key->remote_port = 0;
-	return !packet_icmp_code(packet) &&
-	       packet_icmp_type(packet) == (packet->family == 4 ? ICMP_ECHO_REQUEST : ICMPV6_ECHO_REQUEST) &&
-	       (packet->family == 4) == (packet->protocol == IPPROTO_ICMP);
-}
-
-/* Whether policy lets the pod send to where this packet comes from. */
-static __always_inline _Bool flow_allowed_anyway(struct judge *judge, const struct egress_flow_key *key)
-{
-	struct destination back = {
-		.address = key->remote, .port = key->remote_port, .family = key->family, .protocol = key->protocol};
-
-	return policy_judge_cold(judge, &back) == EGRESS_DROP_NONE;
-}
-
-/*
- * Whether the packet comes from another pod of this node under an address that is not that pod's: it asks for nothing on
- * behalf of whom it names. A pod that no policy isolates may send it, but no other pod may answer.
- */
-__noinline int flow_forged(struct __sk_buff *skb)
-{
-	const struct egress_endpoint *sender = skb->ingress_ifindex ? endpoint_find(skb->ingress_ifindex) : NULL;
-	struct packet packet = {};
-
-	/* A global function; only the addresses count. */
-	return sender && (!packet_reload(skb, &packet, 0, 0, skb->protocol == bpf_htons(ETH_P_IP) ? 4 : 6) ||
-			  !source_own(sender, &packet));
+	if (!protocol_is_icmp(network_protocol(network)))
+		return tuple_make(endpoint, network, ports_destination(ports), ports_source(ports));
+	if (!packet_is_echo(network, ports, ICMP_ECHO_REQUEST, ICMPV6_ECHO_REQUEST))
+		return 0;
+	return tuple_make(endpoint, network, ports_destination(ports), 0);
 }
 
 /* Whether a FIN or RST is where the connection is, as far as the pod has told. */
@@ -238,97 +218,96 @@ static __always_inline _Bool flow_end_fits(const struct egress_flow *flow, __u32
 	return !(flow->flags & EGRESS_FLOW_ACKNOWLEDGED) || sequence - flow->acknowledged <= TCP_END_WINDOW;
 }
 
-/* A SYN, FIN or RST towards the pod. `segment`: its sequence number in host order, and above that its flags. */
-static __noinline int flow_peer_sent_tcp(struct judge *judge, const struct egress_flow_key *key, __u64 segment)
+static __always_inline void flow_peer_ends(struct egress_flow *flow, __u64 segment, __u64 now)
 {
-	__u32 both = EGRESS_FLOW_FIN_LOCAL | EGRESS_FLOW_FIN_REMOTE, unseen;
-	struct egress_flow *flow = bpf_map_lookup_elem(&flows, key);
-	__u64 now = bpf_jiffies64();
-	__u8 flags = segment >> 32;
+	__u32 both = EGRESS_FLOW_FIN_LOCAL | EGRESS_FLOW_FIN_REMOTE;
+	__u8 flags = SEGMENT_FLAGS(segment);
 
-	if ((flags & (TCP_FLAG_SYN | TCP_FLAG_ACK | TCP_FLAG_RST | TCP_FLAG_FIN)) == TCP_FLAG_SYN) {
-		if (flow && flow->state != EGRESS_FLOW_CLOSING && !flow_expired(flow, IPPROTO_TCP, judge->control, now))
-			return 0;
-		unseen = flow_allowed_anyway(judge, key) ? EGRESS_FLOW_UNSEEN : 0;
-		if (!flow)
-			return flow_open(key, judge->control, unseen);
-		flow_reopen(flow, unseen, now);
-		return 0;
-	}
-	if (!flow || flow->state == EGRESS_FLOW_CLOSING || flow_expired(flow, IPPROTO_TCP, judge->control, now) ||
-	    !flow_end_fits(flow, segment))
-		return 0;
+	if (!flow_end_fits(flow, SEGMENT_NUMBER(segment)))
+		return;
 	flow_seen(flow, now);
 	if (flags & TCP_FLAG_FIN)
 		flow->flags |= EGRESS_FLOW_FIN_REMOTE;
 	if (flags & TCP_FLAG_RST || (flow->flags & both) == both)
 		flow->state = EGRESS_FLOW_CLOSING;
-	return 0;
 }
 
-/*
- * UDP, SCTP or an echo request towards the pod. What the pod may send anyway needs no entry, and must not have one: it
- * would outlive the policy that allows it.
- */
-static __noinline int flow_peer_sent_datagram(struct judge *judge, const struct egress_flow_key *key)
+/* A datagram of a flow that lives. */
+static __always_inline void flow_peer_goes_on(struct egress_flow *flow, __u64 now)
 {
-	struct egress_flow *flow;
-	__u64 now = bpf_jiffies64();
-
-	if (flow_allowed_anyway(judge, key))
-		return 0;
-	flow = bpf_map_lookup_elem(&flows, key);
-	if (!flow)
-		return flow_open(key, judge->control, 0);
-	if (flow_expired(flow, key->protocol, judge->control, now)) {
-		flow_reopen(flow, 0, now);
-		return 0;
-	}
 	flow_seen(flow, now);
 	if (flow->state == EGRESS_FLOW_ANSWERED)
 		flow->state = EGRESS_FLOW_ESTABLISHED;
-	return 0;
+}
+
+static __always_inline _Bool segment_opens(__u64 segment)
+{
+	return (SEGMENT_FLAGS(segment) & (TCP_FLAG_SYN | TCP_FLAG_ACK | TCP_FLAG_RST | TCP_FLAG_FIN)) == TCP_FLAG_SYN;
 }
 
 /*
- * In host order; means nothing where it is no TCP. A global function: its room on the stack is free again when the flow
- * is looked up.
+ * The peer sent a SYN, FIN or RST, or a datagram (`segment` is 0), and the flow is looked up. True: there is none, and
+ * this packet opens one. flags: those of a flow that it opens.
  */
-__noinline __u32 tcp_sequence(struct __sk_buff *skb, __u32 transport)
+__noinline int flow_peer_sent(struct __sk_buff *skb, __u64 tuple, __u64 segment, __u32 flags)
 {
-	__u32 sequence = 0;
+	const struct egress_control *control = control_read();
+	_Bool tcp = tuple_protocol(tuple) == IPPROTO_TCP, opens = !tcp || segment_opens(segment), over;
+	struct egress_flow_key key;
+	struct egress_flow *flow;
+	__u64 now = bpf_jiffies64();
 
-	/* Of TCP it is there: the flags behind it were read. */
-	bpf_skb_load_bytes(skb, transport + TCP_SEQUENCE_OFFSET, &sequence, sizeof(sequence));
-	return bpf_ntohl(sequence);
+	if (!control || !flow_key_load(skb, tuple, FLOW_FROM_PEER, &key))
+		return 0;
+	flow = bpf_map_lookup_elem(&flows, &key);
+	if (!flow)
+		return opens;
+	over = flow->state == EGRESS_FLOW_CLOSING || flow_expired(flow, tuple_protocol(tuple), control, now);
+	if (over && opens)
+		flow_reopen(flow, flags, now);
+	else if (!over && tcp && !opens)
+		flow_peer_ends(flow, segment, now);
+	else if (!over && !tcp)
+		flow_peer_goes_on(flow, now);
+	return 0;
+}
+
+/* Whether a packet towards the pod counts: TCP only where it opens or ends a connection. */
+static __always_inline _Bool tcp_flags_count(__u8 flags)
+{
+	/*
+	 * Everything between shows in the pod's own packets, which refresh the entry: so a connection that the pod
+	 * opened itself costs no look-up here.
+	 */
+	return flags & (TCP_FLAG_FIN | TCP_FLAG_RST) || tcp_opens(flags);
 }
 
 /* A packet towards an isolated pod. */
-static __always_inline void flow_track(struct __sk_buff *skb, struct judge *judge, const struct packet *packet)
+static __always_inline void flow_track(struct __sk_buff *skb, const struct judge *judge, __u64 network, __u64 ports)
 {
-	struct egress_flow_key key = {};
-	__u32 sequence;
-	__u8 flags;
+	_Bool tcp = network_protocol(network) == IPPROTO_TCP, allowed = 0;
+	__u64 tuple = flow_request_tuple(network, ports, judge->endpoint->id), segment = 0;
 
-	if (packet->protocol == IPPROTO_TCP) {
-		if (!packet->has_ports || !tcp_flags(skb, packet, &flags))
-			return;
-		/*
-		 * Only what opens or ends a connection is looked up. Everything between shows in the pod's own packets,
-		 * which refresh the entry: so a connection that the pod opened itself costs no look-up here.
-		 */
-		if (!(flags & (TCP_FLAG_FIN | TCP_FLAG_RST)) && (flags & (TCP_FLAG_SYN | TCP_FLAG_ACK)) != TCP_FLAG_SYN)
+	if (!tuple)
+		return;
+	if (tcp) {
+		segment = tcp_segment(skb, network_transport(network), TCP_SEQUENCE_OFFSET);
+		if (segment == SEGMENT_NONE || !tcp_flags_count(SEGMENT_FLAGS(segment)))
 			return;
 	}
-	if (flow_forged(skb))
+	if (source_forged(skb, network_family(network)))
 		return;
-	sequence = tcp_sequence(skb, packet->transport);
-	if (!flow_request_key(packet, judge->endpoint->id, &key))
+	/*
+	 * Whether policy lets the pod send to where this packet comes from. A datagram then needs no entry, and must not
+	 * have one: it would outlive the policy that allows it.
+	 */
+	if (!tcp || segment_opens(segment))
+		allowed = !POLICY_REASON(policy_ask(skb, judge, network_family(network), POLICY_SOURCE,
+						    network_protocol(network), tuple_remote_port(tuple)));
+	if (allowed && !tcp)
 		return;
-	if (packet->protocol == IPPROTO_TCP)
-		flow_peer_sent_tcp(judge, &key, (__u64)flags << 32 | sequence);
-	else
-		flow_peer_sent_datagram(judge, &key);
+	if (flow_peer_sent(skb, tuple, segment, allowed ? EGRESS_FLOW_UNSEEN : 0))
+		flow_open(skb, tuple, allowed ? EGRESS_FLOW_UNSEEN : 0);
 }
 
 #endif

@@ -14,103 +14,107 @@
 
 #define ICMP_HEADER_LENGTH 8
 
-static __always_inline _Bool icmp_is_error(const struct packet *packet)
+static __always_inline _Bool packet_is_icmp_error(__u64 network, __u64 ports)
 {
-	__u8 type = packet_icmp_type(packet);
+	__u8 type = ports_icmp_type(ports);
 
-	if (!packet->has_ports)
+	if (!(ports & PORTS_KNOWN))
 		return 0;
-	if (packet->family == 4)
-		return packet->protocol == IPPROTO_ICMP && (type == 3 || type == 11 || type == 12);
-	return packet->protocol == PROTOCOL_ICMPV6 && type >= 1 && type <= 4;
+	if (network_family(network) == 4)
+		return network_protocol(network) == IPPROTO_ICMP && (type == 3 || type == 11 || type == 12);
+	return network_protocol(network) == PROTOCOL_ICMPV6 && type >= 1 && type <= 4;
+}
+
+/* Protocol of the quoted packet and where its transport header is; false where it is not the peer's to the pod. */
+static __always_inline _Bool icmp_quoted_ipv4(struct __sk_buff *skb, __u32 quoted, __u8 *protocol, __u32 *transport)
+{
+	__u32 own[2]; /* source and destination of the packet itself */
+	struct iphdr ip;
+
+	if (bpf_skb_load_bytes(skb, IPV4_SOURCE_OFFSET, own, sizeof(own)) ||
+	    bpf_skb_load_bytes(skb, quoted, &ip, sizeof(ip)) || ip.version != 4 || ip.ihl < 5 ||
+	    ip.frag_off & bpf_htons(0x1fff) || ip.daddr != own[0] || ip.saddr != own[1])
+		return 0;
+	*protocol = ip.protocol;
+	*transport = quoted + ip.ihl * 4;
+	return 1;
+}
+
+static __always_inline _Bool icmp_quoted_ipv6(struct __sk_buff *skb, __u32 quoted, __u8 *protocol, __u32 *transport)
+{
+	struct addresses own;
+	struct ipv6hdr ip;
+
+	if (!addresses_load(skb, 6, &own) || bpf_skb_load_bytes(skb, quoted, &ip, sizeof(ip)) || ip.version != 6 ||
+	    !address_equal(ip.daddr.s6_addr32, own.source) || !address_equal(ip.saddr.s6_addr32, own.destination))
+		return 0;
+	*protocol = ip.nexthdr;
+	*transport = quoted + sizeof(ip);
+	return 1;
 }
 
 /* A quoted echo request, whose flow is known by its identifier. No error is about an error, nor about a reply. */
-static __always_inline _Bool icmp_quoted_echo(struct __sk_buff *skb, const struct packet *packet, __u32 offset,
-					      struct egress_flow_key *key)
+static __always_inline _Bool icmp_quoted_echo(struct __sk_buff *skb, __u8 family, __u32 transport, __u16 *identifier)
 {
 	struct {
 		__u8 type, code;
 		__u16 checksum, id, sequence;
 	} echo;
 
-	if (packet->transport + packet->length < offset + sizeof(echo) ||
-	    bpf_skb_load_bytes(skb, offset, &echo, sizeof(echo)) || echo.code ||
-	    echo.type != (packet->family == 4 ? ICMP_ECHO_REQUEST : ICMPV6_ECHO_REQUEST))
+	if (bpf_skb_load_bytes(skb, transport, &echo, sizeof(echo)) || echo.code ||
+	    echo.type != (family == 4 ? ICMP_ECHO_REQUEST : ICMPV6_ECHO_REQUEST))
 		return 0;
-	key->local_port = echo.id;
+	*identifier = echo.id;
 	return 1;
 }
 
-/* The flow that the quoted packet belongs to, as the pod's answer would carry it. */
-static __always_inline _Bool icmp_quoted_key(struct __sk_buff *skb, const struct packet *packet,
-					     struct egress_flow_key *key)
+/*
+ * The tuple (without endpoint) of the flow that the packet quoted by an ICMP error belongs to, as the pod's answer would
+ * have it; 0: the error has no business to be sent. Its addresses are those of the error itself.
+ */
+__noinline __u64 icmp_quoted_tuple(struct __sk_buff *skb, __u64 network)
 {
-	__u32 quoted = packet->transport + ICMP_HEADER_LENGTH, header_length;
-	__u16 ports[2];
+	__u32 quoted = network_transport(network) + ICMP_HEADER_LENGTH, transport = 0, end = network_end(network);
+	__u8 family = network_family(network), protocol = 0;
+	__u16 ports[2] = {};
 
-	if (packet->family == 4) {
-		struct iphdr ip;
-
-		if (bpf_skb_load_bytes(skb, quoted, &ip, sizeof(ip)) || ip.version != 4 || ip.ihl < 5 ||
-		    ip.frag_off & bpf_htons(0x1fff))
+	if (!(family == 4 ? icmp_quoted_ipv4(skb, quoted, &protocol, &transport)
+			  : icmp_quoted_ipv6(skb, quoted, &protocol, &transport)))
+		return 0;
+	if (protocol == network_protocol(network)) {
+		if (end < transport + ICMP_HEADER_LENGTH || !icmp_quoted_echo(skb, family, transport, &ports[1]))
 			return 0;
-		key->local[0] = ip.daddr;
-		key->remote[0] = ip.saddr;
-		key->protocol = ip.protocol;
-		header_length = ip.ihl * 4;
-	} else {
-		struct ipv6hdr ip;
-
-		if (bpf_skb_load_bytes(skb, quoted, &ip, sizeof(ip)) || ip.version != 6)
-			return 0;
-		__builtin_memcpy(key->local, &ip.daddr, sizeof(key->local));
-		__builtin_memcpy(key->remote, &ip.saddr, sizeof(key->remote));
-		key->protocol = ip.nexthdr;
-		header_length = sizeof(ip);
+	} else if ((protocol != IPPROTO_TCP && protocol != IPPROTO_UDP && protocol != IPPROTO_SCTP) ||
+		   end < transport + sizeof(ports) || bpf_skb_load_bytes(skb, transport, ports, sizeof(ports))) {
+		return 0;
 	}
-	key->family = packet->family;
-	if (!address_equal(key->local, packet->source) || !address_equal(key->remote, packet->destination))
-		return 0;
-	if (key->protocol == packet->protocol)
-		return icmp_quoted_echo(skb, packet, quoted + header_length, key);
-	if (key->protocol != IPPROTO_TCP && key->protocol != IPPROTO_UDP && key->protocol != IPPROTO_SCTP)
-		return 0;
-	if (packet->length < ICMP_HEADER_LENGTH + header_length + sizeof(ports) ||
-	    bpf_skb_load_bytes(skb, quoted + header_length, ports, sizeof(ports)))
-		return 0;
-	key->remote_port = ports[0];
-	key->local_port = ports[1];
-	return 1;
+	return tuple_make(0, network_make(family, protocol, 0, 0), ports[1], ports[0]);
 }
 
-/* The same, of a packet that is read anew: its room on the stack is free again when policy is asked. */
-static __noinline int icmp_quoted_flow(struct __sk_buff *skb, __u32 transport, __u32 length, __u32 family,
-				       struct egress_flow_key *key)
+/* Whether the pod may answer in the flow that it quotes. */
+__noinline int icmp_quoted_flow(struct __sk_buff *skb, __u64 tuple)
 {
-	struct packet packet = {.protocol = family == 4 ? IPPROTO_ICMP : PROTOCOL_ICMPV6};
-
-	return packet_reload(skb, &packet, transport, length, family) && icmp_quoted_key(skb, &packet, key);
-}
-
-/* True: the packet passes. A global function: the verifier looks at it once. */
-__noinline int icmp_error_passes(struct __sk_buff *skb, __u32 transport, __u32 length, __u32 family)
-{
-	struct egress_flow_key key = {};
-	struct destination back = {.address = key.remote};
-	struct judge judge;
+	const struct egress_control *control = control_read();
 	const struct egress_flow *flow;
+	struct egress_flow_key key;
 
-	if (!icmp_quoted_flow(skb, transport, length, family, &key) || judge_find(skb, &judge))
+	if (!control || !flow_key_load(skb, tuple, FLOW_FROM_POD, &key))
 		return 0;
-	key.endpoint = judge.endpoint->id;
-	back.port = key.remote_port;
-	back.family = key.family;
-	back.protocol = key.protocol;
-	if (policy_judge_cold(&judge, &back) == EGRESS_DROP_NONE)
-		return 1;
 	flow = bpf_map_lookup_elem(&flows, &key);
-	return flow && !flow_expired(flow, key.protocol, judge.control, bpf_jiffies64());
+	return flow && !flow_expired(flow, key.protocol, control, bpf_jiffies64());
+}
+
+/* True: the ICMP error passes. */
+static __always_inline _Bool icmp_error_passes(struct __sk_buff *skb, const struct judge *judge, __u64 network)
+{
+	__u64 tuple = icmp_quoted_tuple(skb, network);
+
+	if (!tuple)
+		return 0;
+	if (!POLICY_REASON(policy_ask(skb, judge, network_family(network), POLICY_DESTINATION, tuple_protocol(tuple),
+				      tuple_remote_port(tuple))))
+		return 1;
+	return icmp_quoted_flow(skb, tuple_of_endpoint(tuple, judge->endpoint->id));
 }
 
 #endif

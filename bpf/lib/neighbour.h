@@ -46,11 +46,11 @@ struct nd_option {
 	__u8 data[6];
 };
 
-static __always_inline _Bool neighbour_message(const struct packet *packet)
+static __always_inline _Bool neighbour_message(__u64 network, __u64 ports)
 {
-	__u8 type = packet_icmp_type(packet);
+	__u8 type = ports_icmp_type(ports);
 
-	return packet->protocol == PROTOCOL_ICMPV6 && packet->family == 6 && packet->fragment != FRAGMENT_LATER &&
+	return network_protocol(network) == PROTOCOL_ICMPV6 && network_family(network) == 6 && ports & PORTS_KNOWN &&
 	       ((type >= ICMPV6_MLD_QUERY && type <= ICMPV6_REDIRECT) || type == ICMPV6_MLD2_REPORT);
 }
 
@@ -88,90 +88,60 @@ static __always_inline _Bool neighbour_own_address(const struct egress_endpoint 
 	       address[3] == bpf_htonl(0xfe000000 | mac[3] << 16 | mac[4] << 8 | mac[5]);
 }
 
-/* The option of eight bytes behind the message: `type`, or a nonce where `nonce` allows one. */
-static __always_inline _Bool neighbour_option(struct __sk_buff *skb, const struct egress_endpoint *endpoint,
-					      __u32 offset, __u8 type, _Bool nonce)
-{
-	struct nd_option option;
-	__u8 source[ETH_ALEN];
-
-	if (bpf_skb_load_bytes(skb, offset, &option, sizeof(option)) || option.length != 1)
-		return 0;
-	if (option.type == ND_OPTION_NONCE)
-		return nonce;
-	if (option.type != type || bpf_skb_load_bytes(skb, ETH_ALEN, source, sizeof(source)))
-		return 0;
-	return mac_equal(option.data, source) && (!mac_known(endpoint) || mac_equal(source, endpoint->mac));
-}
-
-/* How a message is found; the last is for one whose destination is not multicast. */
+/* How a message is found. */
 enum neighbour_form {
 	NEIGHBOUR_BAD,
 	NEIGHBOUR_GOOD,
-	NEIGHBOUR_GOOD_IF_REACHABLE,
+	NEIGHBOUR_GOOD_IF_REACHABLE, /* the pod may send to its destination, which is not multicast */
+	NEIGHBOUR_GOOD_IF_RECORDS,   /* mld2_report() */
 };
 
-/* A source that a link-layer address may be given for: neighbours then send there what is meant for it. */
-static __always_inline _Bool neighbour_may_bind(const struct egress_endpoint *endpoint, const struct packet *packet)
-{
-	return claims_are_free(endpoint) || !mac_known(endpoint) || neighbour_own_address(endpoint, packet->source);
-}
+/* What the checks of a message read of its packet. */
+struct nd_packet {
+	struct addresses addresses;
+	__u32 transport, length; /* of the message in the frame, bytes */
+};
 
-static __always_inline _Bool router_solicitation(struct __sk_buff *skb, const struct egress_endpoint *endpoint,
-						 const struct packet *packet)
+/* To all routers of the link. */
+static __always_inline enum neighbour_form router_solicitation(const struct nd_packet *packet)
 {
-	if (!address_link_multicast(packet->destination, GROUP_ALL_ROUTERS))
-		return 0;
-	if (packet->length == 8)
-		return 1;
-	return packet->length == 16 && neighbour_may_bind(endpoint, packet) &&
-	       neighbour_option(skb, endpoint, packet->transport + 8, ND_OPTION_SOURCE_LINK_ADDRESS, 0);
+	return address_link_multicast(packet->addresses.destination, GROUP_ALL_ROUTERS) ? NEIGHBOUR_GOOD
+											: NEIGHBOUR_BAD;
 }
 
 /*
  * To the multicast group of the address that it asks about, or straight to that neighbour to see whether it is still
  * there. From the unspecified address only for an address that the pod may have.
  */
-static __always_inline enum neighbour_form
-neighbour_solicitation(struct __sk_buff *skb, const struct egress_endpoint *endpoint, const struct packet *packet,
-		       const struct nd_message *message)
+static __always_inline enum neighbour_form neighbour_solicitation(const struct egress_endpoint *endpoint,
+								  const struct nd_packet *packet,
+								  const struct nd_message *message)
 {
-	_Bool probe = address_unspecified(packet->source);
-	_Bool multicast = address_solicited_node(packet->destination, message->target);
+	_Bool multicast = address_solicited_node(packet->addresses.destination, message->target);
 
 	if (message->flags)
 		return NEIGHBOUR_BAD;
-	if (probe &&
+	if (address_unspecified(packet->addresses.source) &&
 	    (!multicast || !(claims_are_free(endpoint) || neighbour_own_address(endpoint, message->target))))
 		return NEIGHBOUR_BAD;
-	if (!multicast && !address_equal(packet->destination, message->target))
-		return NEIGHBOUR_BAD;
-	if (packet->length != sizeof(*message) &&
-	    (packet->length != sizeof(*message) + sizeof(struct nd_option) ||
-	     (!probe && !neighbour_may_bind(endpoint, packet)) ||
-	     !neighbour_option(skb, endpoint, packet->transport + sizeof(*message),
-			       probe ? ND_OPTION_NONCE : ND_OPTION_SOURCE_LINK_ADDRESS, probe)))
+	if (!multicast && !address_equal(packet->addresses.destination, message->target))
 		return NEIGHBOUR_BAD;
 	return multicast ? NEIGHBOUR_GOOD : NEIGHBOUR_GOOD_IF_REACHABLE;
 }
 
 /* Only about an address of the pod's own, never as a router. */
-static __always_inline enum neighbour_form
-neighbour_advertisement(struct __sk_buff *skb, const struct egress_endpoint *endpoint, const struct packet *packet,
-			const struct nd_message *message)
+static __always_inline enum neighbour_form neighbour_advertisement(const struct egress_endpoint *endpoint,
+								   const struct nd_packet *packet,
+								   const struct nd_message *message)
 {
-	_Bool everybody = address_link_multicast(packet->destination, GROUP_ALL_NODES);
+	_Bool everybody = address_link_multicast(packet->addresses.destination, GROUP_ALL_NODES);
 
-	if (message->flags & bpf_htonl(0x1fffffff) || address_unspecified(packet->source))
+	if (message->flags & bpf_htonl(0x1fffffff) || address_unspecified(packet->addresses.source))
 		return NEIGHBOUR_BAD;
 	if (!claims_are_free(endpoint) &&
 	    (message->flags & bpf_htonl(0x80000000) || !neighbour_own_address(endpoint, message->target)))
 		return NEIGHBOUR_BAD;
-	if (!everybody && address_multicast(packet->destination))
-		return NEIGHBOUR_BAD;
-	if (packet->length != sizeof(*message) &&
-	    (packet->length != sizeof(*message) + sizeof(struct nd_option) ||
-	     !neighbour_option(skb, endpoint, packet->transport + sizeof(*message), ND_OPTION_TARGET_LINK_ADDRESS, 0)))
+	if (!everybody && address_multicast(packet->addresses.destination))
 		return NEIGHBOUR_BAD;
 	return everybody ? NEIGHBOUR_GOOD : NEIGHBOUR_GOOD_IF_REACHABLE;
 }
@@ -186,7 +156,7 @@ struct mld_message {
 	__u32 group[4];
 };
 
-static __always_inline _Bool mld_report(struct __sk_buff *skb, const struct packet *packet)
+static __always_inline _Bool mld_report(struct __sk_buff *skb, const struct nd_packet *packet)
 {
 	struct mld_message message;
 
@@ -194,8 +164,9 @@ static __always_inline _Bool mld_report(struct __sk_buff *skb, const struct pack
 	    bpf_skb_load_bytes(skb, packet->transport, &message, sizeof(message)) || message.delay ||
 	    message.reserved || !address_multicast(message.group))
 		return 0;
-	return message.type == ICMPV6_MLD_DONE ? address_link_multicast(packet->destination, GROUP_ALL_ROUTERS)
-					       : address_equal(packet->destination, message.group);
+	if (message.type == ICMPV6_MLD_DONE)
+		return address_link_multicast(packet->addresses.destination, GROUP_ALL_ROUTERS);
+	return address_equal(packet->addresses.destination, message.group);
 }
 
 /* MLD version 2 (RFC 3810, 5.2): records of groups, each with sources. Linux sends no auxiliary data. */
@@ -227,127 +198,189 @@ __noinline int mld2_report(struct __sk_buff *skb, __u32 transport, __u32 end)
 	return i == bpf_ntohs(head[1]) && offset == end;
 }
 
-/* Reports go to multicast of the link behind a hop-by-hop header with the router alert, from a link-local address or
- * none. */
-static __always_inline _Bool listener_report(struct __sk_buff *skb, const struct packet *packet)
+/* The hop-by-hop header that MLD has, and nothing else, between the IPv6 header and the report. */
+static __always_inline _Bool mld_hop_by_hop_only(struct __sk_buff *skb, __u32 transport)
 {
 	__u8 hop_by_hop[sizeof(mld_hop_by_hop)], next_header;
 	__u32 i, difference = 0;
 
-	if (packet->hop_limit != MLD_HOP_LIMIT || !packet->extensions ||
-	    !(address_link_local(packet->source) || address_unspecified(packet->source)) ||
-	    packet->transport != ETH_HLEN + sizeof(struct ipv6hdr) + sizeof(hop_by_hop))
-		return 0;
-	if (bpf_skb_load_bytes(skb, ETH_HLEN + 6, &next_header, sizeof(next_header)) ||
+	if (transport != ETH_HLEN + sizeof(struct ipv6hdr) + sizeof(hop_by_hop) ||
+	    bpf_skb_load_bytes(skb, ETH_HLEN + 6, &next_header, sizeof(next_header)) ||
 	    bpf_skb_load_bytes(skb, ETH_HLEN + sizeof(struct ipv6hdr), hop_by_hop, sizeof(hop_by_hop)))
-		return 0;
-	if (next_header != IPV6_HOP_BY_HOP)
 		return 0;
 #pragma clang loop unroll(full)
 	for (i = 0; i < sizeof(hop_by_hop); i++)
 		difference |= hop_by_hop[i] ^ mld_hop_by_hop[i];
-	if (difference)
-		return 0;
-	if (packet_icmp_type(packet) != ICMPV6_MLD2_REPORT)
-		return mld_report(skb, packet);
-	return address_link_multicast(packet->destination, GROUP_MLD2) &&
-	       mld2_report(skb, packet->transport, packet->transport + packet->length);
+	return next_header == IPV6_HOP_BY_HOP && !difference;
 }
 
-/* What neighbour_judge() is told beside where the message is. */
-#define NEIGHBOUR_WHOLE      1u /* not a fragment */
-#define NEIGHBOUR_EXTENSIONS 2u
-
-static __always_inline __u32 neighbour_shape(const struct packet *packet)
+/* Of whatever kind: nothing behind the packet, no fragment (RFC 6980), no code. */
+static __always_inline _Bool neighbour_packet_load(struct __sk_buff *skb, __u64 network, __u64 ports,
+						   struct nd_packet *packet, __u8 *hop_limit)
 {
-	return (packet->fragment == FRAGMENT_WHOLE ? NEIGHBOUR_WHOLE : 0) |
-	       (packet->extensions ? NEIGHBOUR_EXTENSIONS : 0);
-}
-
-static __always_inline enum neighbour_form
-neighbour_discovery(struct __sk_buff *skb, const struct egress_endpoint *endpoint, const struct packet *packet)
-{
-	__u8 type = packet_icmp_type(packet);
-	struct nd_message message;
-
-	if (packet->hop_limit != ND_HOP_LIMIT || packet->extensions)
-		return NEIGHBOUR_BAD;
-	if (type == ICMPV6_ROUTER_SOLICITATION)
-		return router_solicitation(skb, endpoint, packet) ? NEIGHBOUR_GOOD : NEIGHBOUR_BAD;
-	if ((type != ICMPV6_NEIGHBOUR_SOLICITATION && type != ICMPV6_NEIGHBOUR_ADVERTISEMENT) ||
-	    bpf_skb_load_bytes(skb, packet->transport, &message, sizeof(message)))
-		return NEIGHBOUR_BAD;
-	return type == ICMPV6_NEIGHBOUR_SOLICITATION ? neighbour_solicitation(skb, endpoint, packet, &message)
-						     : neighbour_advertisement(skb, endpoint, packet, &message);
+	packet->transport = network_transport(network);
+	packet->length = network_length(network);
+	return !ports_icmp_code(ports) && network_fragment(network) == FRAGMENT_WHOLE &&
+	       skb->len == network_end(network) && addresses_load(skb, 6, &packet->addresses) &&
+	       !bpf_skb_load_bytes(skb, ETH_HLEN + 7, hop_limit, sizeof(*hop_limit));
 }
 
 /* What follows are global functions: the verifier looks at each once, and none is on the stack with another. */
 
-/* True: a report that passes. */
-__noinline int listener_check(struct __sk_buff *skb, __u32 transport, __u32 length, __u32 shape)
+/*
+ * The form of a report. They go to multicast of the link behind a hop-by-hop header with the router alert, from a
+ * link-local address or none.
+ */
+__noinline int listener_check(struct __sk_buff *skb, __u64 network, __u64 ports)
 {
-	struct packet packet = {.extensions = shape & NEIGHBOUR_EXTENSIONS ? 1 : 0};
+	struct nd_packet packet;
+	__u8 hop_limit;
 
-	return packet_reload(skb, &packet, transport, length, 6) && !packet_icmp_code(&packet) &&
-	       shape & NEIGHBOUR_WHOLE && skb->len == transport + length && listener_report(skb, &packet);
+	if (!neighbour_packet_load(skb, network, ports, &packet, &hop_limit) || hop_limit != MLD_HOP_LIMIT ||
+	    !(network & NETWORK_EXTENSIONS) ||
+	    !(address_link_local(packet.addresses.source) || address_unspecified(packet.addresses.source)) ||
+	    !mld_hop_by_hop_only(skb, packet.transport))
+		return NEIGHBOUR_BAD;
+	if (ports_icmp_type(ports) != ICMPV6_MLD2_REPORT)
+		return mld_report(skb, &packet) ? NEIGHBOUR_GOOD : NEIGHBOUR_BAD;
+	return address_link_multicast(packet.addresses.destination, GROUP_MLD2) ? NEIGHBOUR_GOOD_IF_RECORDS
+										: NEIGHBOUR_BAD;
 }
 
-/* enum neighbour_form of the message, or minus the reason to drop it. */
-__noinline int neighbour_check(struct __sk_buff *skb, __u32 transport, __u32 length, __u32 shape)
+/* The endpoint and the packet of a message of neighbour discovery; NULL where no message is like that. */
+static __always_inline const struct egress_endpoint *neighbour_begin(struct __sk_buff *skb, __u64 network, __u64 ports,
+								      struct nd_packet *packet)
 {
-	const struct egress_endpoint *endpoint = endpoint_find(skb->ifindex);
-	struct packet packet = {.extensions = shape & NEIGHBOUR_EXTENSIONS ? 1 : 0};
+	__u8 hop_limit;
 
-	if (!endpoint || !packet_reload(skb, &packet, transport, length, 6))
+	if (!neighbour_packet_load(skb, network, ports, packet, &hop_limit) || hop_limit != ND_HOP_LIMIT ||
+	    network & NETWORK_EXTENSIONS)
+		return NULL;
+	return endpoint_find(skb->ifindex);
+}
+
+/* Whether it comes from an address that the pod may have; where it is no message of this kind, that is not asked. */
+__noinline int neighbour_spoofed(struct __sk_buff *skb, __u64 network, __u64 ports)
+{
+	struct nd_packet packet;
+	const struct egress_endpoint *endpoint = neighbour_begin(skb, network, ports, &packet);
+	const __u32 *source = packet.addresses.source;
+
+	return endpoint && !claims_are_free(endpoint) && !address_unspecified(source) && !address_link_local(source) &&
+	       (address_unspecified(endpoint->ipv6) || !address_equal(source, endpoint->ipv6));
+}
+
+/* The form of a message, whatever option is behind it. */
+__noinline int neighbour_check(struct __sk_buff *skb, __u64 network, __u64 ports)
+{
+	struct nd_packet packet;
+	const struct egress_endpoint *endpoint = neighbour_begin(skb, network, ports, &packet);
+	struct nd_message message;
+	__u8 type = ports_icmp_type(ports);
+
+	if (!endpoint)
 		return NEIGHBOUR_BAD;
-	/* Nothing behind the packet, and no fragments (RFC 6980). */
-	if (packet_icmp_code(&packet) || !(shape & NEIGHBOUR_WHOLE) || skb->len != transport + length)
+	if (type == ICMPV6_ROUTER_SOLICITATION)
+		return router_solicitation(&packet);
+	if (bpf_skb_load_bytes(skb, packet.transport, &message, sizeof(message)))
 		return NEIGHBOUR_BAD;
-	if (packet.hop_limit == ND_HOP_LIMIT && !packet.extensions && !claims_are_free(endpoint) &&
-	    !address_unspecified(packet.source) && !address_link_local(packet.source) &&
-	    (address_unspecified(endpoint->ipv6) || !address_equal(packet.source, endpoint->ipv6)))
-		return -EGRESS_DROP_SPOOFED_SOURCE;
-	return neighbour_discovery(skb, endpoint, &packet);
+	if (type == ICMPV6_NEIGHBOUR_SOLICITATION)
+		return neighbour_solicitation(endpoint, &packet, &message);
+	return type == ICMPV6_NEIGHBOUR_ADVERTISEMENT ? neighbour_advertisement(endpoint, &packet, &message)
+						      : NEIGHBOUR_BAD;
 }
 
 /*
- * True: the pod may send these messages to this packet's unicast destination. Neighbours of its own subnet are those
- * whose first 64 bits are the pod's (RFC 4291, 2.5.1), and they must learn where it is in order to reach it.
+ * A link-layer address in an option that is good: the frame's own and, where it is known, the pod's, and for an address
+ * that it may be given for: neighbours then send there what is meant for that one.
  */
-__noinline int neighbour_reachable(struct __sk_buff *skb)
+static __always_inline _Bool neighbour_binding(struct __sk_buff *skb, const struct egress_endpoint *endpoint,
+					       const struct nd_option *option, __u8 type, const __u32 source[4])
+{
+	__u8 mac[ETH_ALEN];
+
+	if (bpf_skb_load_bytes(skb, ETH_ALEN, mac, sizeof(mac)) || !mac_equal(option->data, mac) ||
+	    (mac_known(endpoint) && !mac_equal(mac, endpoint->mac)))
+		return 0;
+	/* What an advertisement tells is about its target, which neighbour_check() looked at. */
+	return type == ICMPV6_NEIGHBOUR_ADVERTISEMENT || claims_are_free(endpoint) || !mac_known(endpoint) ||
+	       neighbour_own_address(endpoint, source);
+}
+
+/* Whether there is no option behind a message, or just the one that it may have. */
+__noinline int neighbour_options_fit(struct __sk_buff *skb, __u64 network, __u64 ports)
+{
+	const struct egress_endpoint *endpoint = endpoint_find(skb->ifindex);
+	__u8 type = ports_icmp_type(ports);
+	__u32 header = type == ICMPV6_ROUTER_SOLICITATION ? 8 : sizeof(struct nd_message), source[4];
+	struct nd_option option;
+
+	if (network_length(network) == header)
+		return 1;
+	if (!endpoint || network_length(network) != header + sizeof(option) ||
+	    bpf_skb_load_bytes(skb, network_transport(network) + header, &option, sizeof(option)) ||
+	    bpf_skb_load_bytes(skb, IPV6_SOURCE_OFFSET, source, sizeof(source)) || option.length != 1)
+		return 0;
+	if (type == ICMPV6_NEIGHBOUR_SOLICITATION && address_unspecified(source))
+		return option.type == ND_OPTION_NONCE;
+	return option.type == (type == ICMPV6_NEIGHBOUR_ADVERTISEMENT ? ND_OPTION_TARGET_LINK_ADDRESS
+								      : ND_OPTION_SOURCE_LINK_ADDRESS) &&
+	       neighbour_binding(skb, endpoint, &option, type, source);
+}
+
+/*
+ * Whether the packet's destination is on the link, as far as addresses say. Neighbours of its own subnet are those whose
+ * first 64 bits are the pod's (RFC 4291, 2.5.1), and they must learn where it is in order to reach it.
+ */
+__noinline int neighbour_on_link(struct __sk_buff *skb)
 {
 	const struct egress_endpoint *endpoint = endpoint_find(skb->ifindex);
 	__u32 neighbour[4];
-	__u64 set;
 
-	if (!endpoint || bpf_skb_load_bytes(skb, ETH_HLEN + 24, neighbour, sizeof(neighbour)))
+	if (!endpoint || bpf_skb_load_bytes(skb, IPV6_DESTINATION_OFFSET, neighbour, sizeof(neighbour)))
 		return 0;
-	if (address_link_local(neighbour))
-		return 1;
-	if (!address_unspecified(endpoint->ipv6) && neighbour[0] == endpoint->ipv6[0] &&
-	    neighbour[1] == endpoint->ipv6[1])
-		return 1;
-	set = judge_set(skb);
-	return (__u32)set == EGRESS_SET_OPEN ||
-	       policy_look_up_cold(egress_address_number(neighbour), egress_address_number(neighbour + 2),
-				   6u << 24 | PROTOCOL_ICMPV6 << 16, set, set >> 32) == EGRESS_DROP_NONE;
+	return address_link_local(neighbour) ||
+	       (!address_unspecified(endpoint->ipv6) && neighbour[0] == endpoint->ipv6[0] &&
+		neighbour[1] == endpoint->ipv6[1]);
+}
+
+/* True: the pod may send these messages to this packet's unicast destination. */
+static __always_inline _Bool neighbour_reachable(struct __sk_buff *skb, const struct judge *judge)
+{
+	return judge->set == EGRESS_SET_OPEN || neighbour_on_link(skb) ||
+	       !POLICY_REASON(policy_ask(skb, judge, 6, POLICY_DESTINATION, PROTOCOL_ICMPV6, 0));
+}
+
+static __always_inline _Bool neighbour_is_report(__u8 type)
+{
+	return type == ICMPV6_MLD_REPORT || type == ICMPV6_MLD_DONE || type == ICMPV6_MLD2_REPORT;
+}
+
+/* enum neighbour_form of the whole packet. */
+static __always_inline int neighbour_form_of(struct __sk_buff *skb, __u64 network, __u64 ports)
+{
+	int form;
+
+	if (neighbour_is_report(ports_icmp_type(ports)))
+		return listener_check(skb, network, ports);
+	form = neighbour_check(skb, network, ports);
+	return form == NEIGHBOUR_BAD || neighbour_options_fit(skb, network, ports) ? form : NEIGHBOUR_BAD;
 }
 
 /* For a neighbour_message(): EGRESS_DROP_NONE, it passes; or why not. */
-static __noinline int neighbour_judge(struct __sk_buff *skb, const struct packet *packet)
+static __always_inline enum egress_drop_reason neighbour_judge(struct __sk_buff *skb, const struct judge *judge,
+								__u64 network, __u64 ports)
 {
-	__u32 transport = packet->transport, length = packet->length, shape = neighbour_shape(packet);
-	__u8 type = packet_icmp_type(packet);
 	int form;
 
-	if (type == ICMPV6_MLD_REPORT || type == ICMPV6_MLD_DONE || type == ICMPV6_MLD2_REPORT)
-		form = listener_check(skb, transport, length, shape) ? NEIGHBOUR_GOOD : NEIGHBOUR_BAD;
-	else
-		form = neighbour_check(skb, transport, length, shape);
-	if (form < 0)
-		return -form;
-	if (form == NEIGHBOUR_GOOD_IF_REACHABLE)
-		form = neighbour_reachable(skb) ? NEIGHBOUR_GOOD : NEIGHBOUR_BAD;
+	if (!neighbour_is_report(ports_icmp_type(ports)) && neighbour_spoofed(skb, network, ports))
+		return EGRESS_DROP_SPOOFED_SOURCE;
+	form = neighbour_form_of(skb, network, ports);
+	if (form == NEIGHBOUR_GOOD_IF_RECORDS)
+		form = mld2_report(skb, network_transport(network), network_end(network)) ? NEIGHBOUR_GOOD
+											   : NEIGHBOUR_BAD;
+	else if (form == NEIGHBOUR_GOOD_IF_REACHABLE)
+		form = neighbour_reachable(skb, judge) ? NEIGHBOUR_GOOD : NEIGHBOUR_BAD;
 	return form == NEIGHBOUR_GOOD ? EGRESS_DROP_NONE : EGRESS_DROP_NEIGHBOUR_DISCOVERY;
 }
 

@@ -1,9 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What the parser finds out about a packet; everything after it reads only this. */
+/*
+ * What the parser finds out about a packet, in two numbers: so all that looks at one can be global functions, which the
+ * verifier looks at once and of which only one at a time is on the stack. On 5.10 these take nothing but the context and
+ * numbers, and return a number. Addresses are not among it: who needs them reads them in the packet.
+ *
+ *   network   from Ethernet to the last header before the transport's
+ *   ports     what the transport header says: ports, or ICMP's type, code and identifier; 0: none was read
+ */
 #ifndef EGRESSD_BPF_PACKET_H
 #define EGRESSD_BPF_PACKET_H
 
 #include <linux/bpf.h>
+#include <linux/if_ether.h>
 #include <linux/types.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
@@ -11,52 +19,125 @@
 #define likely(condition)   __builtin_expect(!!(condition), 1)
 #define unlikely(condition) __builtin_expect(!!(condition), 0)
 
+/* Linux gives IPPROTO_ICMPV6 only in <linux/icmpv6.h>'s user-space companions. */
+#define PROTOCOL_ICMPV6 58
+
 enum fragment_kind {
 	FRAGMENT_WHOLE, /* not a fragment */
 	FRAGMENT_FIRST,
 	FRAGMENT_LATER, /* carries no transport header */
 };
 
-struct packet {
-	__u32 source[4];        /* network order; IPv4 in [0] */
-	__u32 destination[4];   /* network order; IPv4 in [0] */
-	__u32 transport;        /* offset of the transport header (of a later fragment: its data) in the frame */
-	__u32 length;           /* bytes from there to the end of the IP packet */
-	__u32 fragment_id;      /* network order */
-	__u32 fragment_offset;  /* bytes */
-	__u32 fragment_length;  /* bytes of the datagram in this fragment */
-	__u16 ethertype;        /* host order */
-	__u16 source_port;      /* network order; ICMP: type and code as they stand in the packet */
-	__u16 destination_port; /* network order; ICMP echo: the identifier */
-	__u8 family;            /* 4, 6, or 0: not IP or not parsed that far */
-	__u8 protocol;          /* IPPROTO_*, after extension headers */
-	__u8 fragment;          /* enum fragment_kind */
-	__u8 hop_limit;
-	__u8 extensions; /* there were IPv6 extension headers */
-	__u8 has_ports;  /* source_port and destination_port are set */
-	__u8 padding[2];
+/*
+ * The fields of `network`, from the lowest bit: 16 offset of the transport header (of a later fragment: its data) in the
+ * frame, 24 offset behind the IP packet, 8 protocol after extension headers, 4 family (4, 6, or 0: not IP or not parsed
+ * that far), 2 enum fragment_kind, 1 there were IPv6 extension headers, 1 there is an ethertype; the highest 8 are the
+ * reason why the packet cannot be parsed. Those of `ports`: 16 destination port (ICMP echo: the identifier), 16 source
+ * port (ICMP: type and code as they stand in the packet), both in network order, 1 that there are any, the highest 8 as
+ * above.
+ */
+#define NETWORK_EXTENSIONS (1ull << 54)
+#define NETWORK_ETHERTYPE  (1ull << 55)
+#define PORTS_KNOWN        (1ull << 32)
+#define PACKET_REASON_SHIFT 56
+
+static __always_inline __u64 network_make(__u8 family, __u8 protocol, __u32 transport, __u32 end)
+{
+	return (transport & 0xffff) | (__u64)(end & 0xffffff) << 16 | (__u64)protocol << 40 | (__u64)family << 48 |
+	       NETWORK_ETHERTYPE;
+}
+
+static __always_inline __u64 network_fragment_make(enum fragment_kind kind)
+{
+	return (__u64)kind << 52;
+}
+
+static __always_inline __u64 ports_make(__u16 source, __u16 destination)
+{
+	return PORTS_KNOWN | (__u64)source << 16 | destination;
+}
+
+static __always_inline __u64 packet_refuse(__u64 number, __u32 reason)
+{
+	return number | (__u64)reason << PACKET_REASON_SHIFT;
+}
+
+/* Of either number: why the packet is dropped. */
+static __always_inline __u32 packet_reason(__u64 number)
+{
+	return number >> PACKET_REASON_SHIFT;
+}
+
+static __always_inline __u32 network_transport(__u64 network)
+{
+	return network & 0xffff;
+}
+
+static __always_inline __u32 network_end(__u64 network)
+{
+	return network >> 16 & 0xffffff;
+}
+
+/* Bytes from the transport header to the end of the IP packet. */
+static __always_inline __u32 network_length(__u64 network)
+{
+	return network_end(network) - network_transport(network);
+}
+
+static __always_inline __u8 network_protocol(__u64 network)
+{
+	return network >> 40;
+}
+
+static __always_inline __u8 network_family(__u64 network)
+{
+	return network >> 48 & 0xf;
+}
+
+static __always_inline enum fragment_kind network_fragment(__u64 network)
+{
+	return network >> 52 & 3;
+}
+
+static __always_inline __u16 ports_source(__u64 ports)
+{
+	return ports >> 16;
+}
+
+static __always_inline __u16 ports_destination(__u64 ports)
+{
+	return ports;
+}
+
+/* ICMP type and code out of the source port. */
+static __always_inline __u8 ports_icmp_type(__u64 ports)
+{
+	return bpf_ntohs(ports_source(ports)) >> 8;
+}
+
+static __always_inline __u8 ports_icmp_code(__u64 ports)
+{
+	return bpf_ntohs(ports_source(ports)) & 0xff;
+}
+
+/* Network order; IPv4 in [0], the rest zero. */
+struct addresses {
+	__u32 source[4], destination[4];
 };
 
-/* ICMP type and code out of source_port. */
-static __always_inline __u8 packet_icmp_type(const struct packet *packet)
-{
-	return bpf_ntohs(packet->source_port) >> 8;
-}
+#define ETHERTYPE_OFFSET        12
+#define IPV4_SOURCE_OFFSET      (ETH_HLEN + 12)
+#define IPV4_DESTINATION_OFFSET (ETH_HLEN + 16)
+#define IPV6_SOURCE_OFFSET      (ETH_HLEN + 8)
+#define IPV6_DESTINATION_OFFSET (ETH_HLEN + 24)
 
-static __always_inline __u8 packet_icmp_code(const struct packet *packet)
+/* `addresses` is zero before. */
+static __always_inline _Bool addresses_load(struct __sk_buff *skb, __u8 family, struct addresses *addresses)
 {
-	return bpf_ntohs(packet->source_port) & 0xff;
-}
-
-/*
- * The first `length` bytes of the frame are in the linear part. Pulls them there only when they are not: that may copy
- * the head of the packet. Pointers into the packet are void after it.
- */
-static __always_inline _Bool packet_linear(struct __sk_buff *skb, __u32 length)
-{
-	if (likely((void *)(long)skb->data + length <= (void *)(long)skb->data_end))
-		return 1;
-	return skb->len >= length && !bpf_skb_pull_data(skb, length);
+	if (family == 4)
+		return !bpf_skb_load_bytes(skb, IPV4_SOURCE_OFFSET, addresses->source, 4) &&
+		       !bpf_skb_load_bytes(skb, IPV4_DESTINATION_OFFSET, addresses->destination, 4);
+	return !bpf_skb_load_bytes(skb, IPV6_SOURCE_OFFSET, addresses, sizeof(*addresses));
 }
 
 static __always_inline _Bool address_equal(const __u32 a[4], const __u32 b[4])

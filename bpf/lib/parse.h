@@ -1,37 +1,32 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Step 2: Ethernet, and which parser is next. Every function returns EGRESS_DROP_NONE or why the packet is dropped. */
+/* Step 2: Ethernet, and which parser is next. */
 #ifndef EGRESSD_BPF_PARSE_H
 #define EGRESSD_BPF_PARSE_H
-
-#include <linux/if_ether.h>
 
 #include "lib/parse_ipv4.h"
 #include "lib/parse_ipv6.h"
 
-static __always_inline enum egress_drop_reason parse_packet(struct __sk_buff *skb, struct packet *packet)
+/* `network` of the packet: its reason is EGRESS_DROP_NONE or why the packet is dropped, its family 0 if it is ARP. */
+__noinline __u64 parse_network(struct __sk_buff *skb)
 {
-	const struct ethhdr *ethernet;
+	__u16 ethertype;
 
-	if (!packet_linear(skb, sizeof(*ethernet)))
-		return EGRESS_DROP_TRUNCATED;
-	ethernet = (void *)(long)skb->data;
-	if ((void *)(ethernet + 1) > (void *)(long)skb->data_end)
-		return EGRESS_DROP_TRUNCATED;
-	packet->ethertype = bpf_ntohs(ethernet->h_proto);
-	if (unlikely(skb->vlan_present))
-		return EGRESS_DROP_VLAN;
-	switch (packet->ethertype) {
+	if (bpf_skb_load_bytes(skb, ETHERTYPE_OFFSET, &ethertype, sizeof(ethertype)))
+		return packet_refuse(0, EGRESS_DROP_TRUNCATED);
+	if (skb->vlan_present)
+		return packet_refuse(NETWORK_ETHERTYPE, EGRESS_DROP_VLAN);
+	switch (bpf_ntohs(ethertype)) {
 	case ETH_P_IP:
-		return parse_ipv4(skb, packet);
+		return parse_ipv4(skb);
 	case ETH_P_IPV6:
-		return parse_ipv6(skb, packet);
+		return parse_ipv6(skb);
 	case ETH_P_ARP:
-		return EGRESS_DROP_NONE;
+		return NETWORK_ETHERTYPE;
 	case ETH_P_8021Q:
 	case ETH_P_8021AD:
-		return EGRESS_DROP_VLAN;
+		return packet_refuse(NETWORK_ETHERTYPE, EGRESS_DROP_VLAN);
 	default:
-		return EGRESS_DROP_ETHERTYPE;
+		return packet_refuse(NETWORK_ETHERTYPE, EGRESS_DROP_ETHERTYPE);
 	}
 }
 

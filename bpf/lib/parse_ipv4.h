@@ -47,63 +47,45 @@ __noinline int parse_ipv4_options(struct __sk_buff *skb, __u32 end)
 	return EGRESS_DROP_NONE;
 }
 
-static __always_inline enum egress_drop_reason parse_ipv4_fragment(struct packet *packet, __u16 bits, __u16 id)
+static __always_inline __u64 parse_ipv4_fragment(__u64 network, __u16 bits)
 {
-	packet->fragment_id = id;
-	packet->fragment_offset = (bits & IPV4_OFFSET_MASK) << 3;
-	packet->fragment_length = packet->length;
-	packet->fragment = packet->fragment_offset ? FRAGMENT_LATER : FRAGMENT_FIRST;
+	__u32 offset = (bits & IPV4_OFFSET_MASK) << 3, length = network_length(network);
+
+	network |= network_fragment_make(offset ? FRAGMENT_LATER : FRAGMENT_FIRST);
 	/* All but the last are multiples of eight bytes (RFC 791), and none reaches beyond the largest datagram. */
-	if (!packet->length || ((bits & IPV4_MORE_FRAGMENTS) && (packet->length & 7)) ||
-	    packet->fragment_offset + packet->length > 0xffff)
-		return EGRESS_DROP_FRAGMENT_INVALID;
-	return EGRESS_DROP_NONE;
+	if (!length || ((bits & IPV4_MORE_FRAGMENTS) && (length & 7)) || offset + length > 0xffff)
+		return packet_refuse(network, EGRESS_DROP_FRAGMENT_INVALID);
+	return network;
 }
 
-static __always_inline enum egress_drop_reason parse_ipv4(struct __sk_buff *skb, struct packet *packet)
+static __always_inline __u64 parse_ipv4(struct __sk_buff *skb)
 {
 	__u32 available = skb->len - ETH_HLEN, header_length, total;
-	const struct iphdr *ip;
-	const void *transport;
+	struct iphdr ip;
+	__u64 network;
 	__u16 bits;
 
-	if (!packet_linear(skb, ETH_HLEN + sizeof(*ip)))
-		return EGRESS_DROP_TRUNCATED;
-	ip = (void *)(long)skb->data + ETH_HLEN;
-	if ((void *)(ip + 1) > (void *)(long)skb->data_end)
-		return EGRESS_DROP_TRUNCATED;
-	if (unlikely(ip->version != 4))
-		return EGRESS_DROP_IP_VERSION;
-	header_length = ip->ihl * 4;
-	if (unlikely(header_length < sizeof(*ip) || header_length > available))
-		return EGRESS_DROP_IP_HEADER_LENGTH;
-	total = bpf_ntohs(ip->tot_len);
+	if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)))
+		return packet_refuse(NETWORK_ETHERTYPE, EGRESS_DROP_TRUNCATED);
+	if (ip.version != 4)
+		return packet_refuse(NETWORK_ETHERTYPE, EGRESS_DROP_IP_VERSION);
+	header_length = ip.ihl * 4;
+	if (header_length < sizeof(ip) || header_length > available)
+		return packet_refuse(NETWORK_ETHERTYPE, EGRESS_DROP_IP_HEADER_LENGTH);
+	total = bpf_ntohs(ip.tot_len);
 	/* A super-packet above 64 KB has no length of its own ("BIG TCP"); only the kernel makes those. */
-	if (unlikely(!total && skb->gso_size))
+	if (!total && skb->gso_size)
 		total = available;
-	if (unlikely(total < header_length || total > available))
-		return EGRESS_DROP_IP_TOTAL_LENGTH;
+	if (total < header_length || total > available)
+		return packet_refuse(NETWORK_ETHERTYPE, EGRESS_DROP_IP_TOTAL_LENGTH);
 
-	packet->source[0] = ip->saddr;
-	packet->destination[0] = ip->daddr;
-	packet->protocol = ip->protocol;
-	packet->family = 4;
-	packet->transport = ETH_HLEN + header_length;
-	packet->length = total - header_length;
-	bits = bpf_ntohs(ip->frag_off);
-	if (unlikely(bits & (IPV4_MORE_FRAGMENTS | IPV4_OFFSET_MASK))) {
-		enum egress_drop_reason reason = parse_ipv4_fragment(packet, bits, ip->id);
-
-		if (reason)
-			return reason;
-	}
-	if (unlikely(header_length > sizeof(*ip))) {
-		int reason = parse_ipv4_options(skb, ETH_HLEN + header_length);
-
-		return reason ? (enum egress_drop_reason)reason : parse_transport(skb, packet, NULL);
-	}
-	transport = (const void *)(ip + 1);
-	return parse_transport(skb, packet, transport + 8 <= (void *)(long)skb->data_end ? transport : NULL);
+	network = network_make(4, ip.protocol, ETH_HLEN + header_length, ETH_HLEN + total);
+	bits = bpf_ntohs(ip.frag_off);
+	if (bits & (IPV4_MORE_FRAGMENTS | IPV4_OFFSET_MASK))
+		network = parse_ipv4_fragment(network, bits);
+	if (header_length > sizeof(ip) && !packet_reason(network))
+		return packet_refuse(network, parse_ipv4_options(skb, ETH_HLEN + header_length));
+	return network;
 }
 
 #endif

@@ -101,86 +101,65 @@ __noinline __u64 parse_ipv6_extensions(struct __sk_buff *skb, __u8 protocol, __u
 	return WALK_RESULT(EGRESS_DROP_IPV6_EXTENSIONS, protocol, offset, fragment);
 }
 
-static __always_inline enum egress_drop_reason parse_ipv6_fragment(struct __sk_buff *skb, struct packet *packet,
-								   __u32 offset)
+/* What a fragment header says. */
+struct ipv6_fragment {
+	__u8 next_header, reserved;
+	__u16 bits; /* network order: offset in eights, two reserved bits, more fragments */
+	__u32 id;   /* network order */
+};
+
+static __always_inline __u64 parse_ipv6_fragment(struct __sk_buff *skb, __u64 network, __u32 offset)
 {
-	struct {
-		__u8 next_header, reserved;
-		__u16 bits; /* network order: offset in eights, two reserved bits, more fragments */
-		__u32 id;
-	} header;
+	struct ipv6_fragment header;
+	__u32 length, at;
 	__u16 bits;
 
 	if (bpf_skb_load_bytes(skb, offset, &header, sizeof(header)))
-		return EGRESS_DROP_TRUNCATED;
+		return packet_refuse(network, EGRESS_DROP_TRUNCATED);
 	bits = bpf_ntohs(header.bits);
 	/* "Atomic" fragments are whole packets (RFC 6946). */
 	if (!(bits & 0xfff9))
-		return EGRESS_DROP_NONE;
-	packet->fragment_id = header.id;
-	packet->fragment_offset = bits & 0xfff8;
-	packet->fragment = packet->fragment_offset ? FRAGMENT_LATER : FRAGMENT_FIRST;
+		return network;
+	at = bits & 0xfff8;
+	network |= network_fragment_make(at ? FRAGMENT_LATER : FRAGMENT_FIRST);
 	/* What is fragmented begins behind the fragment header; all parts but the last are multiples of eight bytes. */
-	packet->fragment_length = packet->transport + packet->length - (offset + sizeof(header));
-	if (!packet->fragment_length || (bits & 1 && packet->fragment_length & 7) ||
-	    packet->fragment_offset + packet->fragment_length > 0xffff)
-		return EGRESS_DROP_FRAGMENT_INVALID;
-	return EGRESS_DROP_NONE;
+	length = network_end(network) - (offset + sizeof(header));
+	if (!length || (bits & 1 && length & 7) || at + length > 0xffff)
+		return packet_refuse(network, EGRESS_DROP_FRAGMENT_INVALID);
+	return network;
 }
 
-/* Moves packet->protocol, transport and length behind the extension headers. */
-static __always_inline enum egress_drop_reason parse_ipv6_behind_extensions(struct __sk_buff *skb,
-									    struct packet *packet)
+/* The same packet with protocol and transport behind the extension headers. */
+static __always_inline __u64 parse_ipv6_behind_extensions(struct __sk_buff *skb, __u8 protocol, __u32 end)
 {
-	__u32 end = packet->transport + packet->length;
-	__u64 walk = parse_ipv6_extensions(skb, packet->protocol, end);
+	__u64 walk = parse_ipv6_extensions(skb, protocol, end), network;
 
-	packet->protocol = WALK_PROTOCOL(walk);
-	packet->extensions = 1;
+	network = network_make(6, WALK_PROTOCOL(walk), WALK_TRANSPORT(walk), end) | NETWORK_EXTENSIONS;
 	if (WALK_REASON(walk))
-		return WALK_REASON(walk);
-	packet->transport = WALK_TRANSPORT(walk);
-	packet->length = end - packet->transport;
-	if (WALK_FRAGMENT(walk)) {
-		enum egress_drop_reason reason = parse_ipv6_fragment(skb, packet, WALK_FRAGMENT(walk));
-
-		if (reason)
-			return reason;
-	}
-	return parse_transport(skb, packet, NULL);
+		return packet_refuse(network, WALK_REASON(walk));
+	return WALK_FRAGMENT(walk) ? parse_ipv6_fragment(skb, network, WALK_FRAGMENT(walk)) : network;
 }
 
-static __always_inline enum egress_drop_reason parse_ipv6(struct __sk_buff *skb, struct packet *packet)
+static __always_inline __u64 parse_ipv6(struct __sk_buff *skb)
 {
-	__u32 available = skb->len - ETH_HLEN - sizeof(struct ipv6hdr), payload;
-	const struct ipv6hdr *ip;
-	const void *transport;
+	__u32 available = skb->len - ETH_HLEN - sizeof(struct ipv6hdr), payload, end;
+	struct ipv6hdr ip;
 
-	if (!packet_linear(skb, ETH_HLEN + sizeof(*ip)))
-		return EGRESS_DROP_TRUNCATED;
-	ip = (void *)(long)skb->data + ETH_HLEN;
-	if ((void *)(ip + 1) > (void *)(long)skb->data_end)
-		return EGRESS_DROP_TRUNCATED;
-	if (unlikely(ip->version != 6))
-		return EGRESS_DROP_IP_VERSION;
-	payload = bpf_ntohs(ip->payload_len);
+	if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)))
+		return packet_refuse(NETWORK_ETHERTYPE, EGRESS_DROP_TRUNCATED);
+	if (ip.version != 6)
+		return packet_refuse(NETWORK_ETHERTYPE, EGRESS_DROP_IP_VERSION);
+	payload = bpf_ntohs(ip.payload_len);
 	/* Length 0 is a jumbogram's or a super-packet's above 64 KB ("BIG TCP"); only the kernel makes the latter. */
-	if (unlikely(!payload && skb->gso_size))
+	if (!payload && skb->gso_size)
 		payload = available;
-	if (unlikely(payload > available || (!payload && ip->nexthdr == IPV6_HOP_BY_HOP)))
-		return EGRESS_DROP_IP_TOTAL_LENGTH;
+	if (payload > available || (!payload && ip.nexthdr == IPV6_HOP_BY_HOP))
+		return packet_refuse(NETWORK_ETHERTYPE, EGRESS_DROP_IP_TOTAL_LENGTH);
 
-	__builtin_memcpy(packet->source, &ip->saddr, sizeof(packet->source));
-	__builtin_memcpy(packet->destination, &ip->daddr, sizeof(packet->destination));
-	packet->protocol = ip->nexthdr;
-	packet->hop_limit = ip->hop_limit;
-	packet->family = 6;
-	packet->transport = ETH_HLEN + sizeof(*ip);
-	packet->length = payload;
-	if (unlikely(ipv6_is_extension(ip->nexthdr)))
-		return parse_ipv6_behind_extensions(skb, packet);
-	transport = (const void *)(ip + 1);
-	return parse_transport(skb, packet, transport + 8 <= (void *)(long)skb->data_end ? transport : NULL);
+	end = ETH_HLEN + sizeof(ip) + payload;
+	if (ipv6_is_extension(ip.nexthdr))
+		return parse_ipv6_behind_extensions(skb, ip.nexthdr, end);
+	return network_make(6, ip.nexthdr, ETH_HLEN + sizeof(ip), end);
 }
 
 #endif

@@ -8,9 +8,6 @@
 #include "lib/maps.h"
 #include "lib/packet.h"
 
-/* Linux gives IPPROTO_ICMPV6 only in <linux/icmpv6.h>'s user-space companions. */
-#define PROTOCOL_ICMPV6 58
-
 /* Shortest header of a protocol that is looked into; 0: it is judged as its protocol, without ports. */
 static __always_inline __u32 transport_header_length(__u8 protocol)
 {
@@ -28,36 +25,26 @@ static __always_inline __u32 transport_header_length(__u8 protocol)
 	}
 }
 
-/*
- * packet->transport, length, family, protocol and fragment are set. `header` points to the first eight bytes of the
- * transport header, or is NULL where the caller does not have them at hand.
- */
-static __always_inline enum egress_drop_reason parse_transport(struct __sk_buff *skb, struct packet *packet,
-							       const __u32 *header)
+static __always_inline _Bool protocol_is_icmp(__u8 protocol)
 {
-	__u32 needed = transport_header_length(packet->protocol), copy[2], first, second;
+	return protocol == IPPROTO_ICMP || protocol == PROTOCOL_ICMPV6;
+}
 
-	if (packet->fragment == FRAGMENT_LATER || !needed)
-		return EGRESS_DROP_NONE;
+/* `ports` of a packet whose `network` has no reason. */
+__noinline __u64 parse_transport(struct __sk_buff *skb, __u64 network)
+{
+	__u32 needed = transport_header_length(network_protocol(network)), transport = network_transport(network);
+	__u16 word[4]; /* the first eight bytes of the header */
+
+	if (network_fragment(network) == FRAGMENT_LATER || !needed)
+		return 0;
 	/* RFC 1858, RFC 7112: a first fragment without its whole transport header hides what it is. */
-	if (unlikely(packet->length < needed))
-		return packet->fragment == FRAGMENT_FIRST ? EGRESS_DROP_FRAGMENT_INVALID : EGRESS_DROP_TRUNCATED;
-	if (likely(header != NULL)) {
-		first = header[0];
-		second = header[1];
-	} else {
-		if (bpf_skb_load_bytes(skb, packet->transport, copy, sizeof(copy)))
-			return EGRESS_DROP_TRUNCATED;
-		first = copy[0];
-		second = copy[1];
-	}
-	packet->source_port = ((const __u16 *)&first)[0];
-	if (packet->protocol == IPPROTO_ICMP || packet->protocol == PROTOCOL_ICMPV6)
-		packet->destination_port = ((const __u16 *)&second)[0];
-	else
-		packet->destination_port = ((const __u16 *)&first)[1];
-	packet->has_ports = 1;
-	return EGRESS_DROP_NONE;
+	if (network_length(network) < needed)
+		return packet_refuse(0, network_fragment(network) == FRAGMENT_FIRST ? EGRESS_DROP_FRAGMENT_INVALID
+										  : EGRESS_DROP_TRUNCATED);
+	if (bpf_skb_load_bytes(skb, transport, word, sizeof(word)))
+		return packet_refuse(0, EGRESS_DROP_TRUNCATED);
+	return ports_make(word[0], protocol_is_icmp(network_protocol(network)) ? word[2] : word[1]);
 }
 
 #endif

@@ -13,9 +13,8 @@ struct judge {
 	const struct egress_endpoint *endpoint;
 	const struct egress_control *control;
 	const struct egress_bank *bank;
-	__u32 set;    /* set word of the endpoint */
-	__u32 cell;   /* the cell that decided, 0 if none was read */
-	__u32 denied; /* policy denies the packet, with `cell` */
+	__u32 set;  /* set word of the endpoint */
+	__u32 cell; /* the cell that decided, 0 if none was read */
 };
 
 /* What the report of a drop reads of a judge that found nothing to judge by. */
@@ -49,136 +48,72 @@ static __always_inline enum egress_drop_reason judge_find(struct __sk_buff *skb,
 	judge->control = control;
 	judge->bank = bank;
 	judge->cell = 0;
-	judge->denied = 0;
 	return EGRESS_DROP_NONE;
 }
 
-/* The set word, and in the upper half the bank that it is of; EGRESS_SET_PENDING where there is none. */
-__noinline __u64 judge_set(struct __sk_buff *skb)
-{
-	struct judge judge;
-
-	if (judge_find(skb, &judge))
-		return EGRESS_SET_PENDING;
-	return judge.set | (__u64)(judge.bank == &judge.control->bank[1]) << 32;
-}
+/* What policy_cell() finds, in one number. */
+#define POLICY_RESULT(reason, cell) ((__u64)(reason) << 32 | (cell))
+#define POLICY_REASON(result)       ((enum egress_drop_reason)((result) >> 32))
+#define POLICY_CELL(result)         ((__u32)(result))
 
 /*
- * For global functions off the hot path, which on 5.10 take nothing but numbers beside the context: what they need of
- * the packet, read anew.
+ * The cell for a destination, off the hot path. It is an IPv4 address (network order) or, with `known`, already a class.
+ * `kind`: protocol << 16 | port (host order); `active`: the bank. A global function, like the walk for IPv6.
  */
-static __always_inline _Bool packet_reload(struct __sk_buff *skb, struct packet *packet, __u32 transport, __u32 length,
-					   __u8 family)
+__noinline __u64 policy_cell(__u32 address, __u32 known, __u32 kind, __u32 set, __u32 active)
 {
-	packet->transport = transport;
-	packet->length = length;
-	packet->family = family;
-	if (family == 4) {
-		if (bpf_skb_load_bytes(skb, ETH_HLEN + 12, packet->source, 4) ||
-		    bpf_skb_load_bytes(skb, ETH_HLEN + 16, packet->destination, 4))
-			return 0;
-	} else if (bpf_skb_load_bytes(skb, ETH_HLEN + 7, &packet->hop_limit, 1) ||
-		   bpf_skb_load_bytes(skb, ETH_HLEN + 8, packet->source, 16) ||
-		   bpf_skb_load_bytes(skb, ETH_HLEN + 24, packet->destination, 16)) {
-		return 0;
-	}
-	return !bpf_skb_load_bytes(skb, transport, &packet->source_port, 2);
-}
-
-struct destination {
-	const __u32 *address; /* network order; IPv4 in [0] */
-	__u16 port;           /* network order */
-	__u8 family;          /* 4 or 6 */
-	__u8 protocol;        /* IPPROTO_* */
-};
-
-/* Destination as numbers: address (as it stands in memory; IPv4: in `high`), then the rest. */
-struct destination_number {
-	__u64 high, low;
-	__u16 port; /* host order */
-	__u8 family, protocol;
-};
-
-static __always_inline struct destination_number destination_number(const struct destination *to)
-{
-	struct destination_number number = {
-		.port = bpf_ntohs(to->port), .family = to->family, .protocol = to->protocol};
-
-	if (to->family == 4) {
-		number.high = to->address[0];
-	} else {
-		number.high = egress_address_number(to->address);
-		number.low = egress_address_number(to->address + 2);
-	}
-	return number;
-}
-
-static __always_inline enum egress_drop_reason policy_look_up(const struct egress_control *control,
-							      const struct egress_bank *bank, __u32 set,
-							      const struct destination_number *to, __u32 *cell)
-{
-	__u32 class = 0, port_class;
-
-	if (unlikely(set < EGRESS_SET_FIRST))
-		return set == EGRESS_SET_PENDING ? EGRESS_DROP_PENDING : EGRESS_DROP_TABLES;
-	if (to->family == 4) {
-		if (!egress_class4(control, bank, (__u32)to->high, &class))
-			return EGRESS_DROP_TABLES;
-	} else {
-		class = tables_class6(bank->ipv6_root, 0, to->high, to->low);
-		if (class == TABLES_NONE)
-			return EGRESS_DROP_TABLES;
-	}
-	if (!egress_port_class(control, bank, to->protocol, to->port, &port_class) ||
-	    !egress_cell(control, set, class, port_class, cell))
-		return EGRESS_DROP_TABLES;
-	return *cell & EGRESS_CELL_ALLOW ? EGRESS_DROP_NONE : EGRESS_DROP_POLICY;
-}
-
-static __always_inline _Bool policy_own_address(const struct egress_endpoint *endpoint, const struct destination *to)
-{
-	if (to->family == 4)
-		return to->address[0] == endpoint->ipv4 && endpoint->ipv4;
-	return address_equal(to->address, endpoint->ipv6) && !address_unspecified(to->address);
-}
-
-static __always_inline enum egress_drop_reason policy_judge(struct judge *judge, const struct destination *to)
-{
-	struct destination_number number;
-
-	if (policy_own_address(judge->endpoint, to))
-		return EGRESS_DROP_NONE;
-	if (judge->denied)
-		return EGRESS_DROP_POLICY;
-	number = destination_number(to);
-	return policy_look_up(judge->control, judge->bank, judge->set, &number, &judge->cell);
-}
-
-/* For tables_class6's reason a global function, of numbers alone: family, protocol and port are packed into `kind`. */
-__noinline __u32 policy_look_up_cold(__u64 high, __u64 low, __u32 kind, __u32 set, __u32 active)
-{
-	struct destination_number to = {
-		.high = high, .low = low, .family = kind >> 24, .protocol = kind >> 16, .port = kind};
 	const struct egress_control *control = control_read();
-	__u32 cell;
+	const struct egress_bank *bank;
+	__u32 class = address, port_class, cell;
 
 	if (!control || active >= EGRESS_BANKS)
-		return EGRESS_DROP_TABLES;
-	return policy_look_up(control, active ? &control->bank[1] : &control->bank[0], set, &to, &cell);
+		return POLICY_RESULT(EGRESS_DROP_TABLES, 0);
+	if (set < EGRESS_SET_FIRST)
+		return POLICY_RESULT(set == EGRESS_SET_PENDING ? EGRESS_DROP_PENDING : EGRESS_DROP_TABLES, 0);
+	bank = &control->bank[active];
+	barrier_var(bank);
+	if ((!known && !egress_class4(control, bank, address, &class)) ||
+	    !egress_port_class(control, bank, kind >> 16, kind, &port_class) ||
+	    !egress_cell(control, set, class, port_class, &cell))
+		return POLICY_RESULT(EGRESS_DROP_TABLES, 0);
+	return POLICY_RESULT(cell & EGRESS_CELL_ALLOW ? EGRESS_DROP_NONE : EGRESS_DROP_POLICY, cell);
 }
 
-/* policy_judge() for callers off the hot path; leaves judge->cell alone. */
-static __always_inline enum egress_drop_reason policy_judge_cold(const struct judge *judge,
-								 const struct destination *to)
-{
-	struct destination_number number;
+/* Which address of a packet is asked about. */
+enum policy_side {
+	POLICY_SOURCE,
+	POLICY_DESTINATION,
+};
 
-	if (policy_own_address(judge->endpoint, to))
-		return EGRESS_DROP_NONE;
-	number = destination_number(to);
-	return policy_look_up_cold(number.high, number.low,
-				   (__u32)number.family << 24 | (__u32)number.protocol << 16 | number.port, judge->set,
-				   judge->bank == &judge->control->bank[1]);
+/*
+ * What policy says of one of the packet's addresses with this protocol and port (network order), off the hot path. Only
+ * the walk for IPv6 and the look-up of the cell are calls, one after the other: nothing is on the stack below them.
+ */
+static __always_inline __u64 policy_ask(struct __sk_buff *skb, const struct judge *judge, __u8 family,
+					enum policy_side side, __u8 protocol, __u16 port)
+{
+	__u32 kind = (__u32)protocol << 16 | bpf_ntohs(port), address[4], class;
+	__u32 active = judge->bank == &judge->control->bank[1];
+
+	if (family == 4) {
+		if (bpf_skb_load_bytes(skb, side == POLICY_SOURCE ? IPV4_SOURCE_OFFSET : IPV4_DESTINATION_OFFSET,
+				       address, 4))
+			return POLICY_RESULT(EGRESS_DROP_TRUNCATED, 0);
+		if (address[0] == judge->endpoint->ipv4 && address[0])
+			return POLICY_RESULT(EGRESS_DROP_NONE, 0);
+		return policy_cell(address[0], 0, kind, judge->set, active);
+	}
+	if (bpf_skb_load_bytes(skb, side == POLICY_SOURCE ? IPV6_SOURCE_OFFSET : IPV6_DESTINATION_OFFSET, address,
+			       sizeof(address)))
+		return POLICY_RESULT(EGRESS_DROP_TRUNCATED, 0);
+	if (address_equal(address, judge->endpoint->ipv6) && !address_unspecified(address))
+		return POLICY_RESULT(EGRESS_DROP_NONE, 0);
+	class = judge->set < EGRESS_SET_FIRST ? 0
+					      : tables_class6(judge->bank->ipv6_root, 0, egress_address_number(address),
+							      egress_address_number(address + 2));
+	if (class == TABLES_NONE)
+		return POLICY_RESULT(EGRESS_DROP_TABLES, 0);
+	return policy_cell(class, 1, kind, judge->set, active);
 }
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Step 1b: what nearly every packet is, TCP or UDP in IPv4 or IPv6 from the pod's own address, whole and without options,
- * is judged here with nothing but registers. What policy allows passes at once. What is in any way unusual is left to
- * the steps that follow, which know why a packet is dropped; what policy denies is too, with the cell that says so.
+ * is judged here with nothing but registers. What policy allows passes at once; what it denies is an answer to a flow, or
+ * dropped. What is in any way unusual is left to the steps that follow, which know why a packet is dropped.
  */
 #ifndef EGRESSD_BPF_USUAL_H
 #define EGRESSD_BPF_USUAL_H
@@ -14,7 +14,9 @@
 #include <linux/udp.h>
 #include <stddef.h>
 
-#include "lib/policy.h"
+#include "lib/flow.h"
+#include "lib/flow_open.h"
+#include "lib/report.h"
 
 /* Source and destination of TCP and UDP alike. */
 struct usual_ports {
@@ -35,80 +37,189 @@ static __always_inline _Bool usual_transport(__u8 protocol, __u32 ip_header, enu
 	return protocol == IPPROTO_UDP;
 }
 
-/* judge->cell and ->denied say what is known when it does not pass. port: network order. */
-static __always_inline _Bool usual_cell(struct judge *judge, enum egress_port_protocol transport, __u32 class,
-					__u16 port)
+/* What is found out about a packet. */
+enum usual_verdict {
+	USUAL_NOT,    /* nothing: the steps that follow look at it */
+	USUAL_PASSES,
+	USUAL_DENIED, /* policy denies it with judge->cell, and it is no answer; struct usual is written */
+};
+
+/* What the report of a drop needs, as the parser would say it. */
+struct usual {
+	__u64 network, ports;
+};
+
+/* port: network order. judge->cell is written only where it denies. */
+static __always_inline enum usual_verdict usual_cell(struct judge *judge, enum egress_port_protocol transport,
+						     __u32 class, __u16 port)
 {
 	__u32 port_class, cell;
 
 	if (!egress_port_word(judge->control, judge->bank, transport, bpf_ntohs(port), &port_class) ||
 	    !egress_cell(judge->control, judge->set, class, port_class, &cell))
-		return 0;
+		return USUAL_NOT;
 	if (unlikely(!(cell & EGRESS_CELL_ALLOW))) {
 		judge->cell = cell;
-		judge->denied = 1;
-		return 0;
+		return USUAL_DENIED;
 	}
-	return likely(cell != (EGRESS_CELL_ALLOW | EGRESS_RULE_NODE)) || transport != EGRESS_PORT_UDP ||
-	       !egress_node_tunnel(IPPROTO_UDP, bpf_ntohs(port));
+	if (unlikely(cell == (EGRESS_CELL_ALLOW | EGRESS_RULE_NODE)) && transport == EGRESS_PORT_UDP &&
+	    egress_node_tunnel(IPPROTO_UDP, bpf_ntohs(port)))
+		return USUAL_NOT;
+	return USUAL_PASSES;
+}
+
+/*
+ * The packet that policy denies: USUAL_PASSES if the pod answers with it. ip: its header without options, of `length`
+ * bytes, behind which the ports are in the linear part. Its frame is its own, so that the usual packet's is no larger.
+ */
+static __noinline int usual_answer(const void *ip, const void *end, __u32 length, __u32 endpoint,
+				   const struct egress_control *control)
+{
+	const struct usual_ports *ports = ip + length;
+	const struct tcphdr *tcp = (const void *)ports;
+	struct egress_flow_key key;
+	__u64 segment = 0;
+
+	if (!flow_any(endpoint))
+		return USUAL_DENIED;
+	key.endpoint = endpoint;
+	key.padding = 0;
+	if (length == sizeof(struct iphdr)) {
+		const struct iphdr *ipv4 = ip;
+
+		key.protocol = ipv4->protocol;
+		key.family = 4;
+		key.local[0] = ipv4->saddr;
+		key.remote[0] = ipv4->daddr;
+		key.local[1] = key.local[2] = key.local[3] = 0;
+		key.remote[1] = key.remote[2] = key.remote[3] = 0;
+	} else {
+		const struct ipv6hdr *ipv6 = ip;
+
+		key.protocol = ipv6->nexthdr;
+		key.family = 6;
+		__builtin_memcpy(key.local, &ipv6->saddr, sizeof(key.local));
+		__builtin_memcpy(key.remote, &ipv6->daddr, sizeof(key.remote));
+	}
+	key.local_port = ports->source;
+	key.remote_port = ports->destination;
+	if (key.protocol == IPPROTO_TCP) {
+		if ((const void *)(tcp + 1) > end)
+			return USUAL_NOT;
+		segment = SEGMENT(bpf_ntohl(tcp->ack_seq), ((const __u8 *)tcp)[TCP_FLAGS_OFFSET]);
+	}
+	return flow_answers(&key, control, segment) ? USUAL_PASSES : USUAL_DENIED;
+}
+
+/* Of a packet from the pod's own address, where no table says more. */
+static __always_inline enum usual_verdict usual_without_tables(const struct judge *judge)
+{
+	return judge->set == EGRESS_SET_OPEN ? USUAL_PASSES : USUAL_NOT;
 }
 
 /* The header without options and the ports are in the linear part. */
-static __always_inline _Bool usual_ipv4(struct __sk_buff *skb, struct judge *judge, const struct iphdr *ip)
+static __always_inline enum usual_verdict usual_ipv4(struct __sk_buff *skb, struct judge *judge, const struct iphdr *ip,
+						     const void *end, struct usual *usual)
 {
 	const struct usual_ports *ports = (const void *)(ip + 1);
 	__u32 length, needed, class;
 	enum egress_port_protocol transport;
+	enum usual_verdict verdict;
 
 	if (*(const __u8 *)ip != 0x45 || ip->frag_off & bpf_htons(0x3fff))
-		return 0;
+		return USUAL_NOT;
 	length = bpf_ntohs(ip->tot_len);
 	if (!usual_transport(ip->protocol, sizeof(*ip), &transport, &needed) || length < needed ||
 	    length > skb->len - ETH_HLEN)
-		return 0;
+		return USUAL_NOT;
 	if (unlikely(ip->saddr != judge->endpoint->ipv4 || !ip->saddr))
-		return 0;
-	return egress_class4(judge->control, judge->bank, ip->daddr, &class) &&
-	       usual_cell(judge, transport, class, ports->destination);
+		return USUAL_NOT;
+	if (unlikely(judge->set < EGRESS_SET_FIRST))
+		return usual_without_tables(judge);
+	if (!egress_class4(judge->control, judge->bank, ip->daddr, &class))
+		return USUAL_NOT;
+	verdict = usual_cell(judge, transport, class, ports->destination);
+	if (likely(verdict != USUAL_DENIED))
+		return verdict;
+	if (ip->daddr == ip->saddr) /* the pod's own */
+		return USUAL_PASSES;
+	verdict = usual_answer(ip, end, sizeof(*ip), judge->endpoint->id, judge->control);
+	usual->network = network_make(4, ip->protocol, ETH_HLEN + sizeof(*ip), ETH_HLEN + length);
+	usual->ports = ports_make(ports->source, ports->destination);
+	return verdict;
 }
 
-static __always_inline _Bool usual_ipv6(struct __sk_buff *skb, struct judge *judge, const struct ipv6hdr *ip,
-					const void *end)
+static __always_inline enum usual_verdict usual_ipv6(struct __sk_buff *skb, struct judge *judge,
+						     const struct ipv6hdr *ip, const void *end, struct usual *usual)
 {
 	const struct usual_ports *ports = (const void *)(ip + 1);
 	const __u64 *source = (const void *)&ip->saddr, *destination = (const void *)&ip->daddr,
 		    *own = (const void *)judge->endpoint->ipv6;
 	enum egress_port_protocol transport;
+	enum usual_verdict verdict;
 	__u32 length, needed, class;
-	__u16 port;
 
 	if ((const void *)(ports + 1) > end || (*(const __u8 *)ip & 0xf0) != 0x60)
-		return 0;
+		return USUAL_NOT;
 	length = sizeof(*ip) + bpf_ntohs(ip->payload_len);
 	if (!usual_transport(ip->nexthdr, sizeof(*ip), &transport, &needed) || length < needed ||
 	    length > skb->len - ETH_HLEN)
-		return 0;
+		return USUAL_NOT;
 	if (unlikely((source[0] ^ own[0]) | (source[1] ^ own[1]) || !(own[0] | own[1])))
-		return 0;
-	port = ports->destination;
+		return USUAL_NOT;
+	if (unlikely(judge->set < EGRESS_SET_FIRST))
+		return usual_without_tables(judge);
 	class = tables_class6(judge->bank->ipv6_root, 0, destination[0], destination[1]);
-	return class != TABLES_NONE && usual_cell(judge, transport, class, port);
+	if (class == TABLES_NONE)
+		return USUAL_NOT;
+	verdict = usual_cell(judge, transport, class, ports->destination);
+	if (likely(verdict != USUAL_DENIED))
+		return verdict;
+	if (!((source[0] ^ destination[0]) | (source[1] ^ destination[1])))
+		return USUAL_PASSES;
+	verdict = usual_answer(ip, end, sizeof(*ip), judge->endpoint->id, judge->control);
+	usual->network = network_make(6, ip->nexthdr, ETH_HLEN + sizeof(*ip), ETH_HLEN + length);
+	usual->ports = ports_make(ports->source, ports->destination);
+	return verdict;
 }
 
-static __always_inline _Bool usual_passes(struct __sk_buff *skb, struct judge *judge)
+static __always_inline enum usual_verdict usual_judge(struct __sk_buff *skb, struct judge *judge, struct usual *usual)
 {
 	const __u8 *frame = (const void *)(long)skb->data, *end = (const void *)(long)skb->data_end;
 	const __u8 *ip = frame + ETH_HLEN;
 	__u16 ethertype;
 
-	if (ip + sizeof(struct iphdr) + sizeof(struct usual_ports) > end ||
-	    unlikely(judge->set < EGRESS_SET_FIRST) || skb->vlan_present)
-		return 0;
+	if (ip + sizeof(struct iphdr) + sizeof(struct usual_ports) > end || skb->vlan_present)
+		return USUAL_NOT;
 	/* struct ethhdr is packed: the compiler would read its bytes one by one. */
 	ethertype = *(const __u16 *)(frame + offsetof(struct ethhdr, h_proto));
 	if (likely(ethertype == bpf_htons(ETH_P_IP)))
-		return usual_ipv4(skb, judge, (const void *)ip);
-	return ethertype == bpf_htons(ETH_P_IPV6) && usual_ipv6(skb, judge, (const void *)ip, end);
+		return usual_ipv4(skb, judge, (const void *)ip, end, usual);
+	if (ethertype == bpf_htons(ETH_P_IPV6))
+		return usual_ipv6(skb, judge, (const void *)ip, end, usual);
+	return USUAL_NOT;
+}
+
+/*
+ * Of a packet towards the pod: TCP, without anything unusual about its headers, that neither opens nor ends a connection.
+ * So are nearly all, and nothing more need be known. It may as well be a later fragment, whose bytes only look like that:
+ * these do not count, either.
+ */
+static __always_inline _Bool usual_between(struct __sk_buff *skb)
+{
+	const __u8 *frame = (const void *)(long)skb->data, *end = (const void *)(long)skb->data_end;
+	__u16 ethertype;
+
+	if (frame + ETH_HLEN + sizeof(struct iphdr) + sizeof(struct tcphdr) > end)
+		return 0;
+	ethertype = *(const __u16 *)(frame + offsetof(struct ethhdr, h_proto));
+	if (likely(ethertype == bpf_htons(ETH_P_IP)))
+		return frame[ETH_HLEN] == 0x45 && frame[ETH_HLEN + offsetof(struct iphdr, protocol)] == IPPROTO_TCP &&
+		       !tcp_flags_count(frame[ETH_HLEN + sizeof(struct iphdr) + TCP_FLAGS_OFFSET]);
+	return ethertype == bpf_htons(ETH_P_IPV6) &&
+	       frame + ETH_HLEN + sizeof(struct ipv6hdr) + sizeof(struct tcphdr) <= end &&
+	       frame[ETH_HLEN + offsetof(struct ipv6hdr, nexthdr)] == IPPROTO_TCP &&
+	       !tcp_flags_count(frame[ETH_HLEN + sizeof(struct ipv6hdr) + TCP_FLAGS_OFFSET]);
 }
 
 #endif
