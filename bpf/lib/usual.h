@@ -69,46 +69,84 @@ static __always_inline enum usual_verdict usual_cell(struct judge *judge, enum e
 }
 
 /*
+ * A flow's key as it is looked up: the kernel compares it in double words. Written in smaller ones, these would have to
+ * wait for the processor's stores to end; so it is put together in registers.
+ */
+union usual_key {
+	struct egress_flow_key flow;
+	__u64 number[sizeof(struct egress_flow_key) / sizeof(__u64) + 1];
+};
+_Static_assert(offsetof(struct egress_flow_key, protocol) == 4 && offsetof(struct egress_flow_key, family) == 5 &&
+	       offsetof(struct egress_flow_key, local_port) == 8 && offsetof(struct egress_flow_key, remote_port) == 10 &&
+	       offsetof(struct egress_flow_key, local) == 12 && offsetof(struct egress_flow_key, remote) == 28,
+	       "what the functions below write");
+
+/* Two words as they follow each other in memory. */
+static __always_inline __u64 words(__u32 first, __u32 second)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	return first | (__u64)second << 32;
+#else
+	return (__u64)first << 32 | second;
+#endif
+}
+
+static __always_inline __u32 word_at(const void *memory)
+{
+	return *(const __u32 *)memory;
+}
+
+/* Protocol and family, as they stand in the key. */
+static __always_inline __u32 usual_kind(__u8 protocol, __u8 family)
+{
+	return bpf_htonl((__u32)protocol << 24 | (__u32)family << 16);
+}
+
+static __always_inline void usual_key_ipv4(const struct iphdr *ip, __u32 endpoint, union usual_key *key)
+{
+	key->number[0] = words(endpoint, usual_kind(ip->protocol, 4));
+	key->number[1] = words(word_at(ip + 1), ip->saddr);
+	key->number[2] = 0;
+	key->number[3] = words(0, ip->daddr);
+	key->number[4] = 0;
+	key->number[5] = 0;
+}
+
+static __always_inline void usual_key_ipv6(const struct ipv6hdr *ip, __u32 endpoint, union usual_key *key)
+{
+	const __u32 *source = (const void *)&ip->saddr, *destination = (const void *)&ip->daddr;
+
+	key->number[0] = words(endpoint, usual_kind(ip->nexthdr, 6));
+	key->number[1] = words(word_at(ip + 1), source[0]);
+	key->number[2] = words(source[1], source[2]);
+	key->number[3] = words(source[3], destination[0]);
+	key->number[4] = words(destination[1], destination[2]);
+	key->number[5] = words(destination[3], 0);
+}
+
+/*
  * The packet that policy denies: USUAL_PASSES if the pod answers with it. ip: its header without options, of `length`
  * bytes, behind which the ports are in the linear part. Its frame is its own, so that the usual packet's is no larger.
  */
 static __noinline int usual_answer(const void *ip, const void *end, __u32 length, __u32 endpoint,
 				   const struct egress_control *control)
 {
-	const struct usual_ports *ports = ip + length;
-	const struct tcphdr *tcp = (const void *)ports;
-	struct egress_flow_key key;
+	const struct tcphdr *tcp = ip + length;
+	union usual_key key;
 	__u64 segment = 0;
 
 	if (!flow_any(endpoint))
 		return USUAL_DENIED;
-	key.endpoint = endpoint;
-	key.padding = 0;
-	if (length == sizeof(struct iphdr)) {
-		const struct iphdr *ipv4 = ip;
-
-		key.protocol = ipv4->protocol;
-		key.family = 4;
-		key.local[0] = ipv4->saddr;
-		key.remote[0] = ipv4->daddr;
-		key.local[1] = key.local[2] = key.local[3] = 0;
-		key.remote[1] = key.remote[2] = key.remote[3] = 0;
-	} else {
-		const struct ipv6hdr *ipv6 = ip;
-
-		key.protocol = ipv6->nexthdr;
-		key.family = 6;
-		__builtin_memcpy(key.local, &ipv6->saddr, sizeof(key.local));
-		__builtin_memcpy(key.remote, &ipv6->daddr, sizeof(key.remote));
-	}
-	key.local_port = ports->source;
-	key.remote_port = ports->destination;
-	if (key.protocol == IPPROTO_TCP) {
+	if (length == sizeof(struct iphdr))
+		usual_key_ipv4(ip, endpoint, &key);
+	else
+		usual_key_ipv6(ip, endpoint, &key);
+	if (key.flow.protocol == IPPROTO_TCP) {
 		if ((const void *)(tcp + 1) > end)
 			return USUAL_NOT;
 		segment = SEGMENT(bpf_ntohl(tcp->ack_seq), ((const __u8 *)tcp)[TCP_FLAGS_OFFSET]);
 	}
-	return flow_answers(&key, control, segment) ? USUAL_PASSES : USUAL_DENIED;
+	return flow_answers(&key.flow, control, segment) ? USUAL_PASSES : USUAL_DENIED;
 }
 
 /* Of a packet from the pod's own address, where no table says more. */

@@ -138,18 +138,28 @@ static void set_open(struct bench *bench, bool open)
 	*word = open ? EGRESS_SET_OPEN : isolated;
 }
 
-/* An entry for every denied destination, as if each had opened a connection to the pod's port 443. */
+/* Whether anybody ever opened a flow to the pod: without, flows are not looked up. */
+static void set_share(struct bench *bench, bool flows)
+{
+	struct egress_flow_share share = {.rings = flows};
+	uint32_t id = POD;
+
+	die_on(bpf_map_update_elem(bpf_map__fd(bench->egressd->maps.flow_shares), &id, &share, BPF_ANY), "share");
+}
+
+/*
+ * An entry for every denied destination, as if each had opened a connection to the pod's port 443. Once for a list, as the
+ * peers' connections are made once and then only found: entries that are put again and again lie in memory in no order
+ * of use, and what is measured then is how often the bench did that. From the last to the first: those that all walks
+ * begin with are the newest, and first in their chains, as the peers' are.
+ */
 static void put_flows(struct bench *bench, size_t count)
 {
 	/* Last seen in the future: the first packet sets it right. */
 	struct egress_flow flow = {.state = EGRESS_FLOW_ESTABLISHED, .seen = 1ull << 40};
-	struct egress_flow_share share = {.rings = 1};
 	int fd = bpf_map__fd(bench->egressd->maps.flows);
-	uint32_t id = POD;
-	size_t i;
 
-	die_on(bpf_map_update_elem(bpf_map__fd(bench->egressd->maps.flow_shares), &id, &share, BPF_ANY), "share");
-	for (i = 0; i < count; i++) {
+	while (count--) {
 		struct egress_flow_key key = {.endpoint = POD, .protocol = IPPROTO_TCP,
 					      .family = (uint8_t)bench->list.family,
 					      .local_port = htons(40000), .remote_port = htons(PORT)};
@@ -158,17 +168,9 @@ static void put_flows(struct bench *bench, size_t count)
 			key.local[0] = bench->endpoint.ipv4;
 		else
 			memcpy(key.local, bench->endpoint.ipv6, sizeof(key.local));
-		memcpy(key.remote, bench->destinations[TO_DENIED][i].address, sizeof(key.remote));
+		memcpy(key.remote, bench->destinations[TO_DENIED][count].address, sizeof(key.remote));
 		die_on(bpf_map_update_elem(fd, &key, &flow, BPF_ANY), "flow");
 	}
-}
-
-static void drop_flows(struct bench *bench)
-{
-	struct egress_flow_share share = {.rings = 0};
-	uint32_t id = POD;
-
-	die_on(bpf_map_update_elem(bpf_map__fd(bench->egressd->maps.flow_shares), &id, &share, BPF_ANY), "share");
 }
 
 static uint64_t counted(struct bpf_map *map, uint32_t index)
@@ -344,8 +346,7 @@ static double measure(struct bench *bench, struct subject *subject, size_t desti
 		repeat = 60000;
 	aim(bench, subject->to, destinations);
 	set_open(bench, subject->open_pod);
-	if (subject->flows)
-		put_flows(bench, destinations);
+	set_share(bench, subject->flows);
 	start_walk(bench, subject, destinations);
 	/* Connection tables and caches as they are in the middle of traffic. */
 	run(subject, &frame, subject->first || destinations == 1 ? 1000 : destinations);
@@ -356,8 +357,6 @@ static double measure(struct bench *bench, struct subject *subject, size_t desti
 	dropped = counted(bench->egressd->maps.dropped, POD * EGRESS_DROP_REASON_SLOTS + EGRESS_DROP_POLICY);
 	time = run(subject, &frame, repeat);
 	check_counted(bench, subject, passed, dropped, repeat);
-	if (subject->flows)
-		drop_flows(bench);
 	set_open(bench, false);
 	return time;
 }
@@ -457,6 +456,7 @@ static void bench_list(struct bench *bench, unsigned int family, size_t prefixes
 	put_endpoint(bench);
 	load_peers(bench);
 	draw_destinations(bench);
+	put_flows(bench, most);
 	fill_connections(bench);
 	report_memory(bench);
 	for (i = 0; i < ARRAY_SIZE(destinations); i++)
