@@ -72,6 +72,63 @@ static void tcp_is_answered_ipv6(void **state)
 	handshake(*state, "fd00::2", PEER6);
 }
 
+/* Packets with longer headers are judged by other code; the flow is the same. */
+static void longer_headers_are_the_same_flow(void **state)
+{
+	static const char *const pods[] = {"10.1.0.2", "fd00::2"}, *const peers[] = {PEER, PEER6};
+	struct harness *harness = *state;
+	size_t i;
+
+	for (i = 0; i < 2; i++) {
+		struct frame syn = tcp(peers[i], 1000, pods[i], 80, TCP_SYN);
+		struct frame ack = tcp(pods[i], 80, peers[i], 1000, TCP_ACK);
+		struct frame syn_ack = tcp(pods[i], 80, peers[i], 1000, TCP_SYN | TCP_ACK);
+		struct frame fin = tcp(pods[i], 80, peers[i], 1000, TCP_FIN | TCP_ACK);
+		struct frame peer_ack = tcp(peers[i], 1000, pods[i], 80, TCP_ACK);
+		struct frame peer_fin = tcp(peers[i], 1000, pods[i], 80, TCP_FIN | TCP_ACK);
+		struct frame bare = tcp(pods[i], 80, peers[i], 1000, TCP_SYN);
+
+		peer_ack = frame_longer(&peer_ack);
+		to_pod(harness, &peer_ack);
+		assert_int_equal(map_size(harness->skeleton->maps.flows), 0);
+		syn = frame_longer(&syn);
+		to_pod(harness, &syn);
+		assert_int_equal(only_flow(harness).state, EGRESS_FLOW_NEW);
+		bare = frame_longer(&bare);
+		expect_drop(harness, &bare, EGRESS_DROP_POLICY);
+		syn_ack = frame_longer(&syn_ack);
+		expect_pass(harness, &syn_ack);
+		assert_int_equal(only_flow(harness).state, EGRESS_FLOW_ANSWERED);
+		expect_pass(harness, &ack);
+		assert_int_equal(only_flow(harness).state, EGRESS_FLOW_ESTABLISHED);
+		ack = frame_longer(&ack);
+		expect_pass(harness, &ack);
+		fin = frame_longer(&fin);
+		expect_pass(harness, &fin);
+		assert_true(only_flow(harness).flags & EGRESS_FLOW_FIN_LOCAL);
+		peer_fin = frame_longer(&peer_fin);
+		to_pod(harness, &peer_fin);
+		assert_int_equal(only_flow(harness).state, EGRESS_FLOW_CLOSING);
+		maps_clear(harness);
+		setup(state);
+	}
+}
+
+static void longer_headers_are_the_same_flow_udp(void **state)
+{
+	struct frame request = udp(PEER6, 1000, "fd00::2", 53), answer = udp("fd00::2", 53, PEER6, 1000);
+	struct frame longer = frame_longer(&request);
+
+	to_pod(*state, &longer);
+	expect_pass(*state, &answer);
+	assert_int_equal(only_flow(*state).state, EGRESS_FLOW_ANSWERED);
+	to_pod(*state, &request);
+	assert_int_equal(only_flow(*state).state, EGRESS_FLOW_ESTABLISHED);
+	longer = frame_longer(&answer);
+	expect_pass(*state, &longer);
+	assert_int_equal(map_size(((struct harness *)*state)->skeleton->maps.flows), 1);
+}
+
 static void pending_pods_answer(void **state)
 {
 	set_word(*state, POD, EGRESS_SET_PENDING);
@@ -486,6 +543,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(tcp_is_answered),
 		TEST(tcp_is_answered_ipv6),
+		TEST(longer_headers_are_the_same_flow),
+		TEST(longer_headers_are_the_same_flow_udp),
 		TEST(pending_pods_answer),
 		TEST(only_a_bare_syn_opens),
 		TEST(a_syn_is_no_answer),

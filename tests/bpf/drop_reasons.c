@@ -33,6 +33,28 @@ static void policy_ipv6(void **state)
 	assert_memory_equal(record.destination, destination, sizeof(destination));
 }
 
+/* Packets with longer headers are judged and reported by other code. */
+static void longer_headers_are_reported_alike(void **state)
+{
+	const struct frame frames[] = {
+		tcp("10.1.0.2", 40000, "192.0.2.9", 80, TCP_ACK),
+		udp("10.1.0.2", 40000, "192.0.2.9", 54),
+		tcp("fd00::2", 40000, "2001:db8::9", 80, TCP_ACK),
+		udp("fd00::2", 40000, "2001:db8::9", 54),
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(frames) / sizeof(frames[0]); i++) {
+		struct frame longer = frame_longer(&frames[i]);
+		struct egress_drop_record record = expect_drop_of(*state, POD, &frames[i], EGRESS_DROP_POLICY);
+		struct egress_drop_record other = expect_drop_of(*state, POD, &longer, EGRESS_DROP_POLICY);
+
+		other.time = record.time;
+		other.length = record.length;
+		assert_memory_equal(&record, &other, sizeof(record));
+	}
+}
+
 static void pending(void **state)
 {
 	struct frame frame = tcp(ALLOWED_FLOW, TCP_SYN);
@@ -130,6 +152,17 @@ static void arp_passes(void **state)
 	expect_pass(*state, &probe);
 	frame_add_zero(&request, 18); /* padded to the least size of a frame */
 	expect_pass(*state, &request);
+}
+
+static void arp_is_reported(void **state)
+{
+	struct frame claim = arp(2, "10.1.0.1", "10.1.0.9");
+	struct egress_drop_record record = expect_drop_of(*state, POD, &claim, EGRESS_DROP_ARP);
+
+	assert_int_equal(record.ethertype, ETH_P_ARP);
+	assert_int_equal(record.family, 0);
+	assert_int_equal(record.source[0], ipv4("10.1.0.1"));
+	assert_int_equal(record.destination[0], ipv4("10.1.0.9"));
 }
 
 static void arp_drops(void **state)
@@ -342,6 +375,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(policy),
 		TEST(policy_ipv6),
+		TEST(longer_headers_are_reported_alike),
 		TEST(pending),
 		TEST(unknown_endpoint),
 		TEST(tables),
@@ -349,6 +383,7 @@ int main(void)
 		TEST(ethertype),
 		TEST(vlan),
 		TEST(arp_passes),
+		TEST(arp_is_reported),
 		TEST(arp_drops),
 		TEST(neighbour_discovery),
 		TEST(truncated),

@@ -121,6 +121,30 @@ static inline void frame_icmp(struct frame *frame, uint8_t type, uint8_t code, u
 	frame_add(frame, header, sizeof(header));
 }
 
+/*
+ * The same packet with a longer header, which the programs' step for usual packets leaves to those that follow: IPv4 with
+ * options, IPv6 with an extension header, both of nothing but padding.
+ */
+static inline struct frame frame_longer(const struct frame *frame)
+{
+	_Bool ipv4 = frame->bytes[FRAME_IP] >> 4 == 4;
+	uint32_t header = FRAME_IP + (ipv4 ? 20 : 40);
+	uint8_t options[4] = {1, 1, 1, 1}, extension[8] = {frame->bytes[FRAME_IP + 6], 0, 1, 4};
+	struct frame longer = {.length = 0};
+
+	frame_add(&longer, frame->bytes, header);
+	if (ipv4) {
+		longer.bytes[FRAME_IP] = 0x46;
+		frame_add(&longer, options, sizeof(options));
+	} else {
+		longer.bytes[FRAME_IP + 6] = 60; /* destination options */
+		frame_add(&longer, extension, sizeof(extension));
+	}
+	frame_add(&longer, frame->bytes + header, frame->length - header);
+	frame_end(&longer);
+	return longer;
+}
+
 /* Whole packets. */
 static inline struct frame tcp(const char *source, uint16_t source_port, const char *destination,
 			       uint16_t destination_port, uint8_t flags)

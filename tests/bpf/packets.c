@@ -145,6 +145,25 @@ static void source_check_can_be_told(void **state)
 	expect_pass(*state, &own);
 }
 
+/* A pod may always send to itself; here no table says so. */
+static void a_pod_reaches_itself(void **state)
+{
+	struct frame frames[] = {
+		tcp("10.1.0.2", 1, "10.1.0.2", 80, TCP_SYN),
+		udp("10.1.0.2", 1, "10.1.0.2", 80),
+		tcp("fd00::2", 1, "fd00::2", 80, TCP_SYN),
+		udp("fd00::2", 1, "fd00::2", 80),
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(frames) / sizeof(frames[0]); i++) {
+		struct frame longer = frame_longer(&frames[i]);
+
+		expect_pass(*state, &frames[i]);
+		expect_pass(*state, &longer);
+	}
+}
+
 /* No address is none, not 0.0.0.0 or ::, which the kernel takes for the nearest host. */
 static void no_address_is_not_the_unspecified_one(void **state)
 {
@@ -291,6 +310,7 @@ int main(void)
 		TEST(super_packets_count_their_segments),
 		TEST(open_pods_are_not_touched),
 		TEST(source_check_can_be_told),
+		TEST(a_pod_reaches_itself),
 		TEST(no_address_is_not_the_unspecified_one),
 		TEST(endpoints_that_share_a_bucket),
 		TEST(banks_are_switched_by_one_word),
