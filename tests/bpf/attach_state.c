@@ -2,6 +2,7 @@
 /* What is pinned and where, the maps' contents as user space sees them, and what is said when something is missing. */
 #include "attach.h"
 
+#include <dlfcn.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -28,6 +29,19 @@ long __sysconf(int name);
 long sysconf(int name)
 {
 	return name == _SC_NPROCESSORS_ONLN && pretend_one_cpu ? 1 : __sysconf(name);
+}
+
+/* ---------------------------------------------------------------- a kernel that takes no programs, on order */
+
+static bool loads_fail;
+
+/* Stands before that of libbpf. */
+int bpf_object__load(struct bpf_object *object)
+{
+	int (*real)(struct bpf_object *);
+
+	*(void **)&real = dlsym(RTLD_NEXT, "bpf_object__load");
+	return loads_fail ? -E2BIG : real(object);
 }
 
 /* ---------------------------------------------------------------- ground */
@@ -203,6 +217,80 @@ static void tables_have_the_size_asked_for(void **state)
 	/* The last one was not harmed by the refusal, and can be put in force once. */
 	check(datapath_commit_tables(datapath));
 	assert_int_equal(datapath_commit_tables(datapath), -EINVAL);
+}
+
+static uint32_t generation_in_force(void)
+{
+	const uint32_t *memory;
+	size_t words;
+
+	check(datapath_tables(datapath, &memory, &words));
+	return ((const struct egress_control *)memory)->bank[0].generation;
+}
+
+/* Tables that were foreseen are those that are given where the size is right, and none is left of others. */
+static void tables_can_be_foreseen(void **state)
+{
+	uint32_t *memory, *again;
+	const uint32_t *seen;
+	size_t words, descriptors;
+
+	(void)state;
+	tables_commit(datapath, EGRESS_SET_PENDING, 1);
+	assert_int_equal(datapath_finish_tables(datapath), -EINVAL);
+	descriptors = entries_in("/proc/self/fd");
+	check(datapath_foresee_tables(datapath, 2 * EGRESS_CHUNK_WORDS));
+	datapath_forget_foreseen(datapath);
+	datapath_forget_foreseen(datapath);
+	assert_int_equal(entries_in("/proc/self/fd"), descriptors);
+	/* Another size: new ones. */
+	check(datapath_foresee_tables(datapath, 2 * EGRESS_CHUNK_WORDS));
+	check(datapath_new_tables(datapath, 3 * EGRESS_CHUNK_WORDS, &memory, &words));
+	assert_int_equal(words, 3 * EGRESS_CHUNK_WORDS);
+	assert_int_equal(datapath_foresee_tables(datapath, (size_t)UINT32_MAX + 1), -E2BIG);
+	/* What was made stays until the foreseen is asked for. */
+	check(datapath_foresee_tables(datapath, 2 * EGRESS_CHUNK_WORDS));
+	check(datapath_finish_tables(datapath));
+	check(datapath_new_tables(datapath, 2 * EGRESS_CHUNK_WORDS - 1, &memory, &words));
+	assert_int_equal(words, 2 * EGRESS_CHUNK_WORDS);
+	for (size_t i = 0; i < words; i++)
+		assert_int_equal(memory[i], 0);
+	tables_fill(memory, EGRESS_SET_OPEN, 2);
+	check(datapath_finish_tables(datapath));
+	check(datapath_commit_tables(datapath));
+	assert_int_equal(generation_in_force(), 2);
+	check(datapath_tables(datapath, &seen, &words));
+	assert_ptr_equal(seen, memory);
+	/* One that is never waited for by hand. */
+	check(datapath_foresee_tables(datapath, EGRESS_CHUNK_WORDS));
+	check(datapath_new_tables(datapath, EGRESS_CHUNK_WORDS, &again, &words));
+	tables_fill(again, EGRESS_SET_PENDING, 3);
+	check(datapath_commit_tables(datapath));
+	assert_int_equal(generation_in_force(), 3);
+	assert_int_equal(entries_in("/proc/self/fd"), descriptors);
+	/* Ends with the datapath. */
+	check(datapath_foresee_tables(datapath, EGRESS_CHUNK_WORDS));
+}
+
+/* A kernel that does not take the programs says so, whoever loaded them. */
+static void foreseen_programs_may_fail(void **state)
+{
+	uint32_t *memory;
+	size_t words;
+
+	(void)state;
+	tables_commit(datapath, EGRESS_SET_PENDING, 1);
+	loads_fail = true;
+	check(datapath_foresee_tables(datapath, EGRESS_CHUNK_WORDS));
+	check(datapath_new_tables(datapath, EGRESS_CHUNK_WORDS, &memory, &words));
+	assert_int_equal(datapath_commit_tables(datapath), -E2BIG);
+	assert_non_null(strstr(datapath_error(), "did not take the programs"));
+	loads_fail = false;
+	/* They are gone; what was in force still is, and the next are taken. */
+	assert_int_equal(datapath_commit_tables(datapath), -EINVAL);
+	assert_int_equal(generation_in_force(), 1);
+	tables_commit(datapath, EGRESS_SET_OPEN, 2);
+	assert_int_equal(generation_in_force(), 2);
 }
 
 /* ---------------------------------------------------------------- bpffs */
@@ -774,6 +862,8 @@ int main(void)
 		state_test(map_of_another_layout_is_named),
 		state_test(reader_creates_nothing),
 		state_test(tables_have_the_size_asked_for),
+		state_test(tables_can_be_foreseen),
+		state_test(foreseen_programs_may_fail),
 		cmocka_unit_test(bpffs_is_mounted_where_it_is_missing),
 		cmocka_unit_test(system_bpffs_is_mounted_in_its_place),
 		state_test(endpoints_are_kept),

@@ -83,6 +83,7 @@ static void generations_follow_each_other(void **state)
 	for (generation = 2; generation < 50; generation++) {
 		bool even = generation % 2 == 0;
 
+		assert_true(tables_hold_another(world->tables));
 		assert_int_equal(tables_write(world->tables, even ? next->policy : world->policy, generation), 0);
 		tables_assign(world->tables, 1, "a", "client");
 		/* Written, but not in force. */
@@ -163,10 +164,13 @@ static void no_space_leaves_the_bank_in_force(void **state)
 	assert_int_equal(tables_write(world->tables, world->policy, 1), 0);
 	tables_assign(world->tables, 1, "a", "client");
 	tables_publish(world->tables);
+	assert_false(tables_hold_another(world->tables));
 	assert_int_equal(tables_write(world->tables, world->policy, 2), -ENOSPC);
 	tables_publish(world->tables);
 	assert_true(endpoint_passes(world, 1, "192.0.2.1"));
 	assert_false(endpoint_passes(world, 1, "192.0.3.1"));
+	assert_true(tables_least_words(world->policy) > statistics.words);
+	assert_true(tables_least_words(world->policy) < tables_words(world->policy));
 	world_free(world);
 }
 

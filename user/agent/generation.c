@@ -51,21 +51,49 @@ static int set_timeouts(struct generation *generation, uint32_t *memory, struct 
 	return 0;
 }
 
+void generation_foresee(struct generation *generation, struct datapath *datapath)
+{
+	if (!generation->tables || tables_hold_another(generation->tables))
+		return;
+	if (datapath_foresee_tables(datapath, generation->word_count)) {
+		/* It is asked for again when it is needed. */
+		log_debug("%s", datapath_error());
+		return;
+	}
+	generation->foreseen = generation->word_count;
+}
+
+void generation_forget(struct generation *generation, struct datapath *datapath)
+{
+	datapath_forget_foreseen(datapath);
+	generation->foreseen = 0;
+}
+
+/* What was foreseen serves a policy that fits, unless half of it would be left over. */
+static size_t new_memory_words(const struct generation *generation, const struct policy *policy)
+{
+	size_t words = tables_words(policy), foreseen = generation->foreseen;
+
+	return foreseen >= tables_least_words(policy) && words > foreseen / 2 ? foreseen : words;
+}
+
 static int prepare_new_memory(struct generation *generation, struct datapath *datapath, struct policy *policy)
 {
-	size_t words;
-	int error = datapath_new_tables(datapath, tables_words(policy), &generation->next_memory, &words);
+	size_t words = new_memory_words(generation, policy), foreseen = generation->foreseen;
+	int error = datapath_new_tables(datapath, words, &generation->next_memory, &words);
 
+	generation->foreseen = 0;
 	if (error)
 		return datapath_failed(generation, error);
-	log_debug("new table memory of %zu words", words);
+	generation->next_word_count = words;
+	log_debug("new table memory of %zu words, %s", words, words == foreseen ? "foreseen" : "made now");
 	error = tables_failed(generation, tables_new(generation->next_memory, words, &generation->next_tables));
 	if (!error)
 		error = set_timeouts(generation, generation->next_memory, datapath);
 	if (!error)
 		error = tables_failed(generation,
 				      tables_write(generation->next_tables, policy, generation->number + 1));
-	return error;
+	return error ? error : datapath_failed(generation, datapath_finish_tables(datapath));
 }
 
 static int prepare(struct generation *generation, struct datapath *datapath, struct policy *policy)
@@ -86,6 +114,9 @@ int generation_prepare(struct generation *generation, struct datapath *datapath,
 {
 	int error = prepare(generation, datapath, policy);
 
+	/* It found room beside the one in force after all. */
+	if (generation->foreseen)
+		generation_forget(generation, datapath);
 	generation->next_policy = policy;
 	if (error)
 		discard_prepared(generation);
@@ -118,6 +149,7 @@ static int publish_new_memory(struct generation *generation, struct datapath *da
 	policy_free(generation->policy);
 	generation->tables = take(generation->next_tables);
 	generation->memory = take(generation->next_memory);
+	generation->word_count = generation->next_word_count;
 	return 0;
 }
 

@@ -19,6 +19,7 @@ struct generation {
 	const struct flow_timeouts *flow_timeouts; /* borrowed */
 	uint32_t number;        /* of the one in force; 0: none. Goes on where a predecessor stopped */
 	uint32_t *memory;       /* that the programs read */
+	size_t word_count;      /* of it */
 	struct tables *tables;
 	struct policy *policy;  /* what it was compiled to */
 	struct policy *before;  /* of the bank that was in force before, until that is settled */
@@ -27,6 +28,8 @@ struct generation {
 	struct policy *next_policy;
 	struct tables *next_tables; /* NULL: the other bank of `tables` */
 	uint32_t *next_memory;
+	size_t next_word_count;
+	size_t foreseen; /* words of memory that generation_foresee made; 0: none */
 
 	const char *failure; /* the sentence for what failed last; static until the next failure */
 	bool grace_owed; /* packets may still be judged by what was in force before */
@@ -34,6 +37,12 @@ struct generation {
 
 void generation_clear(struct generation *generation);
 
+/*
+ * A policy is about to be compiled. Where one as large as that in force would need new memory, it is made now, and its
+ * programs are loaded beside the compiler. forget: the compiler gave none.
+ */
+void generation_foresee(struct generation *generation, struct datapath *datapath);
+void generation_forget(struct generation *generation, struct datapath *datapath);
 /*
  * Writes the policy (which it takes, also on failure) where no packet sees it. 0, or -errno and generation->failure.
  */

@@ -167,7 +167,10 @@ static int compile(struct agent *agent, struct policy **out)
 		*out = take(agent->compiled);
 		return 0;
 	}
+	generation_foresee(&agent->generation, agent->datapath);
 	error = agent_compile(agent, out);
+	if (error)
+		generation_forget(&agent->generation, agent->datapath);
 	if (error == -ENOMEM)
 		agent_set_failure(&agent->build_failure, "no memory to compile the policies");
 	else if (error)

@@ -142,6 +142,7 @@ void datapath_close(struct datapath *datapath)
 {
 	if (!datapath)
 		return;
+	table_set_free(datapath->foreseen);
 	table_set_free(datapath->made);
 	table_set_free(datapath->in_force);
 	shared_maps_close(datapath);

@@ -52,6 +52,17 @@ const char *attach_kind_name(enum attach_kind kind); /* "tcx", "clsact" */
  */
 int datapath_new_tables(struct datapath *datapath, size_t words, uint32_t **memory, size_t *word_count);
 /*
+ * datapath_new_tables() is going to be called for so many words: the memory is made now, and the programs are loaded
+ * beside the caller from now on. Where other tables are asked for than those that were foreseen, these are discarded.
+ */
+int datapath_foresee_tables(struct datapath *datapath, size_t words);
+void datapath_forget_foreseen(struct datapath *datapath);
+/*
+ * Waits until the programs of the new tables are loaded, as datapath_commit_tables() does, which changes something
+ * then. On failure the new tables are gone.
+ */
+int datapath_finish_tables(struct datapath *datapath);
+/*
  * Puts the new memory in force: every attached interface gets the new programs (each atomically), the pin is replaced,
  * then the old memory is released. On failure those already switched are switched back.
  */

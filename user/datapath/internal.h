@@ -32,6 +32,7 @@ struct table_set {
 	uint32_t program_id[HOOK_COUNT];
 	uint32_t *memory; /* mapped; read-only in a read-only datapath */
 	size_t word_count;
+	struct loading *loading; /* the programs are still on their way, and have no descriptors yet; NULL: they are here */
 };
 
 /* A pinned map that outlives programs, tables and agents. */
@@ -68,6 +69,7 @@ struct datapath {
 
 	struct table_set *in_force; /* NULL: none yet */
 	struct table_set *made;     /* by datapath_new_tables, not committed */
+	struct table_set *foreseen; /* by datapath_foresee_tables, not asked for yet */
 
 	int clock;    /* program that reads the kernel's jiffies; -1 until it is needed */
 	uint32_t hz;  /* 0: not measured */
@@ -149,6 +151,17 @@ int migration_finish(struct datapath *datapath);
 void table_set_free(struct table_set *set);
 /* Takes over what a predecessor pinned; 0 also where there is nothing that fits together. */
 int table_set_adopt(struct datapath *datapath);
+
+/* ---------------------------------------------------------------- loading.c */
+
+/* bpf_object__load with its sentence. */
+int object_load(struct bpf_object *object);
+/*
+ * The same beside the caller. start takes the object over, also on failure; every start is followed by a finish, which
+ * waits and gives the loaded object to the caller, who closes it, or the error, and frees the rest.
+ */
+int loading_start(struct bpf_object *object, struct loading **out);
+int loading_finish(struct loading *loading, struct bpf_object **object);
 
 /* ---------------------------------------------------------------- attach*.c */
 

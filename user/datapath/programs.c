@@ -26,8 +26,12 @@ static void free_set(struct table_set **set)
 
 void table_set_free(struct table_set *set)
 {
+	_cleanup_(close_object) struct bpf_object *object = NULL;
+
 	if (!set)
 		return;
+	if (set->loading)
+		loading_finish(take(set->loading), &object);
 	if (set->memory)
 		munmap(set->memory, set->word_count * sizeof(*set->memory));
 	for (int hook = 0; hook < HOOK_COUNT; hook++)
@@ -88,9 +92,6 @@ int map_id(int fd, uint32_t *id)
 /* Takes descriptors of its own, so that the object can be closed. */
 static int take_descriptors(struct table_set *set, const struct bpf_object *object)
 {
-	set->tables_fd = fcntl(bpf_object__find_map_fd_by_name(object, EGRESS_PIN_TABLES), F_DUPFD_CLOEXEC, 0);
-	if (set->tables_fd < 0)
-		return fail_errno(-errno, "cannot keep the tables open");
 	for (int hook = 0; hook < HOOK_COUNT; hook++) {
 		struct bpf_program *program = bpf_object__find_program_by_name(object, hook_program_name(hook));
 
@@ -103,54 +104,138 @@ static int take_descriptors(struct table_set *set, const struct bpf_object *obje
 	return 0;
 }
 
-static int load_set(const struct datapath *datapath, struct table_set *set, uint32_t chunks)
+/* Made here and not by libbpf, so that it can be written to while the programs are loaded. */
+static int create_tables(struct table_set *set, struct bpf_object *object, uint32_t chunks)
+{
+	struct bpf_map *tables = bpf_object__find_map_by_name(object, EGRESS_PIN_TABLES);
+	LIBBPF_OPTS(bpf_map_create_opts, options);
+	int error;
+
+	if (!tables)
+		return fail(-EINVAL, "the programs in this binary lack the map %s", EGRESS_PIN_TABLES);
+	options.map_flags = bpf_map__map_flags(tables);
+	set->tables_fd = bpf_map_create(bpf_map__type(tables), EGRESS_PIN_TABLES, bpf_map__key_size(tables),
+					bpf_map__value_size(tables), chunks, &options);
+	if (set->tables_fd < 0)
+		return fail_errno(set->tables_fd, "cannot make tables of %u chunks", chunks);
+	error = bpf_map__reuse_fd(tables, set->tables_fd);
+	return error ? fail_errno(error, "cannot hand the tables to the programs") : 0;
+}
+
+/* The memory of a set, and an object whose programs read it, not loaded yet. */
+static int prepare_set(const struct datapath *datapath, struct table_set *set, uint32_t chunks, struct bpf_object **out)
 {
 	_cleanup_(close_object) struct bpf_object *object = NULL;
-	struct bpf_map *tables;
 	int error;
 
 	error = object_open(&object);
+	if (!error)
+		error = create_tables(set, object, chunks);
+	if (!error)
+		error = shared_maps_reuse(datapath, object);
+	if (!error)
+		error = map_memory(set, chunks, false);
 	if (error)
 		return error;
-	tables = bpf_object__find_map_by_name(object, EGRESS_PIN_TABLES);
-	if (!tables)
-		return fail(-EINVAL, "the programs in this binary lack the map %s", EGRESS_PIN_TABLES);
-	error = bpf_map__set_max_entries(tables, chunks);
-	if (error)
-		return fail_errno(error, "cannot make tables of %u chunks", chunks);
-	error = shared_maps_reuse(datapath, object);
+	*out = take(object);
+	return 0;
+}
+
+/* An address in a table is a 32-bit word number. */
+static int count_chunks(const struct datapath *datapath, size_t words, uint32_t *out)
+{
+	size_t chunks = words / EGRESS_CHUNK_WORDS + (words % EGRESS_CHUNK_WORDS || !words);
+
+	if (datapath->read_only)
+		return fail(-EROFS, "the datapath is open for reading only");
+	if (chunks > UINT32_MAX >> EGRESS_CHUNK_SHIFT)
+		return fail(-E2BIG, "tables of %zu words are larger than their addresses can name", words);
+	*out = (uint32_t)chunks;
+	return 0;
+}
+
+int datapath_foresee_tables(struct datapath *datapath, size_t words)
+{
+	_cleanup_(free_set) struct table_set *set = NULL;
+	struct bpf_object *object;
+	uint32_t chunks;
+	int error = count_chunks(datapath, words, &chunks);
+
 	if (error)
 		return error;
-	error = bpf_object__load(object);
-	if (error)
-		return fail_errno(error, "the kernel did not take the programs with tables of %u chunks", chunks);
-	return take_descriptors(set, object);
+	datapath_forget_foreseen(datapath);
+	set = set_new();
+	if (!set)
+		return fail_errno(-ENOMEM, "no memory");
+	error = prepare_set(datapath, set, chunks, &object);
+	if (!error)
+		error = loading_start(object, &set->loading);
+	if (!error)
+		datapath->foreseen = take(set);
+	return error;
+}
+
+void datapath_forget_foreseen(struct datapath *datapath)
+{
+	table_set_free(take(datapath->foreseen));
+}
+
+static int make_set(struct datapath *datapath, uint32_t chunks, struct table_set **out)
+{
+	_cleanup_(free_set) struct table_set *set = NULL;
+	_cleanup_(close_object) struct bpf_object *object = NULL;
+	int error;
+
+	if (datapath->foreseen && datapath->foreseen->word_count == (size_t)chunks * EGRESS_CHUNK_WORDS) {
+		*out = take(datapath->foreseen);
+		return 0;
+	}
+	datapath_forget_foreseen(datapath);
+	set = set_new();
+	if (!set)
+		return fail_errno(-ENOMEM, "no memory");
+	error = prepare_set(datapath, set, chunks, &object);
+	if (!error)
+		error = object_load(object);
+	if (!error)
+		error = take_descriptors(set, object);
+	if (!error)
+		*out = take(set);
+	return error;
 }
 
 int datapath_new_tables(struct datapath *datapath, size_t words, uint32_t **memory, size_t *word_count)
 {
-	_cleanup_(free_set) struct table_set *set = NULL;
-	size_t chunks = words / EGRESS_CHUNK_WORDS + (words % EGRESS_CHUNK_WORDS || !words);
-	int error;
+	uint32_t chunks;
+	int error = count_chunks(datapath, words, &chunks);
 
-	if (datapath->read_only)
-		return fail(-EROFS, "the datapath is open for reading only");
-	/* An address in a table is a 32-bit word number. */
-	if (chunks > UINT32_MAX >> EGRESS_CHUNK_SHIFT)
-		return fail(-E2BIG, "tables of %zu words are larger than their addresses can name", words);
-	table_set_free(take(datapath->made));
-	set = set_new();
-	if (!set)
-		return fail_errno(-ENOMEM, "no memory");
-	error = load_set(datapath, set, (uint32_t)chunks);
-	if (!error)
-		error = map_memory(set, (uint32_t)chunks, false);
 	if (error)
 		return error;
-	*memory = set->memory;
-	*word_count = set->word_count;
-	datapath->made = take(set);
+	table_set_free(take(datapath->made));
+	error = make_set(datapath, chunks, &datapath->made);
+	if (error)
+		return error;
+	*memory = datapath->made->memory;
+	*word_count = datapath->made->word_count;
 	return 0;
+}
+
+int datapath_finish_tables(struct datapath *datapath)
+{
+	_cleanup_(close_object) struct bpf_object *object = NULL;
+	struct table_set *made = datapath->made;
+	int error;
+
+	if (!made)
+		return fail(-EINVAL, "there are no new tables to put in force");
+	if (!made->loading)
+		return 0;
+	error = loading_finish(take(made->loading), &object);
+	if (!error)
+		error = take_descriptors(made, object);
+	if (error)
+		table_set_free(take(datapath->made));
+	return error;
 }
 
 int datapath_tables(struct datapath *datapath, const uint32_t **memory, size_t *word_count)
@@ -243,8 +328,9 @@ int datapath_commit_tables(struct datapath *datapath)
 {
 	int error;
 
-	if (!datapath->made)
-		return fail(-EINVAL, "there are no new tables to put in force");
+	error = datapath_finish_tables(datapath);
+	if (error)
+		return error;
 	error = pin_next(datapath, datapath->made);
 	if (!error)
 		error = attachments_switch(datapath, datapath->made);

@@ -93,14 +93,23 @@ int memory_release(struct memory *memory, unsigned int bank)
 	return 0;
 }
 
-size_t memory_used(const struct memory *memory, unsigned int bank)
+static size_t count_words(const struct extent_list *list)
 {
-	const struct extent_list *list = &memory->bank[bank];
 	size_t sum = 0, i;
 
 	for (i = 0; i < list->count; i++)
 		sum += list->items[i].end - list->items[i].start;
 	return sum;
+}
+
+size_t memory_used(const struct memory *memory, unsigned int bank)
+{
+	return count_words(&memory->bank[bank]);
+}
+
+size_t memory_free(const struct memory *memory)
+{
+	return count_words(&memory->free);
 }
 
 bool memory_has_room(const struct memory *memory, size_t count)

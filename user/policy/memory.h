@@ -39,6 +39,8 @@ int memory_take(struct memory *memory, unsigned int bank, size_t count, uint32_t
 int memory_release(struct memory *memory, unsigned int bank);
 
 size_t memory_used(const struct memory *memory, unsigned int bank);
+/* Words of all free extents. */
+size_t memory_free(const struct memory *memory);
 /* Is there a free extent of so many words? */
 bool memory_has_room(const struct memory *memory, size_t count);
 

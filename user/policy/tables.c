@@ -36,6 +36,11 @@ size_t tables_words(const struct policy *policy)
 	return BANK_FIXED(EGRESS_BANKS) + (bank < BOTH_BANKS_MAX_WORDS ? 2 * bank : bank);
 }
 
+size_t tables_least_words(const struct policy *policy)
+{
+	return BANK_FIXED(EGRESS_BANKS) + policy->words - TABLES_FIXED_WORDS + CHANGE_WORDS;
+}
+
 int tables_new(uint32_t *words, size_t word_count, struct tables **out)
 {
 	struct tables *tables;
@@ -223,6 +228,14 @@ void tables_forget(struct tables *tables)
 		empty_bank(tables, 1 - tables->control->active);
 }
 
+bool tables_hold_another(const struct tables *tables)
+{
+	const struct memory *memory = &tables->memory;
+	unsigned int active = tables->control->active;
+
+	return memory_free(memory) + memory_used(memory, 1 - active) >= memory_used(memory, active);
+}
+
 int tables_write(struct tables *tables, const struct policy *policy, uint32_t generation)
 {
 	unsigned int bank = 1 - tables->control->active;
@@ -236,6 +249,9 @@ int tables_write(struct tables *tables, const struct policy *policy, uint32_t ge
 
 	tables->written = false;
 	error = empty_bank(tables, bank);
+	/* A large one would be written for nothing. */
+	if (!error && policy->words - TABLES_FIXED_WORDS > memory_free(&tables->memory))
+		error = -ENOSPC;
 	if (!error)
 		error = write_bank(&writer);
 	free(writer.row_addresses);

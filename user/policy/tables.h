@@ -7,6 +7,8 @@
 #ifndef EGRESSD_POLICY_TABLES_H
 #define EGRESSD_POLICY_TABLES_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <egressd/contract.h>
@@ -22,6 +24,9 @@ struct tables;
 /* Words needed to hold `policy` in one bank of fresh memory, control structure and room for pod changes included. */
 size_t tables_words(const struct policy *policy);
 
+/* The same without room for the policy to grow: less than this does not hold it. */
+size_t tables_least_words(const struct policy *policy);
+
 /*
  * Over zeroed memory, 64-byte aligned. Writes the control structure (no bank in force). 0, -ENOMEM, -EINVAL (too
  * small).
@@ -36,6 +41,9 @@ void tables_free(struct tables *tables); /* not the memory */
  * makes larger memory); -ENOMEM.
  */
 int tables_write(struct tables *tables, const struct policy *policy, uint32_t generation);
+
+/* Whether a policy that is as large as the one in force would fit beside it. */
+bool tables_hold_another(const struct tables *tables);
 
 /*
  * Endpoint `id` belongs to this pod from now on: the set word in the written bank(s). name NULL: EGRESS_SET_PENDING. A
