@@ -2,12 +2,39 @@
 /* Interfaces found by namespace, their addresses, and the watch over them, in namespaces of the test's own. */
 #include "attach.h"
 
+#include <dlfcn.h>
 #include <linux/netlink.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <time.h>
 
 #include "base/cleanup.h"
 #include "datapath/links.h"
 #include "datapath/netlink.h"
+
+/* ---------------------------------------------------------------- a kernel that is slow to take a request, on order */
+
+static time_t seconds_to_send, seconds_gone;
+
+/* These two stand before those of the libraries. */
+int clock_gettime(clockid_t clock, struct timespec *now)
+{
+	int status = (int)syscall(SYS_clock_gettime, clock, now);
+
+	now->tv_sec += seconds_gone;
+	return status;
+}
+
+ssize_t mnl_socket_sendto(const struct mnl_socket *socket, const void *request, size_t length)
+{
+	ssize_t (*real)(const struct mnl_socket *, const void *, size_t);
+
+	*(void **)&real = dlsym(RTLD_NEXT, "mnl_socket_sendto");
+	seconds_gone += seconds_to_send;
+	return real(socket, request, length);
+}
+
+/* ---------------------------------------------------------------- ground */
 
 static pid_t process;
 static char path[64];
@@ -104,6 +131,21 @@ static void only_the_kernel_is_listened_to(void **state)
 	send_forged_end(mnl_socket_get_portid(socket));
 	assert_int_equal(links_list(socket, 0, &list), 0);
 	assert_true(list.count >= 1); /* lo at least */
+}
+
+/* Others may hold what the kernel needs to answer for longer than the answer may take. */
+static void the_time_limit_is_the_answers(void **state)
+{
+	_cleanup_(links_clear) struct link_list list = {0};
+	_cleanup_netlink_ struct mnl_socket *socket = NULL;
+	int error;
+
+	(void)state;
+	assert_int_equal(netlink_open(NETLINK_ROUTE, 0, &socket), 0);
+	seconds_to_send = NETLINK_ANSWER_SECONDS + 1;
+	error = links_list(socket, 0, &list);
+	seconds_to_send = 0;
+	assert_int_equal(error, 0);
 }
 
 static void nothing_leads_here(void **state)
@@ -313,6 +355,7 @@ int main(void)
 		interface_test(namespace_leads_to_host_side),
 		interface_test(equal_numbers_are_told_apart),
 		interface_test(only_the_kernel_is_listened_to),
+		interface_test(the_time_limit_is_the_answers),
 		interface_test(nothing_leads_here),
 		interface_test(two_are_too_many),
 		interface_test(wrong_paths_are_named),

@@ -125,7 +125,7 @@ int netlink_request(struct mnl_socket *socket, struct nlmsghdr *request, mnl_cb_
 	static unsigned int sequence;
 	_cleanup_free_ char *buffer = malloc(NETLINK_BUFFER_SIZE);
 	unsigned int port = mnl_socket_get_portid(socket);
-	int64_t deadline = monotonic_ms() + NETLINK_ANSWER_SECONDS * 1000;
+	int64_t deadline;
 	int status = MNL_CB_OK;
 	bool torn = false;
 
@@ -135,6 +135,8 @@ int netlink_request(struct mnl_socket *socket, struct nlmsghdr *request, mnl_cb_
 	request->nlmsg_seq = ++sequence;
 	if (mnl_socket_sendto(socket, request, request->nlmsg_len) < 0)
 		return -errno;
+	/* The kernel answers while it is asked, and may have waited for others then, as long as it took. */
+	deadline = monotonic_ms() + NETLINK_ANSWER_SECONDS * 1000;
 	while (status > MNL_CB_STOP) {
 		ssize_t length = receive(socket, buffer, deadline);
 
