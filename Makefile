@@ -85,8 +85,9 @@ endif
 
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wundef -Wvla -Werror
 INCLUDES := -Iinclude -Iuser -I$(BPF_OUT)
-# What clang builds is built for its warnings, which come before it optimizes.
-CFLAGS ?= $(if $(filter clang,$(VARIANT)),-O0,-O2) -g
+# What clang builds is built for its warnings, which come before it optimizes; twin, next and newclang are tried for what
+# they do, not for how fast.
+CFLAGS ?= $(if $(filter clang twin next newclang,$(VARIANT)),-O0,-O2) -g
 # The directory of the tree is left out of debugging data, so that the same source gives the same programs anywhere.
 REPRODUCIBLE := -ffile-prefix-map=$(CURDIR)=.
 ALL_CFLAGS := -std=gnu11 $(CONTRACT) $(REPRODUCIBLE) $(CFLAGS) $(WARNINGS) $(HARDENING_$(VARIANT)) $(SANITIZE) $(INCLUDES)

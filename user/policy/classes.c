@@ -157,8 +157,9 @@ static int build_map(struct policy *policy, struct key *map, const struct servic
 
 		error = add_served(policy, map, from_a ? &a[i++] : &b[j++]);
 	}
-	if (!error)
-		error = intern_put(&policy->service_maps, map->bytes, map->length, id);
+	if (error)
+		return error;
+	error = intern_put(&policy->service_maps, map->bytes, map->length, id);
 	return error < 0 ? error : 0;
 }
 
