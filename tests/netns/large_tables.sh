@@ -65,4 +65,43 @@ test_tables_are_made_while_the_policy_is_compiled()
 	agent_stop
 }
 
+metric_beyond()
+{
+	[ "$(metric "$1")" -gt "$2" ]
+}
+
+# refused COMMAND ERRNO FIRST: bpf(2) refuses what a large list needs, for a while
+refused()
+{
+	local generation errors
+
+	generation=$(metric egressd_generation) errors=$(metric egressd_build_errors_total)
+	list 1600 "$3" >"$SANDBOX/list"
+	echo "$1 $2" >"$SANDBOX/faults.new"
+	mv "$SANDBOX/faults.new" "$SANDBOX/faults"
+	mv "$SANDBOX/list" "$MANIFESTS/list.yaml"
+	eventually 20 metric_beyond egressd_build_errors_total "$errors"
+	assert_equal "generation" "$generation" "$(metric egressd_generation)"
+	enforced_ipv4
+	rm "$SANDBOX/faults"
+	eventually 35 generation_beyond "$generation"
+	eventually 35 agent_is_ready
+	enforced_ipv4
+}
+
+test_tables_made_ahead_may_be_refused()
+{
+	cluster_up
+	run_agent_by "$BUILD/tests/lib/with_faults" "$SANDBOX/faults"
+	agent_up --log-level debug
+	put_list 1600 64
+	# The programs (BPF_PROG_LOAD, EACCES), then the memory (BPF_MAP_CREATE, ENOMEM).
+	refused 5 13 96
+	assert_matches "log" '^error: generation [0-9]+: the kernel did not take the programs: Permission denied' "$(cat "$AGENT_LOG")"
+	refused 0 12 64
+	assert_matches "log" '^error: generation [0-9]+: cannot make tables of [0-9]+ chunks: Cannot allocate memory' \
+		"$(cat "$AGENT_LOG")"
+	agent_stop
+}
+
 run_tests "$@"
