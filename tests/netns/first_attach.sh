@@ -206,7 +206,6 @@ test_connections_go_on_when_the_pod_becomes_isolated()
 	stands_still web-192.0.2.10
 }
 
-# What a pod pretends while it is isolated is not looked at when the agent starts anew.
 # Policy that comes while no agent runs isolates the pod with the next one's first generation.
 test_connections_go_on_when_the_pod_becomes_isolated_by_the_next_agent()
 {
@@ -222,6 +221,218 @@ test_connections_go_on_when_the_pod_becomes_isolated_by_the_next_agent()
 	stands_still web-192.0.2.10
 }
 
+# faults LINE...: what agents may not do from here on (tests/lib/with_faults.c)
+faults()
+{
+	printf '%s\n' "$@" >"$SANDBOX/faults.new"
+	mv "$SANDBOX/faults.new" "$SANDBOX/faults"
+}
+
+with_faults()
+{
+	run_agent_by "$BUILD/tests/lib/with_faults" "$SANDBOX/faults"
+}
+
+killed()
+{
+	! kill -0 "$AGENT" 2>/dev/null || [ "$(sed 's/.*) \(.\).*/\1/' "/proc/$AGENT/stat")" = Z ]
+}
+
+# What it found has not been entered when the agent is killed, but the pod is isolated: the next one finds it again.
+killed_before_it_enters_what_it_found()
+{
+	local test_run=10
+
+	exchange_over outside 10.1.1.2 80
+	exchange_over outside fd00:1:1::2 80
+	exchange_over web 192.0.2.10 443
+	faults "$test_run 0"
+	"$@"
+	eventually 10 killed
+	wait "$AGENT" 2>/dev/null || true
+	rm "$SANDBOX/faults"
+	eventually 5 test "$(exchanges web-192.0.2.10)" -gt 0
+	stands_still web-192.0.2.10
+	agent_up
+	goes_on outside-10.1.1.2
+	goes_on outside-fd00:1:1::2
+	stands_still web-192.0.2.10
+	# It is done then: what the pod pretends later is not looked at.
+	agent_kill
+	: >"$AGENT_LOG"
+	agent_up
+	assert_no_match "log" 'may go on answering' "$(cat "$AGENT_LOG")"
+}
+
+test_connections_go_on_when_the_agent_is_killed_as_the_pod_becomes_isolated()
+{
+	cluster_up
+	rm "$MANIFESTS/policy.yaml"
+	with_faults
+	agent_up
+	killed_before_it_enters_what_it_found deny_everything
+}
+
+# Its policy needs new tables, after which there is nothing to see of the old ones.
+test_connections_go_on_when_the_agent_is_killed_with_new_tables()
+{
+	cluster_up
+	rm "$MANIFESTS/policy.yaml"
+	with_faults
+	agent_up
+	killed_before_it_enters_what_it_found deny_with_many_rules
+}
+
+deny_with_many_rules()
+{
+	{
+		policy_manifest web web <<<"[]"
+		/usr/bin/python3 -c '
+print(*(f"- {{ports: [{{port: {number + 1000}}}]}}" for number in range(10000)),
+      *(f"- {{to: [{{ipBlock: {{cidr: 10.{50 + number}.0.0/16}}}}], ports: [{{port: {number + 100}}}]}}"
+        for number in range(200)), sep="\n")' | policy_manifest many web
+	} | manifest policy.yaml
+}
+
+# The pod's entry stands, its interface has no programs yet, and the next agent does not take it for a new pod.
+test_connections_go_on_when_the_agent_is_killed_before_it_attaches()
+{
+	cluster_up
+	pod_manifest peer 2 peer | manifest pods.yaml
+	deny_everything
+	with_faults
+	agent_up --pending=allow
+	exchange_over outside 10.1.1.2 80
+	faults "10 0"
+	{
+		pod_manifest web 1 web
+		pod_manifest peer 2 peer
+	} | manifest pods.yaml
+	eventually 10 killed
+	wait "$AGENT" 2>/dev/null || true
+	rm "$SANDBOX/faults"
+	agent_up --pending=allow
+	goes_on outside-10.1.1.2
+	assert_equal "drops" 0 "$(dropped_packets policy)"
+}
+
+# "net:[INODE]" of a pod
+inode_of()
+{
+	readlink "$(netns_path "$1")" | tr -cd '0-9'
+}
+
+told()
+{
+	egressctl -o json status | json problems | grep -Fq "$1"
+}
+
+isolate_both()
+{
+	{
+		policy_manifest web web <<<"[]"
+		policy_manifest peer peer <<<"[]"
+	} | manifest policy.yaml
+}
+
+# Nobody may look into web's namespace: it is told of web, and the other pod's connections go on.
+test_a_namespace_that_may_not_be_entered_is_told_and_keeps_nobody_up()
+{
+	cluster_up
+	with_faults
+	exchange_over outside 10.1.1.2 80
+	exchange_over outside 10.1.2.2 80
+	isolate_both
+	faults "setns $(inode_of web) 1"
+	agent_up
+	goes_on outside-10.1.2.2
+	stands_still outside-10.1.1.2
+	assert_matches "log" 'warning: default/web: its sockets cannot be listed \(Operation not permitted\).*are cut' "$(cat "$AGENT_LOG")"
+	assert_no_match "log" 'default/peer: its sockets' "$(cat "$AGENT_LOG")"
+	eventually 5 told 'its sockets cannot be listed (Operation not permitted)'
+	assert_equal "errors" 1 "$(metric egressd_connection_errors_total)"
+}
+
+# Tracking tells of both, and only of web nobody knows whether it is right.
+test_a_namespace_that_may_not_be_entered_leaves_what_the_node_tracks()
+{
+	cluster_up
+	with_faults
+	track_connections
+	exchange_over outside 10.1.1.2 80
+	exchange_over outside 10.1.2.2 80
+	isolate_both
+	faults "setns $(inode_of web) 1"
+	agent_up
+	goes_on outside-10.1.2.2
+	goes_on outside-10.1.1.2
+	assert_matches "log" 'default/web: its sockets .*connection tracking alone' "$(cat "$AGENT_LOG")"
+}
+
+# A namespace that no process and no path leads to, like that of a pod whose processes another node's agent cannot see.
+test_a_namespace_that_cannot_be_found_is_told_and_keeps_nobody_up()
+{
+	cluster_up
+	add_pod late
+	network_ready
+	pod_manifest late 3 late | manifest late.yaml
+	exchange_over outside 10.1.1.2 80
+	# A socket keeps the namespace, and nothing else does.
+	on late /usr/bin/python3 -c 'import socket, array, sys
+s = socket.socket(socket.AF_INET)
+u = socket.socket(socket.AF_UNIX)
+u.connect(sys.argv[1])
+socket.send_fds(u, [b"x"], [s.fileno()])' "$(hold_socket)"
+	kill -KILL "${HOLDER[late]}"
+	{
+		policy_manifest web web <<<"[]"
+		policy_manifest late late <<<"[]"
+	} | manifest policy.yaml
+	agent_up
+	goes_on outside-10.1.1.2
+	assert_matches "log" 'default/late: its sockets cannot be listed \(no process' "$(cat "$AGENT_LOG")"
+}
+
+# hold_socket: prints where a process waits for a socket, which it then keeps
+hold_socket()
+{
+	/usr/bin/python3 -c 'import socket, sys, time
+u = socket.socket(socket.AF_UNIX)
+u.bind(sys.argv[1])
+u.listen()
+held = socket.recv_fds(u.accept()[0], 16, 1)
+time.sleep(1000)' "$SANDBOX/held" </dev/null >/dev/null 2>&1 &
+	eventually 5 test -S "$SANDBOX/held"
+	echo "$SANDBOX/held"
+}
+
+test_tracking_that_cannot_be_read_is_told()
+{
+	cluster_up
+	with_faults
+	track_connections
+	exchange_over outside 10.1.1.2 80
+	isolate_both
+	faults "conntrack 1"
+	agent_up
+	assert_matches "log" "connection tracking cannot be read \(Operation not permitted\): .* default/peer, default/web" \
+		"$(cat "$AGENT_LOG")"
+	eventually 5 told "connection tracking cannot be read"
+	[ "$(metric egressd_connection_errors_total)" -ge 1 ]
+	# It is not told again, and not a problem any more, when it can be read.
+	rm "$SANDBOX/faults" "$MANIFESTS/policy.yaml"
+	eventually 10 not isolated web
+	after_change isolate_both
+	eventually 5 not told "connection tracking cannot be read"
+}
+
+isolated()
+{
+	egressctl -o json pods | /usr/bin/python3 -c 'import json, sys
+sys.exit(not any(pod["pod"] == sys.argv[1] and pod["isolated"] for pod in json.load(sys.stdin)))' "$1"
+}
+
+# What a pod pretends while it is isolated is not looked at when the agent starts anew.
 test_an_agent_that_starts_anew_believes_no_socket()
 {
 	cluster_up

@@ -359,6 +359,7 @@ static void free_event(struct event *event)
 /* Closes what the agent holds; the kernel keeps what is pinned and attached. */
 static void agent_clear(struct agent *agent)
 {
+	connections_stop(agent);
 	cni_install_stop(agent);
 	cni_server_stop(agent);
 	if (agent->http)
@@ -389,7 +390,6 @@ static void agent_clear(struct agent *agent)
 	free(agent->attachment_failure);
 	free(agent->cni_failure);
 	free(agent->hold_failure);
-	free(agent->sockets_failure);
 	free(agent->conntrack_failure);
 	close_fd(&agent->listener);
 	close_fd(&agent->pin_lock);

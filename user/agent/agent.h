@@ -40,6 +40,8 @@
 
 struct address_locator;
 struct cni_server;
+struct connection_search;
+struct discoveries;
 struct evhttp;
 struct told_problem;
 
@@ -90,14 +92,14 @@ struct agent {
 	char *attachment_failure; /* why what egress-cni left cannot be read, or NULL */
 	char *pin_failure;    /* why what someone unpinned cannot be pinned again, or NULL */
 	char *hold_failure;   /* why an interface that should be held is not, or NULL */
-	char *sockets_failure, *conntrack_failure; /* why connections from before may be cut, or NULL */
+	char *conntrack_failure; /* why connections from before may be cut, or NULL */
 	bool untracked;       /* there is no connection tracking here, which was told */
 	char *build_failure;  /* why the objects in the store are not in force, or NULL */
 	char *state_failure;  /* why the state on disk is not what is in force, or NULL */
 	bool ready;           /* as last told */
 
 	/* Since the start. */
-	uint64_t source_errors, build_errors, attach_errors, state_errors, repairs;
+	uint64_t source_errors, build_errors, attach_errors, state_errors, connection_errors, repairs;
 	uint64_t pod_changes, pod_change_cpu; /* in place; ns of processor time from the source's notice until in force */
 	uint64_t read_cpu;                    /* ns of processor time, when the source was read last */
 
@@ -105,6 +107,7 @@ struct agent {
 	bool objects_written; /* objects.json is of what is in force */
 	struct timespec state_due; /* CLOCK_MONOTONIC; the state is not written sooner */
 	int64_t state_cost;        /* ns that it took to write it last */
+	struct connection_search *search; /* for connections from before, under way; NULL: none */
 	struct event *state_timer, *retry_timer, *source_timer, *interface_timer;
 	unsigned int failures; /* to build, in a row */
 	int64_t build_due;     /* CLOCK_MONOTONIC, ms; what failed is not tried sooner, unless something changed */
@@ -214,15 +217,19 @@ void attachments_let_go(struct agent *agent, uint32_t ifindex);
 
 /* -------------------------------------------------------------- connections.c */
 
-/* Before an isolated pod's interface gets its programs for the first time: what it may go on answering. */
-void connections_before_attachment(struct agent *agent, struct endpoint *endpoint);
+/*
+ * Before isolated pods' interfaces get their programs for the first time, and when their entries stand: what they may go
+ * on answering, for all of which connections_due says that it is to be looked up.
+ */
+void connections_before_attachment(struct agent *agent);
 /*
  * Before a generation is published: what those pods may go on answering that it isolates and the one in force does not;
  * nobody watched who opened connections to them. Afterwards, whether it is in force or not: enters it.
  */
-struct isolations;
-struct isolations *connections_before_isolation(struct agent *agent);
-void connections_after_isolation(struct agent *agent, struct isolations *isolations, bool published);
+struct discoveries *connections_before_isolation(struct agent *agent);
+void connections_after_isolation(struct agent *agent, struct discoveries *found, bool published);
+/* At the end of the agent. */
+void connections_stop(struct agent *agent);
 
 /* -------------------------------------------------------------- crosscheck.c */
 

@@ -331,7 +331,7 @@ static void cut_off(struct agent *agent, const struct endpoint *endpoint)
 
 static int put_entry(struct agent *agent, struct endpoint *endpoint)
 {
-	struct egress_endpoint entry = attachments_entry(agent, endpoint);
+	struct egress_endpoint entry = attachments_entry(agent, endpoint), noted;
 	int error;
 
 	if (!memcmp(&entry, &endpoint->entry, sizeof(entry)))
@@ -344,8 +344,11 @@ static int put_entry(struct agent *agent, struct endpoint *endpoint)
 		if (error)
 			return error;
 		endpoint->owns_id = true;
+		endpoint->connections_due = true;
 	}
-	error = datapath_endpoint_put(agent->datapath, &entry);
+	noted = entry;
+	noted.reserved[0] = endpoint->connections_due ? DATAPATH_NOTE_CONNECTIONS : 0;
+	error = datapath_endpoint_put(agent->datapath, &noted);
 	if (!error)
 		endpoint->entry = entry;
 	return error;
@@ -366,46 +369,61 @@ static int attach(struct agent *agent, struct endpoint *endpoint)
 	return 0;
 }
 
-/* The entry stands before the programs that look for it are attached. */
-static void put_on(struct agent *agent, struct withdrawal *withdrawal, struct endpoint *endpoint)
+/* What is opened from here on, the program sees; what is there, the kernel knows. Nothing is between. */
+static int track(struct agent *agent, const struct endpoint *endpoint)
 {
-	uint32_t old = endpoint->entry.ifindex;
+	if (!endpoint->connections_due || endpoint->attached ||
+	    generation_set(&agent->generation, endpoint->id) == EGRESS_SET_OPEN ||
+	    datapath_attached(agent->datapath, endpoint->wanted))
+		return 0;
+	return datapath_attach_tracking(agent->datapath, endpoint->wanted);
+}
 
+/* The entry stands before the programs that look for it are attached. */
+static void put_on(struct agent *agent, struct endpoint *endpoint)
+{
+	endpoint->before = endpoint->entry.ifindex;
 	if (!endpoint->id) {
 		endpoint_set_problem(endpoint, "no endpoint id is free: a node has at most %d pods",
 				     EGRESS_ENDPOINT_MAX - 1);
 		return;
 	}
-	if (old != endpoint->wanted)
+	if (endpoint->before != endpoint->wanted)
 		endpoint->attached = false;
 	/* Allowed until its policy is in force, which it is not. */
-	if (!old && !endpoint->attachment &&
+	if (!endpoint->before && !endpoint->attachment &&
 	    generation_set(&agent->generation, endpoint->id) == EGRESS_SET_PENDING &&
 	    !pending_denies(agent, endpoint->namespace))
 		return;
 	if (endpoint->failures && agent_milliseconds() < endpoint->due)
 		return;
-	endpoint->connections_due |= !endpoint->owns_id;
 	if (put_entry(agent, endpoint)) {
 		failed(agent, endpoint);
 		cut_off(agent, endpoint);
 		return;
 	}
-	if (endpoint->connections_due && generation_set(&agent->generation, endpoint->id) != EGRESS_SET_OPEN)
-		connections_before_attachment(agent, endpoint);
+	/* What keeps it off the interface keeps the other program off, too. */
+	if (track(agent, endpoint)) {
+		failed(agent, endpoint);
+		return;
+	}
+	endpoint->stands = true;
+}
+
+static void put_on_programs(struct agent *agent, struct withdrawal *withdrawal, struct endpoint *endpoint)
+{
 	if (attach(agent, endpoint)) {
 		failed(agent, endpoint);
 		return;
 	}
-	endpoint->connections_due = false;
 	endpoint->failures = 0;
 	if (!endpoint->kept)
 		endpoint_set_problem(endpoint, NULL);
-	if (old == endpoint->wanted)
+	if (endpoint->before == endpoint->wanted)
 		return;
 	log_info("%s: attached to %s (interface %u, endpoint %u)", endpoint->key, endpoint->interface,
 		 endpoint->wanted, endpoint->id);
-	withdraw(agent, withdrawal, old, NULL);
+	withdraw(agent, withdrawal, endpoint->before, NULL);
 }
 
 /* Whose interface another endpoint took over has nothing in the kernel any more. */
@@ -426,11 +444,16 @@ void attachments_apply(struct agent *agent)
 	struct endpoint *endpoint;
 
 	for (endpoint = agent->endpoints.current; endpoint; endpoint = endpoint->hh.next) {
+		endpoint->stands = false;
 		if (endpoint->wanted)
-			put_on(agent, &withdrawal, endpoint);
+			put_on(agent, endpoint);
 		else
 			withdraw(agent, &withdrawal, endpoint->entry.ifindex, endpoint);
 	}
+	connections_before_attachment(agent);
+	for (endpoint = agent->endpoints.current; endpoint; endpoint = endpoint->hh.next)
+		if (endpoint->stands)
+			put_on_programs(agent, &withdrawal, endpoint);
 	withdraw_rest(agent, &withdrawal);
 	for (endpoint = agent->endpoints.current; endpoint; endpoint = endpoint->hh.next)
 		release_taken_over(agent, endpoint);

@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "datapath/datapath.h"
 
 static void endpoint_free(struct endpoint *endpoint)
 {
@@ -18,6 +19,7 @@ static void endpoint_free(struct endpoint *endpoint)
 	free(endpoint->namespace);
 	free(endpoint->name);
 	free(endpoint->uid);
+	free(endpoint->connections_problem);
 	free(endpoint->problem);
 	free(endpoint->mismatch);
 	free(endpoint);
@@ -128,6 +130,8 @@ int endpoints_adopt(struct endpoint_table *table, const struct egress_endpoint *
 		return error;
 	endpoint->id = entry->id;
 	endpoint->entry = *entry;
+	endpoint->connections_due = entry->reserved[0] & DATAPATH_NOTE_CONNECTIONS;
+	endpoint->entry.reserved[0] = 0;
 	endpoint->adopted = endpoint->owns_id = true;
 	table->id_used[entry->id] = true;
 	HASH_FIND_STR(table->current, endpoint->key, other);
@@ -470,6 +474,16 @@ bool endpoints_have(const struct endpoint_table *table, const struct object *pod
 		return true;
 	HASH_FIND_STR(table->current, key, endpoint);
 	return endpoint && !endpoint->unknown && endpoint->pod == pod;
+}
+
+struct endpoint *endpoints_entered(const struct endpoint_table *table, const struct egress_endpoint *entry)
+{
+	struct endpoint *endpoint;
+
+	for (endpoint = table->current; endpoint; endpoint = endpoint->hh.next)
+		if (endpoint->id == entry->id && endpoint->entry.ifindex == entry->ifindex)
+			return endpoint;
+	return NULL;
 }
 
 struct endpoint *endpoints_wanting(const struct endpoint_table *table, uint32_t ifindex)

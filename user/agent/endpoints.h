@@ -40,14 +40,18 @@ struct endpoint {
 	uint8_t mac[6]; /* of the pod's side; all 0: unknown */
 
 	/* What the kernel has. */
-	struct egress_endpoint entry; /* ifindex 0: nothing */
+	struct egress_endpoint entry; /* ifindex 0: nothing; without the note */
+	bool stands;                  /* it was put there by the present pass, and the programs are to follow */
+	uint32_t before;              /* the interface that it had until then; 0: none */
 	bool attached;
-	bool connections_due; /* who opened what to it before is still to be looked up */
+	bool connections_due; /* who opened what to it before is to be looked up once policy isolates it */
 	bool was_open;        /* adopted: no policy isolated it under the predecessor */
 
 	/* What failed is not tried sooner, unless something happened to an interface. */
 	unsigned int failures; /* in a row */
 	int64_t due;           /* CLOCK_MONOTONIC, ms */
+
+	char *connections_problem; /* why connections from before may be cut, or NULL */
 
 	char *problem; /* why the pod's policy is not in force, or NULL */
 	bool told;     /* the problem was logged */
@@ -96,6 +100,9 @@ bool endpoints_concern(const struct endpoint_table *table, const struct locality
 
 /* Did the last match find that this node enforces the pod? */
 bool endpoints_have(const struct endpoint_table *table, const struct object *pod);
+
+/* Whose entry it is; NULL: nobody's any more. */
+struct endpoint *endpoints_entered(const struct endpoint_table *table, const struct egress_endpoint *entry);
 
 /* Who wants this interface; NULL: nobody. */
 struct endpoint *endpoints_wanting(const struct endpoint_table *table, uint32_t ifindex);

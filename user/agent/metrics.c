@@ -188,6 +188,9 @@ static void write_health(const struct agent *agent, FILE *out)
 		       "Attempts to bring new objects into force that failed.", agent->build_errors);
 	metrics_single(out, "egressd_attach_errors_total", METRIC_COUNTER,
 		       "Attempts to attach to a pod's interface that failed.", agent->attach_errors);
+	metrics_single(out, "egressd_connection_errors_total", METRIC_COUNTER,
+		       "Pods, and times for all pods, whose connections from before could not be looked up.",
+		       agent->connection_errors);
 	metrics_single(out, "egressd_state_errors_total", METRIC_COUNTER,
 		       "Attempts to write the state for egressctl and the next start that failed.", agent->state_errors);
 	metrics_single(out, "egressd_repairs_total", METRIC_COUNTER,

@@ -185,7 +185,7 @@ static int compile(struct agent *agent, struct policy **out)
  */
 static int build(struct agent *agent)
 {
-	struct isolations *isolations;
+	struct discoveries *found;
 	struct policy *policy;
 	int error = compile(agent, &policy);
 
@@ -195,9 +195,9 @@ static int build(struct agent *agent)
 	if (!error) {
 		assign_endpoints(agent);
 		attachments_withdraw_retiring(agent);
-		isolations = connections_before_isolation(agent);
+		found = connections_before_isolation(agent);
 		error = generation_publish(&agent->generation, agent->datapath);
-		connections_after_isolation(agent, isolations, !error);
+		connections_after_isolation(agent, found, !error);
 	}
 	if (error) {
 		agent_set_failure(&agent->build_failure, "generation %u: %s", agent->generation.number + 1,

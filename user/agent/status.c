@@ -155,6 +155,10 @@ static void add_endpoint_failures(struct problem_list *list, const struct agent 
 	for (endpoint = agent->endpoints.current; endpoint; endpoint = endpoint->hh.next)
 		if (endpoint->mismatch)
 			problem_add(list, PROBLEM_ERROR, "mismatch", NULL, endpoint->pod, "%s", endpoint->mismatch);
+	for (endpoint = agent->endpoints.current; endpoint; endpoint = endpoint->hh.next)
+		if (endpoint->connections_problem)
+			problem_add(list, PROBLEM_WARNING, "sockets", NULL, endpoint->pod, "%s",
+				    endpoint->connections_problem);
 }
 
 /* What somebody should do something about is among the problems. */
@@ -191,7 +195,6 @@ static json_t *encode_problems(const struct agent *agent)
 	add_failure(&failures, "attachment", agent->attachment_failure);
 	add_failure(&failures, "cni", agent->cni_failure);
 	add_failure(&failures, "hold", agent->hold_failure);
-	add_failure(&failures, "sockets", agent->sockets_failure);
 	add_failure(&failures, "conntrack", agent->conntrack_failure);
 	add_endpoint_failures(&failures, agent);
 	add_kernel_warnings(&failures, &agent->kernel);

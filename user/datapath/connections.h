@@ -39,22 +39,44 @@ bool connections_is_own(const struct egress_endpoint *pod, uint8_t family, const
 /* The TCP sockets of a network namespace. */
 struct tcp_sockets {
 	struct connections connected; /* with an address of the pod's; sorted */
-	bool listening[65536];        /* by local port, host order */
+	uint8_t listening[65536 / 8]; /* a bit for each local port */
+};
+void tcp_sockets_clear(struct tcp_sockets *sockets);
+/* Whether somebody listens at the port (network order). */
+bool tcp_sockets_listen(const struct tcp_sockets *sockets, uint16_t port);
+
+/*
+ * A pod whose sockets are asked for: those of the namespace that the peer of its veth is in. error, when all were looked
+ * for: 0; -ENOENT: no process is in that namespace; -EPERM: it may not be entered; -ETIMEDOUT: it has more than can be
+ * told in a second; ...
+ */
+struct socket_request {
+	const struct egress_endpoint *pod;
+	const char *netns; /* where the namespace is likely to be found, or NULL */
+	int error;
+	bool found;   /* private */
+	int32_t nsid; /* private: the id that this namespace has for the pod's; -1: none */
 };
 
 /*
- * Of the namespace that the peer of the veth is in; `netns`: where it is likely to be found, or NULL. -ENOENT: no process
- * is in that namespace; -EPERM: it may not be entered. Only what is read in whole is in *out, which the caller clears.
+ * One look at the node's processes for all of them. Calls back for each whose sockets were read in whole; they are there
+ * until it returns 0 or -errno, which is the request's error then.
  */
-int tcp_sockets_read(const struct egress_endpoint *pod, const char *netns, struct tcp_sockets *out);
-void tcp_sockets_clear(struct tcp_sockets *sockets);
+typedef int (*socket_visitor)(struct socket_request *request, const struct tcp_sockets *sockets, void *data);
+void tcp_sockets_read(struct socket_request *requests, size_t count, socket_visitor visit, void *data);
 
 /* ---------------------------------------------------------------- conntrack.c */
 
+/* A pod, and the connections that others opened to an address of it; the caller clears them. */
+struct conntrack_request {
+	const struct egress_endpoint *pod;
+	struct connections tracked;
+};
+
 /*
- * Connections that others opened to an address of the pod, as this namespace tracks them; instead of what was in the
- * list. -ENOENT: this namespace tracks no connections.
+ * As this namespace tracks them, for all pods at once: its table is gone through once for each family. -ENOENT: this
+ * namespace tracks no connections. Only where it is 0 the lists are complete.
  */
-int conntrack_read(const struct egress_endpoint *pod, struct connections *list);
+int conntrack_read(struct conntrack_request *requests, size_t count);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the node's connection tracking knows of a pod (ctnetlink). */
+/* What the node's connection tracking knows of pods (ctnetlink). */
 #include <errno.h>
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_conntrack_tcp.h>
@@ -8,6 +8,7 @@
 #include <linux/netlink.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -18,6 +19,8 @@
 /* Of this namespace. To dump what is tracked where there is no tracking would load the kernel's module. */
 #define CONNTRACK_COUNT "/proc/sys/net/netfilter/nf_conntrack_count"
 #define REQUEST_SIZE    (MNL_NLMSG_HDRLEN + 256)
+/* Millions of connections take seconds. Nobody but their pods waits for them. */
+#define ANSWER_MILLISECONDS 30000
 
 /*
  * Since 5.8 the kernel can leave out what is not of interest; an older one sends everything. The flags name what of a
@@ -179,11 +182,101 @@ static bool is_icmp(uint8_t protocol)
 	return protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6;
 }
 
+/* Whose address it is. Sorted by address. */
+struct owner {
+	uint32_t address[4];
+	uint8_t family; /* 4 or 6 */
+	struct conntrack_request *request;
+};
+
+struct owners {
+	struct owner *items;
+	size_t count;
+};
+
+static void owners_clear(struct owners *owners)
+{
+	free(owners->items);
+}
+
+static int compare_addresses(const void *a, const void *b)
+{
+	const struct owner *first = a, *second = b;
+	int order = memcmp(first->address, second->address, sizeof(first->address));
+
+	return order ? order : first->family - second->family;
+}
+
+static bool is_set(const uint32_t address[4])
+{
+	static const uint32_t none[4];
+
+	return memcmp(address, none, sizeof(none));
+}
+
+static void add_owner(struct owners *owners, struct conntrack_request *request, uint8_t family,
+		      const uint32_t address[4])
+{
+	struct owner *owner = &owners->items[owners->count];
+
+	if (!is_set(address))
+		return;
+	memcpy(owner->address, address, sizeof(owner->address));
+	owner->family = family;
+	owner->request = request;
+	owners->count++;
+}
+
+static int list_owners(struct conntrack_request *requests, size_t count, struct owners *owners)
+{
+	owners->items = calloc(count, 2 * sizeof(*owners->items));
+	if (!owners->items)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++) {
+		const uint32_t ipv4[4] = {requests[i].pod->ipv4};
+
+		add_owner(owners, &requests[i], 4, ipv4);
+		add_owner(owners, &requests[i], 6, requests[i].pod->ipv6);
+	}
+	qsort(owners->items, owners->count, sizeof(*owners->items), compare_addresses);
+	return 0;
+}
+
+/* The first of those that have the address; the others follow it. NULL: nobody. */
+static const struct owner *find_owner(const struct owners *owners, uint8_t family, const uint32_t address[4])
+{
+	struct owner wanted = {.family = family};
+	size_t low = 0, high = owners->count;
+
+	memcpy(wanted.address, address, sizeof(wanted.address));
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (compare_addresses(&owners->items[middle], &wanted) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < owners->count && !compare_addresses(&owners->items[low], &wanted) ? &owners->items[low] : NULL;
+}
+
 struct dump {
-	const struct egress_endpoint *pod;
-	struct connections *list;
+	const struct owners *owners;
+	int64_t deadline;
 	int error;
 };
+
+static int note(const struct owners *owners, const struct entry *entry, const struct connection *connection)
+{
+	const struct owner *first = find_owner(owners, connection->key.family, entry->reply.source), *owner;
+	int error = 0;
+
+	for (owner = first; owner && owner < owners->items + owners->count && !compare_addresses(owner, first) && !error;
+	     owner++)
+		if (!connections_is_own(owner->request->pod, connection->key.family, entry->original.source))
+			error = connections_add(&owner->request->tracked, connection);
+	return error;
+}
 
 /* The answer is as the pod's packets carry it, whatever the node translates. */
 static int visit_entry(const struct nlmsghdr *header, void *data)
@@ -196,26 +289,24 @@ static int visit_entry(const struct nlmsghdr *header, void *data)
 
 	if (mnl_attr_parse(header, sizeof(*family), visit_attribute, &entry) < 0)
 		return MNL_CB_ERROR;
-	if (!connections_is_own(dump->pod, connection.key.family, answer->source) ||
-	    connections_is_own(dump->pod, connection.key.family, entry.original.source) ||
-	    !read_state(&entry, &connection.state))
+	if (!read_state(&entry, &connection.state))
 		return MNL_CB_OK;
 	connection.key.protocol = answer->protocol;
 	memcpy(connection.key.local, answer->source, sizeof(connection.key.local));
 	memcpy(connection.key.remote, answer->destination, sizeof(connection.key.remote));
 	connection.key.local_port = answer->source_port;
 	connection.key.remote_port = is_icmp(answer->protocol) ? 0 : answer->destination_port;
-	dump->error = connections_add(dump->list, &connection);
+	dump->error = note(dump->owners, &entry, &connection);
 	return dump->error ? MNL_CB_ERROR : MNL_CB_OK;
 }
 
-/* Only what the pod's address answers. Of IPv6 kernels leave out those that match (seen in 6.18), so not there. */
-static void put_filter(struct nlmsghdr *request, const struct egress_endpoint *pod)
+/* Only what the address answers. Of IPv6 kernels leave out those that match (seen in 6.18), so not there. */
+static void put_filter(struct nlmsghdr *request, uint32_t ipv4)
 {
 	struct nlattr *tuple = mnl_attr_nest_start(request, CTA_TUPLE_REPLY), *inner;
 
 	inner = mnl_attr_nest_start(request, CTA_TUPLE_IP);
-	mnl_attr_put(request, CTA_IP_V4_SRC, sizeof(pod->ipv4), &pod->ipv4);
+	mnl_attr_put(request, CTA_IP_V4_SRC, sizeof(ipv4), &ipv4);
 	mnl_attr_nest_end(request, inner);
 	mnl_attr_nest_end(request, tuple);
 	inner = mnl_attr_nest_start(request, FILTER);
@@ -224,10 +315,38 @@ static void put_filter(struct nlmsghdr *request, const struct egress_endpoint *p
 	mnl_attr_nest_end(request, inner);
 }
 
+static size_t count_family(const struct owners *owners, uint8_t family, const struct owner **one)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < owners->count; i++) {
+		if (owners->items[i].family != family)
+			continue;
+		*one = &owners->items[i];
+		count++;
+	}
+	return count;
+}
+
+/* What an answer that was torn said of the family is not counted twice. */
+static void forget(const struct owners *owners, uint8_t family)
+{
+	for (size_t i = 0; i < owners->count; i++) {
+		struct connections *list = &owners->items[i].request->tracked;
+		size_t kept = 0;
+
+		for (size_t j = 0; j < list->count; j++)
+			if (list->items[j].key.family != family)
+				list->items[kept++] = list->items[j];
+		list->count = kept;
+	}
+}
+
 static int dump_family(struct mnl_socket *socket, uint8_t family, struct dump *dump)
 {
-	size_t before = dump->list->count;
-	int error = -EINTR;
+	const struct owner *one = NULL;
+	size_t count = count_family(dump->owners, family == AF_INET ? 4 : 6, &one);
+	int error = count ? -EINTR : 0;
 
 	for (int i = 0; error == -EINTR && i < NETLINK_ATTEMPTS; i++) {
 		char buffer[REQUEST_SIZE] __attribute__((aligned(8)));
@@ -239,10 +358,10 @@ static int dump_family(struct mnl_socket *socket, uint8_t family, struct dump *d
 		header = mnl_nlmsg_put_extra_header(request, sizeof(*header));
 		header->nfgen_family = family;
 		header->version = NFNETLINK_V0;
-		if (family == AF_INET)
-			put_filter(request, dump->pod);
-		dump->list->count = before;
-		error = netlink_request(socket, request, visit_entry, dump);
+		if (family == AF_INET && count == 1)
+			put_filter(request, one->address[0]);
+		forget(dump->owners, family == AF_INET ? 4 : 6);
+		error = netlink_request_until(socket, request, dump->deadline, visit_entry, dump);
 	}
 	return dump->error ? dump->error : error;
 }
@@ -256,20 +375,21 @@ static bool tracks(void)
 	return file && fscanf(file, "%u", &count) == 1 && count;
 }
 
-int conntrack_read(const struct egress_endpoint *pod, struct connections *list)
+int conntrack_read(struct conntrack_request *requests, size_t count)
 {
-	static const uint32_t none[4];
-	struct dump dump = {.pod = pod, .list = list};
+	_cleanup_(owners_clear) struct owners owners = {0};
+	struct dump dump = {.owners = &owners, .deadline = netlink_in(ANSWER_MILLISECONDS)};
 	_cleanup_netlink_ struct mnl_socket *socket = NULL;
 	int error;
 
-	list->count = 0;
 	if (!tracks())
 		return -ENOENT;
-	error = netlink_open(NETLINK_NETFILTER, 0, &socket);
-	if (!error && pod->ipv4)
+	error = list_owners(requests, count, &owners);
+	if (!error)
+		error = netlink_open(NETLINK_NETFILTER, 0, &socket);
+	if (!error)
 		error = dump_family(socket, AF_INET, &dump);
-	if (!error && memcmp(pod->ipv6, none, sizeof(none)))
+	if (!error)
 		error = dump_family(socket, AF_INET6, &dump);
 	return error;
 }

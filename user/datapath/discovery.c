@@ -16,63 +16,50 @@
 #include "base/cleanup.h"
 #include "datapath/internal.h"
 
-void discovery_clear(struct discovery *discovery)
+struct discoveries *discoveries_new(size_t count)
 {
-	connections_clear(&discovery->found);
+	return calloc(1, sizeof(struct discoveries) + count * sizeof(struct discovery));
+}
+
+int discoveries_add(struct discoveries *list, const struct egress_endpoint *pod, const char *netns)
+{
+	struct discovery *discovery = &list->items[list->count];
+
+	if (netns) {
+		discovery->netns = strdup(netns);
+		if (!discovery->netns)
+			return -ENOMEM;
+	}
+	discovery->pod = *pod;
+	list->count++;
+	return 0;
+}
+
+void discoveries_free(struct discoveries *list)
+{
+	if (!list)
+		return;
+	for (size_t i = 0; i < list->count; i++) {
+		connections_clear(&list->items[i].found);
+		free(list->items[i].netns);
+	}
+	free(list);
 }
 
 /* ---------------------------------------------------------------- which */
 
-/* Everything that is read for one pod. */
-struct sources {
-	struct tcp_sockets *sockets; /* NULL: they could not be read */
-	struct connections tracked;
-};
-
-static void sources_clear(struct sources *sources)
-{
-	if (sources->sockets)
-		tcp_sockets_clear(sources->sockets);
-	free(sources->sockets);
-	connections_clear(&sources->tracked);
-}
-
-static int read_sockets(const struct egress_endpoint *pod, const char *netns, struct sources *sources,
-			struct discovery *discovery)
-{
-	struct tcp_sockets *sockets = calloc(1, sizeof(*sockets));
-
-	if (!sockets)
-		return -ENOMEM;
-	discovery->sockets_error = tcp_sockets_read(pod, netns, sockets);
-	if (discovery->sockets_error) {
-		free(sockets);
-		return discovery->sockets_error == -ENOMEM ? -ENOMEM : 0;
-	}
-	sources->sockets = sockets;
-	return 0;
-}
-
-static int read_conntrack(const struct egress_endpoint *pod, struct sources *sources, struct discovery *discovery)
-{
-	discovery->conntrack_error = conntrack_read(pod, &sources->tracked);
-	if (discovery->conntrack_error)
-		connections_clear(&sources->tracked);
-	return discovery->conntrack_error == -ENOMEM ? -ENOMEM : 0;
-}
-
 static bool is_served(const struct tcp_sockets *sockets, const struct egress_flow_key *key)
 {
-	return sockets->listening[ntohs(key->local_port)];
+	return tcp_sockets_listen(sockets, key->local_port);
 }
 
-static int take_sockets(const struct sources *sources, struct connections *out)
+static int take_sockets(const struct tcp_sockets *sockets, struct connections *out)
 {
-	const struct connections *list = &sources->sockets->connected;
+	const struct connections *list = &sockets->connected;
 	int error = 0;
 
 	for (size_t i = 0; !error && i < list->count; i++)
-		if (is_served(sources->sockets, &list->items[i].key))
+		if (is_served(sockets, &list->items[i].key))
 			error = connections_add(out, &list->items[i]);
 	return error;
 }
@@ -83,58 +70,138 @@ static int take_sockets(const struct sources *sources, struct connections *out)
  * the middle of a connection it takes the side that it heard first for the one that opened it. A pod that routes for
  * others has no sockets for theirs.
  */
-static bool is_pods_own(const struct egress_endpoint *pod, const struct sources *sources,
+static bool is_pods_own(const struct egress_endpoint *pod, const struct tcp_sockets *sockets,
 			const struct egress_flow_key *key)
 {
-	return key->protocol != IPPROTO_TCP || !sources->sockets || pod->flags & EGRESS_ENDPOINT_ROUTER ||
-	       (is_served(sources->sockets, key) && connections_find(&sources->sockets->connected, key));
+	return key->protocol != IPPROTO_TCP || !sockets || pod->flags & EGRESS_ENDPOINT_ROUTER ||
+	       (is_served(sockets, key) && connections_find(&sockets->connected, key));
 }
 
-static int take_conntrack(const struct egress_endpoint *pod, const struct sources *sources, struct connections *out)
+/* sockets NULL: they could not be read, or do not matter. */
+static int take_tracked(const struct conntrack_request *tracking, const struct tcp_sockets *sockets,
+			struct connections *out)
 {
-	const struct connections *list = &sources->tracked;
+	const struct connections *list = &tracking->tracked;
 	int error = 0;
 
-	for (size_t i = 0; !error && i < list->count; i++) {
-		if (!is_pods_own(pod, sources, &list->items[i].key))
-			continue;
-		error = connections_add(out, &list->items[i]);
-	}
+	for (size_t i = 0; !error && i < list->count; i++)
+		if (is_pods_own(tracking->pod, sockets, &list->items[i].key))
+			error = connections_add(out, &list->items[i]);
 	return error;
 }
 
-/* On a node that tracks connections they only matter for those of TCP; to find them takes a look at every process. */
-static bool needs_sockets(const struct sources *sources, const struct discovery *discovery)
+/* Everything that is read for pods, in the order of `list`; requests are of those whose sockets matter. */
+struct sources {
+	struct discoveries *list;
+	struct conntrack_request *tracking;
+	struct socket_request *requests;
+	size_t *of_request; /* index in `list` */
+	size_t request_count;
+};
+
+static void sources_clear(struct sources *sources)
 {
-	if (discovery->conntrack_error)
-		return discovery->conntrack_error == -ENOENT;
-	for (size_t i = 0; i < sources->tracked.count; i++)
-		if (sources->tracked.items[i].key.protocol == IPPROTO_TCP)
+	for (size_t i = 0; sources->tracking && i < sources->list->count; i++)
+		connections_clear(&sources->tracking[i].tracked);
+	free(sources->tracking);
+	free(sources->requests);
+	free(sources->of_request);
+}
+
+static int sources_new(struct discoveries *list, struct sources *sources)
+{
+	sources->list = list;
+	sources->tracking = calloc(list->count, sizeof(*sources->tracking));
+	sources->requests = calloc(list->count, sizeof(*sources->requests));
+	sources->of_request = calloc(list->count, sizeof(*sources->of_request));
+	if (!sources->tracking || !sources->requests || !sources->of_request)
+		return -ENOMEM;
+	for (size_t i = 0; i < list->count; i++)
+		sources->tracking[i].pod = &list->items[i].pod;
+	return 0;
+}
+
+static void read_conntrack(struct sources *sources)
+{
+	struct discoveries *list = sources->list;
+
+	list->conntrack_error = conntrack_read(sources->tracking, list->count);
+	for (size_t i = 0; list->conntrack_error && i < list->count; i++)
+		connections_clear(&sources->tracking[i].tracked);
+}
+
+/* On a node that tracks connections they only matter for those of TCP; to find them takes a look at every process. */
+static bool needs_sockets(const struct discoveries *list, const struct connections *tracked)
+{
+	if (list->conntrack_error)
+		return list->conntrack_error == -ENOENT;
+	for (size_t i = 0; i < tracked->count; i++)
+		if (tracked->items[i].key.protocol == IPPROTO_TCP)
 			return true;
 	return false;
 }
 
-int discovery_find(const struct egress_endpoint *pod, const char *netns, struct discovery *out)
+/*
+ * What the node saw is better than what is in the pod's hands: whose port is the local one of a connection that goes out
+ * may listen at it, too.
+ */
+static int visit_sockets(struct socket_request *request, const struct tcp_sockets *sockets, void *data)
+{
+	const struct sources *sources = data;
+	size_t index = sources->of_request[request - sources->requests];
+	struct connections *found = &sources->list->items[index].found;
+
+	return sources->list->conntrack_error == -ENOENT ? take_sockets(sockets, found)
+							 : take_tracked(&sources->tracking[index], sockets, found);
+}
+
+static void read_sockets(struct sources *sources)
+{
+	struct discoveries *list = sources->list;
+
+	for (size_t i = 0; i < list->count; i++) {
+		if (!needs_sockets(list, &sources->tracking[i].tracked))
+			continue;
+		sources->of_request[sources->request_count] = i;
+		sources->requests[sources->request_count++] =
+			(struct socket_request){.pod = &list->items[i].pod, .netns = list->items[i].netns};
+	}
+	if (sources->request_count)
+		tcp_sockets_read(sources->requests, sources->request_count, visit_sockets, sources);
+	for (size_t i = 0; i < sources->request_count; i++)
+		list->items[sources->of_request[i]].sockets_error = sources->requests[i].error;
+}
+
+/* Of those whose sockets do not matter, or could not be read. */
+static void take_rest(const struct sources *sources)
+{
+	size_t next = 0;
+
+	for (size_t i = 0; i < sources->list->count; i++) {
+		struct discovery *discovery = &sources->list->items[i];
+		bool asked = next < sources->request_count && sources->of_request[next] == i;
+
+		next += asked;
+		if (asked && !discovery->sockets_error)
+			continue;
+		discovery->found.count = 0;
+		discovery->error = take_tracked(&sources->tracking[i], NULL, &discovery->found);
+	}
+}
+
+void discovery_find(struct discoveries *list)
 {
 	_cleanup_(sources_clear) struct sources sources = {0};
-	_cleanup_(discovery_clear) struct discovery discovery = {0};
-	int error = read_conntrack(pod, &sources, &discovery);
+	int error = sources_new(list, &sources);
 
-	if (!error && needs_sockets(&sources, &discovery))
-		error = read_sockets(pod, netns, &sources, &discovery);
-	/*
-	 * What the node saw is better than what is in the pod's hands: whose port is the local one of a connection that
-	 * goes out may listen at it, too.
-	 */
-	if (!error && sources.sockets && discovery.conntrack_error == -ENOENT)
-		error = take_sockets(&sources, &discovery.found);
-	if (!error)
-		error = take_conntrack(pod, &sources, &discovery.found);
-	if (error)
-		return error;
-	*out = discovery;
-	discovery.found = (struct connections){0};
-	return 0;
+	if (error) {
+		for (size_t i = 0; i < list->count; i++)
+			list->items[i].error = error;
+		return;
+	}
+	read_conntrack(&sources);
+	read_sockets(&sources);
+	take_rest(&sources);
 }
 
 /* ---------------------------------------------------------------- entering */
@@ -246,8 +313,7 @@ static bool advance(const struct datapath *datapath, const struct connection *co
 	return true;
 }
 
-int discovery_enter(struct datapath *datapath, const struct egress_endpoint *pod, const struct discovery *discovery,
-		    size_t *entered)
+int discovery_enter(struct datapath *datapath, const struct discovery *discovery, size_t *entered)
 {
 	size_t count = 0;
 
@@ -256,11 +322,11 @@ int discovery_enter(struct datapath *datapath, const struct egress_endpoint *pod
 	for (size_t i = 0; i < discovery->found.count; i++) {
 		const struct connection *connection = &discovery->found.items[i];
 		struct egress_flow_key key = connection->key;
-		int error = show_packet(datapath, pod->ifindex, &key);
+		int error = show_packet(datapath, discovery->pod.ifindex, &key);
 
 		if (error)
 			return error;
-		key.endpoint = pod->id;
+		key.endpoint = discovery->pod.id;
 		count += advance(datapath, connection, &key);
 	}
 	*entered = count;

@@ -3,8 +3,8 @@
  * Endpoints by interface: an array whose entries the programs read in place, and a hash behind it.
  *
  * An element of the hash is replaced as a whole. An entry of the array is not: a program may be reading it. So an entry
- * whose ifindex is set is never written but for its ifindex, and its other fields only change a grace period after the
- * ifindex was cleared.
+ * whose ifindex is set is never written but for its ifindex and its note, and its other fields only change a grace period
+ * after the ifindex was cleared.
  */
 #include <errno.h>
 #include <string.h>
@@ -148,6 +148,15 @@ static int take_bucket(struct datapath *datapath, uint32_t bucket, const struct 
 	return error ? error : remove_overflow(datapath, endpoint->ifindex);
 }
 
+/* But for the note. */
+static bool is_same(const struct egress_endpoint *a, const struct egress_endpoint *b)
+{
+	struct egress_endpoint noted = *a;
+
+	noted.reserved[0] = b->reserved[0];
+	return !memcmp(&noted, b, sizeof(noted));
+}
+
 int datapath_endpoint_put(struct datapath *datapath, const struct egress_endpoint *endpoint)
 {
 	uint32_t bucket = bucket_of(endpoint->ifindex);
@@ -159,8 +168,12 @@ int datapath_endpoint_put(struct datapath *datapath, const struct egress_endpoin
 	error = read_bucket(datapath, bucket, &old);
 	if (error)
 		return error;
-	if (old.ifindex == endpoint->ifindex && !memcmp(&old, endpoint, sizeof(old)))
-		return remove_overflow(datapath, endpoint->ifindex);
+	if (is_same(&old, endpoint)) {
+		/* What programs read of the bucket is written over with what is there. */
+		if (old.reserved[0] != endpoint->reserved[0])
+			error = write_bucket(datapath, bucket, endpoint);
+		return error ? error : remove_overflow(datapath, endpoint->ifindex);
+	}
 	if (old.ifindex == endpoint->ifindex)
 		return rewrite_bucket(datapath, bucket, &old, endpoint);
 	behind = in_overflow(datapath, endpoint->ifindex);

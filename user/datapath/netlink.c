@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -120,34 +121,57 @@ static bool take_torn(char *buffer, size_t length)
 	return torn;
 }
 
-int netlink_request(struct mnl_socket *socket, struct nlmsghdr *request, mnl_cb_t visit, void *data)
+int64_t netlink_in(int milliseconds)
 {
-	static unsigned int sequence;
+	return monotonic_ms() + milliseconds;
+}
+
+static int ask(struct mnl_socket *socket, struct nlmsghdr *request)
+{
+	static atomic_uint sequence;
+
+	request->nlmsg_flags |= NLM_F_REQUEST | NLM_F_ACK;
+	request->nlmsg_seq = atomic_fetch_add(&sequence, 1) + 1;
+	return mnl_socket_sendto(socket, request, request->nlmsg_len) < 0 ? -errno : 0;
+}
+
+static int read_answer(struct mnl_socket *socket, uint32_t sequence, int64_t deadline, mnl_cb_t visit, void *data)
+{
 	_cleanup_free_ char *buffer = malloc(NETLINK_BUFFER_SIZE);
 	unsigned int port = mnl_socket_get_portid(socket);
-	int64_t deadline;
 	int status = MNL_CB_OK;
 	bool torn = false;
 
 	if (!buffer)
 		return -ENOMEM;
-	request->nlmsg_flags |= NLM_F_REQUEST | NLM_F_ACK;
-	request->nlmsg_seq = ++sequence;
-	if (mnl_socket_sendto(socket, request, request->nlmsg_len) < 0)
-		return -errno;
-	/* The kernel answers while it is asked, and may have waited for others then, as long as it took. */
-	deadline = monotonic_ms() + NETLINK_ANSWER_SECONDS * 1000;
 	while (status > MNL_CB_STOP) {
 		ssize_t length = receive(socket, buffer, deadline);
 
 		if (length < 0)
 			return (int)length;
 		torn |= take_torn(buffer, (size_t)length);
-		status = mnl_cb_run(buffer, (size_t)length, request->nlmsg_seq, port, visit, data);
+		status = mnl_cb_run(buffer, (size_t)length, sequence, port, visit, data);
 	}
 	if (status < 0)
 		return -errno;
 	return torn ? -EINTR : 0;
+}
+
+int netlink_request_until(struct mnl_socket *socket, struct nlmsghdr *request, int64_t deadline, mnl_cb_t visit,
+			  void *data)
+{
+	int error = ask(socket, request);
+
+	return error < 0 ? error : read_answer(socket, request->nlmsg_seq, deadline, visit, data);
+}
+
+int netlink_request(struct mnl_socket *socket, struct nlmsghdr *request, mnl_cb_t visit, void *data)
+{
+	int error = ask(socket, request);
+
+	/* The kernel answers while it is asked, and may have waited for others then, as long as it took. */
+	return error < 0 ? error : read_answer(socket, request->nlmsg_seq, netlink_in(NETLINK_ANSWER_SECONDS * 1000),
+					       visit, data);
 }
 
 int netlink_request_once(struct nlmsghdr *request, mnl_cb_t visit, void *data)

@@ -26,6 +26,11 @@ void netlink_close(struct mnl_socket **socket);
 #define NETLINK_ATTEMPTS 5 /* at an answer that is torn */
 int netlink_request(struct mnl_socket *socket, struct nlmsghdr *request, mnl_cb_t visit, void *data);
 
+/* The same, with a time for the end of the answer; netlink_in(): so many ms from now. */
+int64_t netlink_in(int milliseconds);
+int netlink_request_until(struct mnl_socket *socket, struct nlmsghdr *request, int64_t deadline, mnl_cb_t visit,
+			  void *data);
+
 /* Opens a route socket for one request in this namespace. */
 int netlink_request_once(struct nlmsghdr *request, mnl_cb_t visit, void *data);
 

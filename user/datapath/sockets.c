@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A pod's TCP sockets, asked from the kernel in the pod's network namespace (sock_diag). */
+/* Pods' TCP sockets, asked from the kernel in each pod's network namespace (sock_diag). */
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
@@ -22,6 +22,8 @@
 
 #define PROC         "/proc"
 #define REQUEST_SIZE (MNL_NLMSG_HDRLEN + 128)
+/* For the sockets of one pod, which may have made very many, so that the others wait for no longer than that. */
+#define ANSWER_MILLISECONDS 1000
 
 /* linux/tcp.h of libc and kernel cannot be included together. */
 enum tcp_state {
@@ -36,107 +38,24 @@ enum tcp_state {
 	STATE_NEW_SYN_RECEIVED = 12,
 };
 
-/* ---------------------------------------------------------------- the namespace */
-
-/* What a search for the namespace has to know. */
-struct namespace_search {
-	struct mnl_socket *socket; /* of this namespace */
-	int32_t wanted;            /* the id that this namespace has for the one that is looked for */
-	ino_t *seen;
-	size_t count, capacity;
-};
-
-static void search_clear(struct namespace_search *search)
-{
-	netlink_close(&search->socket);
-	free(search->seen);
-}
-
-/* Most processes share a namespace with many others. */
-static bool was_seen(struct namespace_search *search, ino_t inode)
-{
-	for (size_t i = 0; i < search->count; i++)
-		if (search->seen[i] == inode)
-			return true;
-	if (!array_reserve(&search->seen, &search->capacity, search->count + 1, sizeof(*search->seen)))
-		search->seen[search->count++] = inode;
-	return false;
-}
-
-/* 0 and the descriptor, where the path leads to the namespace; -ENOENT where not; else why it cannot be told. */
-static int try_namespace(struct namespace_search *search, const char *path, int *out)
-{
-	_cleanup_fd_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	int32_t found = NETNSA_NSID_NOT_ASSIGNED;
-	struct stat status;
-	int error;
-
-	if (fd < 0)
-		return -errno;
-	if (fstat(fd, &status))
-		return -errno;
-	if (was_seen(search, status.st_ino))
-		return -ENOENT;
-	error = links_namespace_id(search->socket, fd, &found);
-	if (error)
-		return error;
-	if (found != search->wanted)
-		return -ENOENT;
-	*out = fd;
-	fd = -1;
-	return 0;
-}
-
-static int search_processes(struct namespace_search *search, int *out)
-{
-	_cleanup_directory_ DIR *directory = opendir(PROC);
-	struct dirent *entry;
-	int denied = -ENOENT;
-
-	if (!directory)
-		return -errno;
-	while ((entry = readdir(directory))) {
-		char path[64];
-		int error;
-
-		if (!isdigit((unsigned char)entry->d_name[0]))
-			continue;
-		snprintf(path, sizeof(path), PROC "/%.20s/ns/net", entry->d_name);
-		error = try_namespace(search, path, out);
-		if (!error)
-			return 0;
-		if (error == -EACCES || error == -EPERM)
-			denied = -EPERM;
-	}
-	return denied;
-}
-
-/* The namespace at the other end of the veth. */
-static int find_namespace(uint32_t ifindex, const char *netns, int *out)
-{
-	_cleanup_(search_clear) struct namespace_search search = {0};
-	_cleanup_(links_clear) struct link_list list = {0};
-	int error = netlink_open(NETLINK_ROUTE, 0, &search.socket);
-
-	if (!error)
-		error = links_list(search.socket, ifindex, &list);
-	if (error)
-		return error;
-	if (list.count != 1 || list.items[0].peer_nsid < 0)
-		return -ENOENT;
-	search.wanted = list.items[0].peer_nsid;
-	if (netns && !try_namespace(&search, netns, out))
-		return 0;
-	return search_processes(&search, out);
-}
-
 /* ---------------------------------------------------------------- sockets */
 
 struct reading {
 	const struct egress_endpoint *pod;
 	struct tcp_sockets *sockets;
+	int64_t deadline;
 	int error;
 };
+
+static void listen_at(struct tcp_sockets *sockets, uint16_t port)
+{
+	sockets->listening[ntohs(port) / 8] |= (uint8_t)(1u << ntohs(port) % 8);
+}
+
+bool tcp_sockets_listen(const struct tcp_sockets *sockets, uint16_t port)
+{
+	return sockets->listening[ntohs(port) / 8] & 1u << ntohs(port) % 8;
+}
 
 static bool is_mapped(const uint32_t address[4])
 {
@@ -168,7 +87,7 @@ static int visit_socket(const struct nlmsghdr *header, void *data)
 	if (mnl_nlmsg_get_payload_len(header) < sizeof(*message))
 		return MNL_CB_OK;
 	if (message->idiag_state == STATE_LISTEN) {
-		reading->sockets->listening[ntohs(message->id.idiag_sport)] = true;
+		listen_at(reading->sockets, message->id.idiag_sport);
 		return MNL_CB_OK;
 	}
 	if (message->idiag_state == STATE_SYN_RECEIVED || message->idiag_state == STATE_NEW_SYN_RECEIVED)
@@ -200,33 +119,188 @@ static int read_family(struct mnl_socket *socket, uint8_t family, struct reading
 		wanted->sdiag_family = family;
 		wanted->sdiag_protocol = IPPROTO_TCP;
 		wanted->idiag_states = states;
-		error = netlink_request(socket, request, visit_socket, reading);
+		error = netlink_request_until(socket, request, reading->deadline, visit_socket, reading);
 	}
 	return reading->error ? reading->error : error;
-}
-
-int tcp_sockets_read(const struct egress_endpoint *pod, const char *netns, struct tcp_sockets *out)
-{
-	struct reading reading = {.pod = pod, .sockets = out};
-	_cleanup_netlink_ struct mnl_socket *socket = NULL;
-	_cleanup_fd_ int namespace_fd = -1;
-	int error = find_namespace(pod->ifindex, netns, &namespace_fd);
-
-	if (!error)
-		error = netlink_open_in(namespace_fd, NETLINK_SOCK_DIAG, &socket);
-	if (!error)
-		error = read_family(socket, AF_INET, &reading);
-	if (!error)
-		error = read_family(socket, AF_INET6, &reading);
-	if (error)
-		tcp_sockets_clear(out);
-	else
-		connections_sort(&out->connected);
-	return error;
 }
 
 void tcp_sockets_clear(struct tcp_sockets *sockets)
 {
 	connections_clear(&sockets->connected);
 	memset(sockets->listening, 0, sizeof(sockets->listening));
+}
+
+static int read_sockets(const struct egress_endpoint *pod, int namespace_fd, struct tcp_sockets *out)
+{
+	struct reading reading = {.pod = pod, .sockets = out, .deadline = netlink_in(ANSWER_MILLISECONDS)};
+	_cleanup_netlink_ struct mnl_socket *socket = NULL;
+	int error = netlink_open_in(namespace_fd, NETLINK_SOCK_DIAG, &socket);
+
+	if (!error)
+		error = read_family(socket, AF_INET, &reading);
+	if (!error)
+		error = read_family(socket, AF_INET6, &reading);
+	if (!error)
+		connections_sort(&out->connected);
+	return error;
+}
+
+/* ---------------------------------------------------------------- the namespaces */
+
+struct search {
+	struct socket_request *requests;
+	size_t count, left; /* left: whose namespace is still looked for */
+	socket_visitor visit;
+	void *data;
+	struct mnl_socket *socket; /* of this namespace */
+	ino_t *seen;               /* sorted */
+	size_t seen_count, seen_capacity;
+	bool denied; /* there was a namespace that cannot be looked at */
+};
+
+static void search_clear(struct search *search)
+{
+	netlink_close(&search->socket);
+	free(search->seen);
+}
+
+/* Most processes share a namespace with others. Without memory it is looked at again. */
+static bool was_seen(struct search *search, ino_t inode)
+{
+	size_t low = 0, high = search->seen_count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (search->seen[middle] < inode)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (low < search->seen_count && search->seen[low] == inode)
+		return true;
+	if (array_reserve(&search->seen, &search->seen_capacity, search->seen_count + 1, sizeof(*search->seen)))
+		return false;
+	memmove(search->seen + low + 1, search->seen + low, (search->seen_count - low) * sizeof(*search->seen));
+	search->seen[low] = inode;
+	search->seen_count++;
+	return false;
+}
+
+static int read_and_visit(struct search *search, struct socket_request *request, int namespace_fd)
+{
+	_cleanup_(tcp_sockets_clear) struct tcp_sockets sockets = {0};
+	int error = read_sockets(request->pod, namespace_fd, &sockets);
+
+	return error ? error : search->visit(request, &sockets, search->data);
+}
+
+static void visit_namespace(struct search *search, int32_t nsid, int namespace_fd)
+{
+	for (size_t i = 0; i < search->count; i++) {
+		struct socket_request *request = &search->requests[i];
+
+		if (request->found || request->nsid != nsid)
+			continue;
+		request->found = true;
+		request->error = read_and_visit(search, request, namespace_fd);
+		search->left--;
+	}
+}
+
+static bool is_denied(int error)
+{
+	return error == -EACCES || error == -EPERM;
+}
+
+/* -errno: why it cannot be told whose namespace it is. */
+static int try_namespace(struct search *search, const char *path)
+{
+	int32_t nsid = NETNSA_NSID_NOT_ASSIGNED;
+	_cleanup_fd_ int fd = -1;
+	struct stat status;
+	int error;
+
+	if (stat(path, &status))
+		return -errno;
+	if (was_seen(search, status.st_ino))
+		return 0;
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return -errno;
+	error = links_namespace_id(search->socket, fd, &nsid);
+	if (!error && nsid != NETNSA_NSID_NOT_ASSIGNED)
+		visit_namespace(search, nsid, fd);
+	return error;
+}
+
+/* What is told of namespaces may be wrong, or of a namespace that is gone. */
+static void search_likely(struct search *search)
+{
+	for (size_t i = 0; i < search->count; i++)
+		if (search->requests[i].netns && !search->requests[i].found)
+			try_namespace(search, search->requests[i].netns);
+}
+
+static int search_processes(struct search *search)
+{
+	_cleanup_directory_ DIR *directory = opendir(PROC);
+	struct dirent *entry;
+
+	if (!directory)
+		return -errno;
+	while (search->left && (entry = readdir(directory))) {
+		char path[64];
+
+		if (!isdigit((unsigned char)entry->d_name[0]))
+			continue;
+		snprintf(path, sizeof(path), PROC "/%.20s/ns/net", entry->d_name);
+		search->denied |= is_denied(try_namespace(search, path));
+	}
+	return 0;
+}
+
+static const struct link *find_link(const struct link_list *list, uint32_t ifindex)
+{
+	for (size_t i = 0; i < list->count; i++)
+		if (list->items[i].ifindex == ifindex)
+			return &list->items[i];
+	return NULL;
+}
+
+/* Which namespaces are looked for; one request needs no list of all links. */
+static int find_peers(struct search *search)
+{
+	_cleanup_(links_clear) struct link_list list = {0};
+	int error = links_list(search->socket, search->count == 1 ? search->requests[0].pod->ifindex : 0, &list);
+
+	if (error)
+		return error;
+	for (size_t i = 0; i < search->count; i++) {
+		struct socket_request *request = &search->requests[i];
+		const struct link *link = find_link(&list, request->pod->ifindex);
+
+		request->nsid = link ? link->peer_nsid : -1;
+		search->left += request->nsid >= 0;
+	}
+	return 0;
+}
+
+void tcp_sockets_read(struct socket_request *requests, size_t count, socket_visitor visit, void *data)
+{
+	_cleanup_(search_clear) struct search search = {
+		.requests = requests, .count = count, .visit = visit, .data = data};
+	int error = netlink_open(NETLINK_ROUTE, 0, &search.socket);
+
+	for (size_t i = 0; i < count; i++)
+		requests[i].found = false;
+	if (!error)
+		error = find_peers(&search);
+	if (!error)
+		search_likely(&search);
+	if (!error)
+		error = search_processes(&search);
+	for (size_t i = 0; i < count; i++)
+		if (!requests[i].found)
+			requests[i].error = error ? error : search.denied ? -EPERM : -ENOENT;
 }
