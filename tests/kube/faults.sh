@@ -54,11 +54,17 @@ faults_up()
 	kube_pki
 	kubeconfig agent <<<"tokenFile: token"
 	echo secret >"$SANDBOX/token"
+	network_setup
+	add_pod web
+	faults_again "$@"
+}
+
+# faults_again [OPTION...]: a server that begins anew with what there is at first
+faults_again()
+{
 	coproc FAULTS { exec /usr/bin/python3 "$TESTS/kube/fault_server" 6443 "$SANDBOX/pki/server.crt" \
 		"$SANDBOX/pki/server.key" "$@" 2>"$SANDBOX/faults.log"; }
 	read -r _ <&"${FAULTS[0]}"
-	network_setup
-	add_pod web
 	put_pod web 10.1.1.2 node1 '"egressd.io/interface":"web0"'
 	put_pod peer 10.9.0.1 node2
 	put_policy 80
@@ -483,6 +489,50 @@ test_restart_without_the_api()
 	log_has "objects.json: damaged: set aside as objects.json.damaged"
 	[ -e "$STATE/objects.json.damaged" ]
 	agent_stop
+}
+
+# The agent is killed before it writes down what it followed, and comes back without the API: what it wrote down last is
+# older than the tables, which stay.
+test_restart_without_the_api_after_changes_that_were_not_written()
+{
+	local generation
+
+	faults_up
+	kube_agent_up
+	put_pod other 10.9.0.7 node2
+	eventually 20 known other
+	# Root without CAP_DAC_OVERRIDE: nothing is written from here on.
+	chmod 500 "$STATE"
+	put_pod peer 10.9.0.2 node2
+	eventually 20 allows_at 10.9.0.2
+	fails allows_at 10.9.0.1
+	generation=$(metric egressd_generation)
+	kill "$FAULTS_PID"
+	agent_kill
+	chmod 700 "$STATE"
+	kube_agent_start
+	eventually 20 log_has "older than what is in force"
+	eventually 30 says_waiting
+	allows_at 10.9.0.2
+	fails allows_at 10.9.0.1
+	fails log_has "generation $((generation + 1)) in force"
+	# When the API is there again it goes on as ever.
+	faults_again
+	put_pod peer 10.9.0.3 node2
+	eventually 60 agent_is_ready
+	eventually 20 allows_at 10.9.0.3
+}
+
+# By the tables, whatever the objects on disk say.
+allows_at()
+{
+	[ "$(verdict default/web "$1:80/TCP" 2>/dev/null || true)" = allow ]
+}
+
+# What there is of that name is among the objects on disk.
+known()
+{
+	grep -q "\"name\":\"$1\"" "$STATE/objects.json"
 }
 
 says_waiting()

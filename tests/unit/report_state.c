@@ -190,16 +190,18 @@ static void objects_come_back_equal(void **state)
 {
 	struct object_list kinds[OBJECT_KIND_COUNT] = {0};
 	struct fixture *fixture = *state;
+	const struct state_view view = {7, 4000000000};
+	struct state_view found;
 	struct store *store;
 	unsigned int kind;
-	size_t found = 0;
+	size_t equal = 0;
 	json_t *json;
 
 	decode_manifests(kinds);
 	assert_int_equal(state_directory_prepare(fixture->directory), 0);
-	assert_int_equal(state_write_objects(fixture->directory, kinds), 0);
+	assert_int_equal(state_write_objects(fixture->directory, kinds, &view), 0);
 	assert_int_equal(mode_of(fixture->directory, STATE_OBJECTS_FILE), 0600);
-	assert_int_equal(state_read_objects(fixture->directory, &store), 0);
+	assert_int_equal(state_read_objects(fixture->directory, &store, &found), 0);
 	for (kind = 0; kind < OBJECT_KIND_COUNT; kind++) {
 		struct object *original = kinds[kind].count ? kinds[kind].items[0] : NULL, *object;
 
@@ -210,9 +212,11 @@ static void objects_come_back_equal(void **state)
 		assert_true(object_equal(object, original));
 		assert_string_equal(object->place.file, original->place.file);
 		assert_int_equal(object->place.line, original->place.line);
-		found++;
+		equal++;
 	}
-	assert_int_equal(found, 2);
+	assert_int_equal(equal, 2);
+	assert_int_equal(found.generation, view.generation);
+	assert_int_equal(found.changes, view.changes);
 	/* It is JSON as a whole, too. */
 	assert_int_equal(state_read(fixture->directory, STATE_OBJECTS_FILE, &json), 0);
 	assert_int_equal(json_array_size(json_object_get(json, "items")), 2);
@@ -225,7 +229,9 @@ static void objects_come_back_equal(void **state)
 static void damaged_objects_are_refused(void **state)
 {
 	struct object_list kinds[OBJECT_KIND_COUNT] = {0};
+	const struct state_view view = {1, 0};
 	struct fixture *fixture = *state;
+	struct state_view found;
 	struct store *store = NULL;
 	char path[160], *text;
 	size_t length, i;
@@ -233,8 +239,8 @@ static void damaged_objects_are_refused(void **state)
 
 	decode_manifests(kinds);
 	assert_int_equal(state_directory_prepare(fixture->directory), 0);
-	assert_int_equal(state_read_objects(fixture->directory, &store), -ENOENT);
-	assert_int_equal(state_write_objects(fixture->directory, kinds), 0);
+	assert_int_equal(state_read_objects(fixture->directory, &store, &found), -ENOENT);
+	assert_int_equal(state_write_objects(fixture->directory, kinds, &view), 0);
 	snprintf(path, sizeof(path), "%s/" STATE_OBJECTS_FILE, fixture->directory);
 	file = fopen(path, "r+e");
 	assert_non_null(file);
@@ -246,21 +252,21 @@ static void damaged_objects_are_refused(void **state)
 		rewind(file);
 		assert_int_equal(fwrite(text, 1, length, file), length);
 		assert_int_equal(fflush(file), 0);
-		assert_int_equal(state_read_objects(fixture->directory, &store), -EINVAL);
+		assert_int_equal(state_read_objects(fixture->directory, &store, &found), -EINVAL);
 		text[i] ^= 4;
 	}
 	rewind(file);
 	assert_int_equal(fwrite(text, 1, length, file), length);
 	assert_int_equal(fflush(file), 0);
-	assert_int_equal(state_read_objects(fixture->directory, &store), 0);
+	assert_int_equal(state_read_objects(fixture->directory, &store, &found), 0);
 	store_free(store);
 	for (i = 1; i < length; i += length / 9) {
 		assert_int_equal(ftruncate(fileno(file), (off_t)(length - i)), 0);
-		assert_int_equal(state_read_objects(fixture->directory, &store), -EINVAL);
+		assert_int_equal(state_read_objects(fixture->directory, &store, &found), -EINVAL);
 	}
 	fclose(file);
 	assert_int_equal(state_set_aside_objects(fixture->directory), 0);
-	assert_int_equal(state_read_objects(fixture->directory, &store), -ENOENT);
+	assert_int_equal(state_read_objects(fixture->directory, &store, &found), -ENOENT);
 	assert_int_equal(mode_of(fixture->directory, STATE_OBJECTS_DAMAGED), 0600);
 	free(text);
 	clear_kinds(kinds);

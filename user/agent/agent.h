@@ -35,6 +35,7 @@
 #include "model/problem.h"
 #include "model/store.h"
 #include "node/pod_processes.h"
+#include "report/state.h"
 #include "source/source.h"
 #include "source/tree_watch.h"
 
@@ -55,6 +56,7 @@ struct agent {
 	struct source *source;
 	struct store *store; /* settled: what the generation in force is made of */
 	struct kernel_support kernel; /* as it was at the start */
+	struct state_view restored; /* what tables the restored objects were made into */
 	bool has_objects; /* the store holds all that the source, or a predecessor, knew at some moment */
 	struct datapath *datapath;
 	struct interface_watch *interfaces;

@@ -167,6 +167,7 @@ int generation_publish(struct generation *generation, struct datapath *datapath)
 	}
 	generation->policy = take(generation->next_policy);
 	generation->number++;
+	generation->changes = 0;
 	generation->grace_owed = true;
 	return 0;
 }
@@ -198,6 +199,8 @@ int generation_follow(struct generation *generation, const struct changes *chang
 		return -EAGAIN;
 	/* What a change let go may be used again by the next one. */
 	generation->grace_owed = true;
+	tables_count_change(generation->tables);
+	generation->changes++;
 	for (i = 0; i < changes->pod_count; i++) {
 		error = tables_pod_changed(generation->tables, changes->pods[i].old, changes->pods[i].new);
 		if (error)

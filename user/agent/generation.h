@@ -18,6 +18,7 @@
 struct generation {
 	const struct flow_timeouts *flow_timeouts; /* borrowed */
 	uint32_t number;        /* of the one in force; 0: none. Goes on where a predecessor stopped */
+	uint32_t changes;       /* that were followed in place since, as the tables count them */
 	uint32_t *memory;       /* that the programs read */
 	size_t word_count;      /* of it */
 	struct tables *tables;

@@ -191,7 +191,7 @@ static int prepare_directory(struct agent *agent)
 static int restore_objects(struct agent *agent)
 {
 	const char *state = agent->options->state;
-	int error = state_read_objects(state, &agent->store);
+	int error = state_read_objects(state, &agent->store, &agent->restored);
 
 	if (!error) {
 		agent->has_objects = true;
@@ -405,6 +405,22 @@ static const struct egress_control *tables_adopted(struct agent *agent, size_t *
 	return control->magic == EGRESS_TABLES_MAGIC && control->active < EGRESS_BANKS ? control : NULL;
 }
 
+/*
+ * The predecessor had followed changes that it did not come to write down, or to write down as a whole: then the tables
+ * are closer to what there is than the objects are, and stay as they are until the source has said what there is.
+ */
+static void compare_objects(struct agent *agent, const struct egress_bank *bank)
+{
+	const struct state_view *restored = &agent->restored;
+
+	if (!agent->has_objects || !restored->generation || !bank->generation ||
+	    (restored->generation == bank->generation && restored->changes == TABLES_CHANGES(bank)))
+		return;
+	log_warning("%s/%s: older than what is in force, which stays as it is until the API has said what there is",
+		    agent->options->state, STATE_OBJECTS_FILE);
+	agent->has_objects = false;
+}
+
 /* The predecessor's generation, and which pods it left open. */
 static void adopt_generation(struct agent *agent)
 {
@@ -416,6 +432,7 @@ static void adopt_generation(struct agent *agent)
 	if (!control)
 		return;
 	bank = &control->bank[control->active];
+	compare_objects(agent, bank);
 	agent->generation.number = bank->generation;
 	if (!bank->generation || bank->sets > words || words - bank->sets < EGRESS_ENDPOINT_MAX)
 		return;

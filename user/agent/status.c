@@ -289,6 +289,7 @@ static void note_outcome(struct agent *agent, int error)
 /* What is in force, which is not what is in the store while that cannot be built. */
 static int write_objects(struct agent *agent)
 {
+	const struct state_view view = {agent->generation.number, agent->generation.changes};
 	struct object_list kinds[OBJECT_KIND_COUNT] = {0};
 	unsigned int kind;
 	int error = 0;
@@ -296,7 +297,7 @@ static int write_objects(struct agent *agent)
 	for (kind = 0; kind < OBJECT_KIND_COUNT && !error; kind++)
 		error = store_list_settled(agent->store, kind, &kinds[kind].items, &kinds[kind].count);
 	if (!error)
-		error = state_write_objects(agent->options->state, kinds);
+		error = state_write_objects(agent->options->state, kinds, &view);
 	for (kind = 0; kind < OBJECT_KIND_COUNT; kind++)
 		free(kinds[kind].items);
 	return error;

@@ -274,6 +274,13 @@ void tables_publish(struct tables *tables)
 	tables->written = false;
 }
 
+void tables_count_change(struct tables *tables)
+{
+	struct egress_bank *bank = &tables->control->bank[tables->control->active];
+
+	__atomic_store_n(&TABLES_CHANGES(bank), TABLES_CHANGES(bank) + 1, __ATOMIC_RELEASE);
+}
+
 /* ------------------------------------------------------------------ endpoints */
 
 static void store_set(struct tables *tables, unsigned int bank, uint32_t id, uint32_t set)

@@ -10,9 +10,10 @@
  *                              "isolated":true,"attached":true,"problem":null}, …],
  *                "rules":[{"id":16,"namespace":"a","policy":"p","rule":0,"file":"…","line":3}, …],
  *                "problems":[{"severity":"error","rule":"field","file":"…","line":1,"column":2,"object":null,"message":"…"}, …]}
- * objects.json  {"apiVersion":"v1","kind":"List","egressd.io/version":1,"items":[…],"egressd.io/crc32":"…"}: every
- *               object in force, as model/encode.h writes them, for the words of `explain` and for a restart without
- *               the source. The sum is that of all bytes before its comma.
+ * objects.json  {"apiVersion":"v1","kind":"List","egressd.io/version":1,"items":[…],"egressd.io/generation":7,
+ *               "egressd.io/changes":0,"egressd.io/crc32":"…"}: every object in force, as model/encode.h writes them, for
+ *               the words of `explain` and for a restart without the source. The sum is that of all bytes before its
+ *               comma.
  */
 #ifndef EGRESSD_REPORT_STATE_H
 #define EGRESSD_REPORT_STATE_H
@@ -36,10 +37,15 @@ int state_write(const char *directory, const char *name, const json_t *json);
 int state_directory_remove(const char *directory);
 /* New reference in *out; -ENOENT, -EINVAL (damaged) ... */
 int state_read(const char *directory, const char *name, json_t **out);
+/* Which tables objects were made into; generation 0: of none, or that is not known. */
+struct state_view {
+	uint32_t generation;
+	uint32_t changes; /* that it followed in place */
+};
 /* Writes objects.json from a list for each kind (OBJECT_KIND_COUNT of them). -errno; the old file then still stands. */
-int state_write_objects(const char *directory, const struct object_list *kinds);
+int state_write_objects(const char *directory, const struct object_list *kinds, const struct state_view *view);
 /* What it holds, as a new store. -ENOENT, -EINVAL (damaged, or of another version), ... */
-int state_read_objects(const char *directory, struct store **out);
+int state_read_objects(const char *directory, struct store **out, struct state_view *view);
 /* Renames it, for someone to look at. -errno. */
 int state_set_aside_objects(const char *directory);
 json_t *state_encode_problems(const struct problem_list *problems);

@@ -56,7 +56,16 @@ static int put_object(struct sink *sink, const struct object *object)
 	return error ? error : put_text(sink, text, strlen(text));
 }
 
-static int put_all(struct sink *sink, const struct object_list *kinds)
+static int put_end(struct sink *sink, const struct state_view *view)
+{
+	char text[128];
+
+	snprintf(text, sizeof(text), "\n],\"egressd.io/generation\":%u,\"egressd.io/changes\":%u", view->generation,
+		 view->changes);
+	return put_text(sink, text, strlen(text));
+}
+
+static int put_all(struct sink *sink, const struct object_list *kinds, const struct state_view *view)
 {
 	unsigned int kind;
 	size_t i;
@@ -66,13 +75,13 @@ static int put_all(struct sink *sink, const struct object_list *kinds)
 		for (i = 0; i < kinds[kind].count && !error; i++)
 			error = put_object(sink, kinds[kind].items[i]);
 	if (!error)
-		error = put_text(sink, "\n]", 2);
+		error = put_end(sink, view);
 	if (!error && fprintf(sink->file, TAIL, sink->sum) != TAIL_LENGTH)
 		error = -EIO;
 	return error;
 }
 
-static int write_file(int directory, const struct object_list *kinds)
+static int write_file(int directory, const struct object_list *kinds, const struct state_view *view)
 {
 	_cleanup_fd_ int fd = openat(directory, TEMPORARY, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
 	_cleanup_file_ FILE *file = fd < 0 ? NULL : fdopen(dup(fd), "w");
@@ -82,7 +91,7 @@ static int write_file(int directory, const struct object_list *kinds)
 	if (!file)
 		return -errno;
 	sink.sum = crc32(0, NULL, 0);
-	error = put_all(&sink, kinds);
+	error = put_all(&sink, kinds, view);
 	if (!error && fflush(file))
 		error = -errno;
 	if (error)
@@ -94,14 +103,14 @@ static int write_file(int directory, const struct object_list *kinds)
 	return 0;
 }
 
-int state_write_objects(const char *directory, const struct object_list *kinds)
+int state_write_objects(const char *directory, const struct object_list *kinds, const struct state_view *view)
 {
 	_cleanup_fd_ int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int error;
 
 	if (fd < 0)
 		return -errno;
-	error = write_file(fd, kinds);
+	error = write_file(fd, kinds, view);
 	if (error)
 		unlinkat(fd, TEMPORARY, 0);
 	return error;
@@ -160,6 +169,7 @@ static int check_sum(int fd, off_t size)
 struct reading {
 	struct store *store;
 	struct json_splitter *splitter;
+	struct state_view view;
 	bool complete;
 };
 
@@ -184,6 +194,8 @@ static int on_document(const char *rest, size_t rest_length, const char *value, 
 	(void)value;
 	(void)value_length;
 	reading->complete = json_integer_value(json_object_get(root, "egressd.io/version")) == 1;
+	reading->view.generation = (uint32_t)json_integer_value(json_object_get(root, "egressd.io/generation"));
+	reading->view.changes = (uint32_t)json_integer_value(json_object_get(root, "egressd.io/changes"));
 	json_decref(root);
 	return reading->complete ? 0 : -ENOTSUP;
 }
@@ -195,7 +207,7 @@ static int on_piece(const char *bytes, size_t length, void *data)
 	return json_splitter_feed(reading->splitter, bytes, length);
 }
 
-static int read_objects(int fd, off_t size, struct store *store)
+static int read_objects(int fd, off_t size, struct store *store, struct state_view *view)
 {
 	struct reading reading = {.store = store};
 	const struct json_splitter_options options = {
@@ -213,10 +225,12 @@ static int read_objects(int fd, off_t size, struct store *store)
 	json_splitter_free(reading.splitter);
 	if (!error && !reading.complete)
 		error = -EINVAL;
+	if (!error)
+		*view = reading.view;
 	return error;
 }
 
-int state_read_objects(const char *directory, struct store **out)
+int state_read_objects(const char *directory, struct store **out, struct state_view *view)
 {
 	_cleanup_free_ char *path = text_format("%s/%s", directory, STATE_OBJECTS_FILE);
 	_cleanup_fd_ int fd = path ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
@@ -233,7 +247,7 @@ int state_read_objects(const char *directory, struct store **out)
 		error = store_new(&store);
 	if (error)
 		return error;
-	error = read_objects(fd, status.st_size, store);
+	error = read_objects(fd, status.st_size, store, view);
 	if (error) {
 		store_free(store);
 		return error == -ENOMEM ? error : -EINVAL;
