@@ -53,6 +53,42 @@ test_qdisc_that_is_cleared()
 	assert_matches "log" 'took our programs off interface web0' "$(cat "$AGENT_LOG")"
 }
 
+in_force()
+{
+	grep -q "generation $1 in force" "$AGENT_LOG"
+}
+
+# More than there is room for: programs are loaded anew, which takes the kernel a second.
+many_rules()
+{
+	{
+		policy_manifest web web <<<'[{to: [{podSelector: {matchLabels: {app: peer}}}], ports: [{port: 80}, {port: 53, protocol: UDP}]}]'
+		/usr/bin/python3 -c '
+print(*(f"- {{ports: [{{port: {number + 1000}}}]}}" for number in range(10000)),
+      *(f"- {{to: [{{ipBlock: {{cidr: 10.{50 + number}.0.0/16}}}}], ports: [{{port: {number + 100}}}]}}"
+        for number in range(200)), sep="\n")' | policy_manifest many web
+	} | manifest policy.yaml
+}
+
+# What is taken away while the kernel verifies programs is put back before it is done.
+test_filters_that_are_deleted_while_programs_are_loaded()
+{
+	local repaired
+
+	cluster_up
+	agent_up --attach clsact
+	many_rules
+	until in_force 2; do
+		tc filter del dev web0 ingress 2>/dev/null || true
+		sleep 0.05
+	done
+	repaired=$(sed '/generation 2 in force/q' "$AGENT_LOG" | grep -c 'took our programs off interface web0')
+	echo "repaired $repaired times before $(grep 'generation 2 in force' "$AGENT_LOG")"
+	# Not only before it began.
+	[ "$repaired" -ge 3 ]
+	eventually 5 enforced
+}
+
 link_id()
 {
 	bpftool -j link show pinned "$PIN/v$CONTRACT/links/$1" | json id

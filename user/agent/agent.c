@@ -330,6 +330,13 @@ static int make_loop(struct agent *agent)
 	return 0;
 }
 
+/* The loop stands still while the kernel verifies programs. */
+static void look_after(void *data)
+{
+	agent_check_pins(data);
+	attachments_look_after(data);
+}
+
 static int run_loop(struct agent *agent)
 {
 	_cleanup_(loop_clear) struct loop loop = {.agent = agent};
@@ -345,6 +352,8 @@ static int run_loop(struct agent *agent)
 		log_error("the event loop cannot be set up: %s", strerror(-error));
 		return error;
 	}
+	agent->loops = true;
+	datapath_while_waiting(agent->datapath, look_after, agent);
 	return event_base_dispatch(agent->loop) < 0 ? -EIO : 0;
 }
 

@@ -52,6 +52,7 @@ struct agent {
 	int state_lock, pin_lock; /* -1: none */
 	int listener;             /* bound socket until serve.c takes it; -1: none */
 	struct event_base *loop;
+	bool loops; /* others wait for whatever takes long */
 	struct evhttp *http;
 	struct source *source;
 	struct store *store; /* settled: what the generation in force is made of */
@@ -211,8 +212,13 @@ void attachments_try_now(struct agent *agent);
 void attachments_sweep(struct agent *agent);
 /* An interface is gone, and with it what was attached to it. told: the kernel gave notice of it. */
 void attachments_vanished(struct agent *agent, uint32_t ifindex, bool told);
-/* Attaches again what someone else took off; counts repairs. True where there was something to do. */
+/*
+ * Attaches again, at once, what someone else took off; counts repairs. True where there was something to do that is left
+ * to attachments_apply.
+ */
 bool attachments_check(struct agent *agent);
+/* The same amid a change, which deals with the rest. */
+void attachments_look_after(struct agent *agent);
 
 /* Takes programs and entry from an interface that is no pod's. */
 void attachments_let_go(struct agent *agent, uint32_t ifindex);
@@ -224,6 +230,8 @@ void attachments_let_go(struct agent *agent, uint32_t ifindex);
  * on answering, for all of which connections_due says that it is to be looked up.
  */
 void connections_before_attachment(struct agent *agent);
+/* Enters what a search found that was not over in time, if it is now. */
+void connections_take_found(struct agent *agent);
 /*
  * Before a generation is published: what those pods may go on answering that it isolates and the one in force does not;
  * nobody watched who opened connections to them. Afterwards, whether it is in force or not: enters it.

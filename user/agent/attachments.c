@@ -451,9 +451,12 @@ void attachments_apply(struct agent *agent)
 			withdraw(agent, &withdrawal, endpoint->entry.ifindex, endpoint);
 	}
 	connections_before_attachment(agent);
-	for (endpoint = agent->endpoints.current; endpoint; endpoint = endpoint->hh.next)
-		if (endpoint->stands)
-			put_on_programs(agent, &withdrawal, endpoint);
+	for (endpoint = agent->endpoints.current; endpoint; endpoint = endpoint->hh.next) {
+		if (!endpoint->stands)
+			continue;
+		connections_take_found(agent);
+		put_on_programs(agent, &withdrawal, endpoint);
+	}
 	withdraw_rest(agent, &withdrawal);
 	for (endpoint = agent->endpoints.current; endpoint; endpoint = endpoint->hh.next)
 		release_taken_over(agent, endpoint);
@@ -461,25 +464,46 @@ void attachments_apply(struct agent *agent)
 		release_taken_over(agent, endpoint);
 }
 
+/* What fails is told where it is tried again. -ENODEV: the interface is gone. */
+static int repair(struct agent *agent, struct endpoint *endpoint)
+{
+	uint32_t ifindex = endpoint->entry.ifindex;
+	char name[IF_NAMESIZE];
+	int error;
+
+	if (!endpoint->attached || datapath_attached(agent->datapath, ifindex))
+		return 0;
+	if (!if_indextoname(ifindex, name))
+		return -ENODEV;
+	agent->repairs++;
+	log_warning("%s: someone took our programs off interface %s; attaching again", endpoint->key, name);
+	error = datapath_attach(agent->datapath, ifindex);
+	endpoint->attached = !error;
+	return error == -ENODEV ? -EAGAIN : error;
+}
+
 bool attachments_check(struct agent *agent)
 {
 	bool missing = pending_check(agent);
 	struct endpoint *endpoint;
-	char name[IF_NAMESIZE];
 
 	for (endpoint = agent->endpoints.current; endpoint; endpoint = endpoint->hh.next) {
-		uint32_t ifindex = endpoint->entry.ifindex;
+		int error = repair(agent, endpoint);
 
-		if (!endpoint->attached || datapath_attached(agent->datapath, ifindex))
+		missing |= error != 0;
+		if (error != -ENODEV)
 			continue;
 		endpoint->attached = false;
-		missing = true;
-		if (!if_indextoname(ifindex, name)) {
-			attachments_vanished(agent, ifindex, false);
-			continue;
-		}
-		agent->repairs++;
-		log_warning("%s: someone took our programs off interface %s; attaching again", endpoint->key, name);
+		attachments_vanished(agent, endpoint->entry.ifindex, false);
 	}
 	return missing;
+}
+
+void attachments_look_after(struct agent *agent)
+{
+	struct endpoint *endpoint;
+
+	pending_check(agent);
+	for (endpoint = agent->endpoints.current; endpoint; endpoint = endpoint->hh.next)
+		repair(agent, endpoint);
 }

@@ -22,6 +22,8 @@
 
 /* A change waits for two searches at most. */
 #define WAIT_MILLISECONDS 200
+/* At the start nothing else waits. */
+#define START_MILLISECONDS 2000
 /* At the end of the agent, for a search that is under way. */
 #define END_MILLISECONDS 1000
 
@@ -252,7 +254,7 @@ static void finish_search(struct agent *agent)
 
 static void start_search(struct agent *agent, endpoint_filter filter, bool preliminary);
 
-/* Later than anybody waited for it. */
+/* Of the loop: later than anybody waited for it. */
 static void on_over(evutil_socket_t fd, short what, void *data)
 {
 	struct agent *agent = data;
@@ -288,8 +290,7 @@ static void start_search(struct agent *agent, endpoint_filter filter, bool preli
 	struct discoveries *list = NULL;
 	int error;
 
-	if (agent->search && discovery_wait(agent->search->search, 0))
-		finish_search(agent);
+	connections_take_found(agent);
 	if (agent->search)
 		return;
 	error = list_pods(agent, filter, &list);
@@ -310,7 +311,8 @@ static void start_search(struct agent *agent, endpoint_filter filter, bool preli
 
 static bool is_over_in_time(const struct agent *agent)
 {
-	return agent->search && discovery_wait(agent->search->search, WAIT_MILLISECONDS);
+	return agent->search &&
+	       discovery_wait(agent->search->search, agent->loops ? WAIT_MILLISECONDS : START_MILLISECONDS);
 }
 
 /* What is found in time is entered. Whoever became due while another search was under way is looked up after it. */
@@ -321,6 +323,12 @@ static void search_and_enter(struct agent *agent)
 		return;
 	finish_search(agent);
 	start_search(agent, is_wanted, false);
+}
+
+void connections_take_found(struct agent *agent)
+{
+	if (agent->search && discovery_wait(agent->search->search, 0))
+		finish_search(agent);
 }
 
 void connections_stop(struct agent *agent)

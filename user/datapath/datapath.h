@@ -63,6 +63,12 @@ void datapath_forget_foreseen(struct datapath *datapath);
  */
 int datapath_finish_tables(struct datapath *datapath);
 /*
+ * The kernel takes a second or more to verify programs. While datapath_new_tables() or datapath_finish_tables() waits for
+ * it, it calls back several times a second; what is called may look after what is in force, and must not make or commit
+ * tables.
+ */
+void datapath_while_waiting(struct datapath *datapath, void (*callback)(void *data), void *data);
+/*
  * Puts the new memory in force: every attached interface gets the new programs (each atomically), the pin is replaced,
  * then the old memory is released. On failure those already switched are switched back.
  */

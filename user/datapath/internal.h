@@ -48,6 +48,12 @@ struct predecessor {
 	bool abandoned; /* its maps are not those that packets are judged by */
 };
 
+/* Who is called back while the kernel is waited for. */
+struct waiting {
+	void (*callback)(void *data); /* NULL: nobody */
+	void *data;
+};
+
 struct datapath {
 	char *parent;    /* the user's --pin */
 	char *directory; /* parent/v<EGRESS_CONTRACT_VERSION> */
@@ -70,6 +76,7 @@ struct datapath {
 	struct table_set *in_force; /* NULL: none yet */
 	struct table_set *made;     /* by datapath_new_tables, not committed */
 	struct table_set *foreseen; /* by datapath_foresee_tables, not asked for yet */
+	struct waiting waiting;
 
 	int clock;    /* program that reads the kernel's jiffies; -1 until it is needed */
 	uint32_t hz;  /* 0: not measured */
@@ -154,14 +161,13 @@ int table_set_adopt(struct datapath *datapath);
 
 /* ---------------------------------------------------------------- loading.c */
 
-/* bpf_object__load with its sentence. */
-int object_load(struct bpf_object *object);
 /*
- * The same beside the caller. start takes the object over, also on failure; every start is followed by a finish, which
- * waits and gives the loaded object to the caller, who closes it, or the error, and frees the rest.
+ * bpf_object__load beside the caller. start takes the object over, also on failure; every start is followed by a finish,
+ * which waits and gives the loaded object to the caller, who closes it, or the error, and frees the rest. waiting: who is
+ * called back meanwhile, or NULL.
  */
 int loading_start(struct bpf_object *object, struct loading **out);
-int loading_finish(struct loading *loading, struct bpf_object **object);
+int loading_finish(struct loading *loading, const struct waiting *waiting, struct bpf_object **object);
 
 /* ---------------------------------------------------------------- attach*.c */
 

@@ -5,10 +5,13 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "datapath/internal.h"
@@ -17,11 +20,12 @@ struct loading {
 	struct bpf_object *object;
 	pthread_t thread;
 	bool threaded;
+	int over; /* eventfd, readable when the thread is done */
 	int error;
 	char sentence[1024]; /* datapath_error() is the thread's own */
 };
 
-int object_load(struct bpf_object *object)
+static int object_load(struct bpf_object *object)
 {
 	int error = bpf_object__load(object);
 
@@ -35,6 +39,9 @@ static void *load(void *data)
 	loading->error = object_load(loading->object);
 	if (loading->error)
 		snprintf(loading->sentence, sizeof(loading->sentence), "%s", datapath_error());
+	/* The first value of a counter that nobody has written cannot be refused. */
+	if (loading->over >= 0)
+		eventfd_write(loading->over, 1);
 	return NULL;
 }
 
@@ -62,20 +69,35 @@ int loading_start(struct bpf_object *object, struct loading **out)
 		return fail_errno(-ENOMEM, "no memory");
 	}
 	loading->object = object;
+	loading->over = eventfd(0, EFD_CLOEXEC);
 	/* Where there can be no thread it takes longer. */
-	loading->threaded = !start_thread(loading);
+	loading->threaded = loading->over >= 0 && !start_thread(loading);
 	if (!loading->threaded)
 		load(loading);
 	*out = loading;
 	return 0;
 }
 
-int loading_finish(struct loading *loading, struct bpf_object **object)
+/* How often what waits for the kernel looks after what is in force. */
+#define WAITING_MILLISECONDS 200
+
+static void wait_for(struct loading *loading, const struct waiting *waiting)
+{
+	struct pollfd over = {.fd = loading->over, .events = POLLIN};
+
+	while (waiting && waiting->callback && poll(&over, 1, WAITING_MILLISECONDS) <= 0)
+		waiting->callback(waiting->data);
+	pthread_join(loading->thread, NULL);
+}
+
+int loading_finish(struct loading *loading, const struct waiting *waiting, struct bpf_object **object)
 {
 	int error;
 
 	if (loading->threaded)
-		pthread_join(loading->thread, NULL);
+		wait_for(loading, waiting);
+	if (loading->over >= 0)
+		close(loading->over);
 	error = loading->error;
 	if (error) {
 		fail(error, "%s", loading->sentence);

@@ -31,7 +31,7 @@ void table_set_free(struct table_set *set)
 	if (!set)
 		return;
 	if (set->loading)
-		loading_finish(take(set->loading), &object);
+		loading_finish(take(set->loading), NULL, &object);
 	if (set->memory)
 		munmap(set->memory, set->word_count * sizeof(*set->memory));
 	for (int hook = 0; hook < HOOK_COUNT; hook++)
@@ -184,6 +184,7 @@ static int make_set(struct datapath *datapath, uint32_t chunks, struct table_set
 {
 	_cleanup_(free_set) struct table_set *set = NULL;
 	_cleanup_(close_object) struct bpf_object *object = NULL;
+	struct loading *loading;
 	int error;
 
 	if (datapath->foreseen && datapath->foreseen->word_count == (size_t)chunks * EGRESS_CHUNK_WORDS) {
@@ -196,7 +197,9 @@ static int make_set(struct datapath *datapath, uint32_t chunks, struct table_set
 		return fail_errno(-ENOMEM, "no memory");
 	error = prepare_set(datapath, set, chunks, &object);
 	if (!error)
-		error = object_load(object);
+		error = loading_start(take(object), &loading);
+	if (!error)
+		error = loading_finish(loading, &datapath->waiting, &object);
 	if (!error)
 		error = take_descriptors(set, object);
 	if (!error)
@@ -230,12 +233,17 @@ int datapath_finish_tables(struct datapath *datapath)
 		return fail(-EINVAL, "there are no new tables to put in force");
 	if (!made->loading)
 		return 0;
-	error = loading_finish(take(made->loading), &object);
+	error = loading_finish(take(made->loading), &datapath->waiting, &object);
 	if (!error)
 		error = take_descriptors(made, object);
 	if (error)
 		table_set_free(take(datapath->made));
 	return error;
+}
+
+void datapath_while_waiting(struct datapath *datapath, void (*callback)(void *data), void *data)
+{
+	datapath->waiting = (struct waiting){.callback = callback, .data = data};
 }
 
 int datapath_tables(struct datapath *datapath, const uint32_t **memory, size_t *word_count)
