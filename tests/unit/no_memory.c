@@ -1,15 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What model/ and policy/ do without memory: every allocation of theirs fails once, the first, the second and so on. The
- * call must say so, leave its out-parameter alone and leak nothing (the sanitized build looks), and work the next time.
+ * What model/, policy/ and a directory as a source do without memory: every allocation of theirs fails once, the first,
+ * the second and so on. The call must say so, leave its out-parameter alone and leak nothing (the sanitized build looks),
+ * and work the next time.
  * Linked with --wrap for the functions that allocate; those of other libraries are not touched.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/cleanup.h"
 #include "model/encode.h"
 #include "policy_world.h"
+#include "source/directory.h"
 
 /* Allocations that succeed from now on; negative: all. */
 static long left = -1;
@@ -256,6 +261,133 @@ static void objects_are_encoded_whole_or_not_at_all(void **state)
 	object_list_clear(&objects);
 }
 
+/* ---------------------------------------------------------------- a directory */
+
+struct manifests {
+	char path[32];
+	struct directory_source *source;
+	struct store *store;
+};
+
+static void put_file(const struct manifests *manifests, const char *name, const char *namespaces)
+{
+	char path[64];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/%s", manifests->path, name);
+	if (!namespaces) {
+		unlink(path);
+		return;
+	}
+	file = fopen(path, "we");
+	assert_non_null(file);
+	/* A letter each. */
+	for (const char *letter = namespaces; *letter; letter++)
+		fprintf(file, "---\n{apiVersion: v1, kind: Namespace, metadata: {name: n%c, labels: {of: %s}}}\n", *letter,
+			namespaces);
+	assert_int_equal(fclose(file), 0);
+}
+
+static void manifests_new(struct manifests *manifests)
+{
+	strcpy(manifests->path, "/tmp/egressd-memory.XXXXXX");
+	assert_non_null(mkdtemp(manifests->path));
+	assert_int_equal(directory_source_new(manifests->path, &manifests->source), 0);
+	assert_int_equal(store_new(&manifests->store), 0);
+}
+
+static void manifests_free(struct manifests *manifests)
+{
+	static const char *const names[] = {"a.yaml", "b.yaml", "c.yaml", "d.yaml"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		put_file(manifests, names[i], NULL);
+	assert_int_equal(rmdir(manifests->path), 0);
+	directory_source_free(manifests->source);
+	store_free(manifests->store);
+}
+
+static int sync_manifests(struct directory_source *source, struct store *store)
+{
+	struct problem_list problems = {0};
+	bool changed;
+	size_t bad;
+	int error;
+
+	directory_source_dispatch(source);
+	error = directory_source_sync(source, store, &problems, &changed, &bad);
+	problem_list_clear(&problems);
+	return error;
+}
+
+/* As whoever reads the directory for the first time sees it. */
+static void assert_as_new(const struct manifests *manifests, long first, long second)
+{
+	struct object *const *found, *const *expected;
+	struct directory_source *source;
+	size_t found_count, count;
+	struct store *store;
+
+	assert_int_equal(directory_source_new(manifests->path, &source), 0);
+	assert_int_equal(store_new(&store), 0);
+	assert_int_equal(sync_manifests(source, store), 0);
+	found = store_list(manifests->store, OBJECT_NAMESPACE, &found_count);
+	expected = store_list(store, OBJECT_NAMESPACE, &count);
+	if (found_count != count)
+		fail_msg("%zu namespaces instead of %zu where allocations %ld and %ld failed", found_count, count, first,
+			 second);
+	for (size_t i = 0; i < count; i++)
+		if (!object_equal(found[i], expected[i]) || strcmp(found[i]->place.file, expected[i]->place.file))
+			fail_msg("%s is another one where allocations %ld and %ld failed", expected[i]->name, first,
+				 second);
+	store_free(store);
+	directory_source_free(source);
+}
+
+/* Changes, one sync of which fails, then others, one sync of which fails, and others; false: the first did not fail. */
+static bool changes_without_memory(long first, long second, bool *second_failed)
+{
+	struct manifests manifests;
+	bool failed_first;
+
+	manifests_new(&manifests);
+	put_file(&manifests, "a.yaml", "uvw");
+	put_file(&manifests, "b.yaml", "vwx");
+	put_file(&manifests, "c.yaml", "wxy");
+	assert_int_equal(sync_manifests(manifests.source, manifests.store), 0);
+	put_file(&manifests, "a.yaml", "vx");
+	put_file(&manifests, "b.yaml", "uwy");
+	put_file(&manifests, "d.yaml", "uvz");
+	fail_after(first);
+	sync_manifests(manifests.source, manifests.store);
+	failed_first = !had_enough();
+	put_file(&manifests, "a.yaml", "uz");
+	put_file(&manifests, "b.yaml", NULL);
+	put_file(&manifests, "c.yaml", "wv");
+	fail_after(second);
+	sync_manifests(manifests.source, manifests.store);
+	*second_failed = !had_enough();
+	put_file(&manifests, "d.yaml", NULL);
+	put_file(&manifests, "b.yaml", "vy");
+	assert_int_equal(sync_manifests(manifests.source, manifests.store), 0);
+	assert_as_new(&manifests, first, second);
+	manifests_free(&manifests);
+	return failed_first;
+}
+
+static void a_directory_is_read_whole_the_next_time(void **state)
+{
+	bool first_failed = true;
+
+	(void)state;
+	for (long first = 0; first_failed; first++) {
+		bool second_failed = true;
+
+		for (long second = 0; second_failed; second += 5)
+			first_failed = changes_without_memory(first, second, &second_failed);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -265,6 +397,7 @@ int main(void)
 		cmocka_unit_test(policies_are_compiled_whole_or_not_at_all),
 		cmocka_unit_test(tables_that_are_not_written_whole_can_be_written_again),
 		cmocka_unit_test(flows_are_explained_whole_or_not_at_all),
+		cmocka_unit_test(a_directory_is_read_whole_the_next_time),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -719,8 +719,11 @@ static int claim_everything(struct directory_source *source, struct store *store
 	unsigned int kind;
 	int error = 0;
 
-	/* All of them are gone through here; one that fails is gone through again. */
-	source->changed = NULL;
+	/* All of them are gone through here; where one fails, all of them are again. */
+	while ((file = source->changed)) {
+		source->changed = file->next_changed;
+		file->queued = false;
+	}
 	claims_clear(&source->claims);
 	object_list_clear(&source->touched);
 	for (kind = 0; kind < OBJECT_KIND_COUNT && !error; kind++) {
@@ -733,7 +736,6 @@ static int claim_everything(struct directory_source *source, struct store *store
 		object_list_clear(&file->claimed);
 		file->changed = true;
 		error = claim_file(source, file);
-		file->queued = false;
 	}
 	return error;
 }
@@ -779,6 +781,9 @@ static int apply(struct directory_source *source, struct store *store, bool *cha
 	int error;
 
 	error = source->store_unknown ? claim_everything(source, store) : claim_changed_files(source);
+	/* A file that was claimed in part may be read anew, or go, before all claims are made anew. */
+	if (error)
+		claims_clear(&source->claims);
 	for (i = 0; i < source->touched.count && !error; i++)
 		error = settle_name(source, store, source->touched.items[i], changed);
 	source->store_unknown = error;
