@@ -440,6 +440,27 @@ test_a_token_that_is_replaced()
 	follows 81
 }
 
+# As a rotated kubeconfig of a kubelet has it: the files' names stay, what is in them is new.
+test_a_client_certificate_that_is_replaced()
+{
+	faults_up
+	sign client /CN=one "extendedKeyUsage=clientAuth"
+	kubeconfig agent <<<"{client-certificate: pki/client.crt, client-key: pki/client.key}"
+	server clients "$SANDBOX/pki/ca.crt" one >/dev/null
+	kube_agent_up
+	server clients "$SANDBOX/pki/ca.crt" two >/dev/null
+	server cut >/dev/null
+	put_policy 81
+	eventually 20 log_has "does not accept the credentials"
+	denies 81
+	# One file is there before the other.
+	sign next /CN=two "extendedKeyUsage=clientAuth"
+	mv "$SANDBOX/pki/next.crt" "$SANDBOX/pki/client.crt"
+	sleep 1
+	mv "$SANDBOX/pki/next.key" "$SANDBOX/pki/client.key"
+	eventually 60 allows 81
+}
+
 test_a_clock_that_is_wrong()
 {
 	faults_up
@@ -623,6 +644,39 @@ test_interest()
 	eventually 60 denies 81
 	eventually 60 allows 80
 	assert_equal "remote pods are listed once" 1 "$(metric 'egressd_api_lists_total{resource="remote-pods"}')"
+}
+
+remote_pods_are()
+{
+	[ "$(metric 'egressd_api_objects{resource="remote-pods"}')" = "$1" ]
+}
+
+# Whether the pod peer, of another node, is in the state that the agent leaves for the next one.
+saved()
+{
+	grep -rqF uid-peer "$STATE"
+}
+
+# They are dropped a minute after the last policy that speaks of pods has gone, also when nothing else happens, and come back
+# with the next one.
+test_interest_ends_and_comes_back()
+{
+	faults_up --pods 300 --streams
+	kube_agent_up
+	remote_pods_are 301
+	eventually 10 saved
+	server delete NetworkPolicy default web >/dev/null
+	eventually 10 allows 81
+	remote_pods_are 301
+	eventually 90 remote_pods_are ''
+	eventually 10 not saved
+	# What is in force does not care.
+	allows 81
+	put_policy 82
+	eventually 30 denies 81
+	eventually 30 allows 82
+	remote_pods_are 301
+	eventually 10 saved
 }
 
 # memory FIELD: of the agent, in MB: VmRSS, VmHWM (its peak)

@@ -82,7 +82,8 @@ struct kube_source {
 	void *data;
 	struct event *notify_timer;
 	int64_t notified_ms;
-	int64_t disinterested_ms; /* since when other nodes' pods are of no interest; 0: they are */
+	struct event *interest_timer; /* pending while other nodes' pods are kept without being of interest */
+	int64_t disinterested_ms; /* since when they are of no interest; 0: they are */
 	bool handed_over;         /* at least once */
 };
 
@@ -509,14 +510,25 @@ static bool can_review(const struct kube_source *source)
 	return policies && pods && kube_reflector_synced(policies) && kube_reflector_synced(pods);
 }
 
+/* Nothing else may happen by the time that they are to be dropped. */
+static void review_interest_in(struct kube_source *source, int64_t milliseconds)
+{
+	const struct timeval pause = {.tv_sec = milliseconds / 1000, .tv_usec = milliseconds % 1000 * 1000};
+
+	if (!event_pending(source->interest_timer, EV_TIMEOUT, NULL))
+		event_add(source->interest_timer, &pause);
+}
+
 static void review_interest(struct kube_source *source)
 {
 	bool followed = source->followers[FOLLOW_REMOTE_PODS].reflector;
+	int64_t left;
 
 	if (!can_review(source))
 		return;
 	if (kube_interest_in_remote_pods(source->staged, source->node_name)) {
 		source->disinterested_ms = 0;
+		event_del(source->interest_timer);
 		if (!followed)
 			begin_interest(source);
 		return;
@@ -529,7 +541,10 @@ static void review_interest(struct kube_source *source)
 	}
 	if (!source->disinterested_ms)
 		source->disinterested_ms = now_ms();
-	if (now_ms() - source->disinterested_ms >= DISINTEREST_SECONDS * 1000)
+	left = source->disinterested_ms + DISINTEREST_SECONDS * 1000 - now_ms();
+	if (left > 0)
+		review_interest_in(source, left);
+	else
 		end_interest(source);
 }
 
@@ -545,7 +560,8 @@ static int start_following(struct source *base, struct event_base *loop, source_
 	source->notify = notify;
 	source->data = data;
 	source->notify_timer = evtimer_new(loop, on_notify, source);
-	if (!source->notify_timer)
+	source->interest_timer = evtimer_new(loop, on_notify, source);
+	if (!source->notify_timer || !source->interest_timer)
 		return -ENOMEM;
 	error = kube_client_new(&source->config, source->silence, loop, &source->client);
 	if (!error)
@@ -704,6 +720,8 @@ static void free_source(struct source *base)
 	kube_config_clear(&source->config);
 	if (source->notify_timer)
 		event_free(source->notify_timer);
+	if (source->interest_timer)
+		event_free(source->interest_timer);
 	object_list_clear(&source->changed);
 	store_free(source->staged);
 	store_free(source->shadowed);
