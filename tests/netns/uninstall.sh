@@ -168,6 +168,25 @@ test_it_may_stay()
 	assert_equal "exit status after SIGTERM" 0 $status
 }
 
+# As in the DaemonSet's container: the state is a directory of the node's, mounted into a root directory that is read-only.
+test_state_directory_that_is_a_mount_point()
+{
+	local root=/sys/fs/cgroup
+
+	# A place whose propagation is the sandbox's own.
+	mount -t tmpfs none $root
+	mkdir $root/state
+	mount -t tmpfs none $root/state
+	mount -o remount,ro $root
+	STATE=$root/state
+	cluster_up
+	agent_up
+	agent_stop
+	assert_matches "output" "removed state in $STATE" "$(egressctl uninstall)"
+	assert_equal "what is left of the state" "" "$(find "$STATE" -mindepth 1)"
+	assert_equal "second time" "nothing of egressd's is on this node" "$(egressctl uninstall)"
+}
+
 test_directory_that_is_not_on_a_bpffs_is_not_touched()
 {
 	mkdir -p "$SANDBOX/home/v1"

@@ -119,7 +119,10 @@ int state_directory_remove(const char *directory)
 	for (i = 0; i < ARRAY_SIZE(names); i++)
 		if (unlinkat(fd, names[i], 0) && errno != ENOENT)
 			return -errno;
-	return rmdir(directory) && errno != ENOTEMPTY && errno != EEXIST && errno != EBUSY ? -errno : 0;
+	/* A mount point stays, and so it does in a read-only root directory, as in the DaemonSet's containers (EROFS). */
+	if (!rmdir(directory) || errno == ENOTEMPTY || errno == EEXIST || errno == EBUSY || errno == EROFS)
+		return 0;
+	return -errno;
 }
 
 int state_read(const char *directory, const char *name, json_t **out)
