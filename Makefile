@@ -197,6 +197,10 @@ check-fuzz: deps ## fuzz for FUZZ_SECONDS (30) a target; FUZZ_PACKETS=N: random 
 check-deploy: deps ## run the tests of image, manifests and chart only
 	$(Q)tests/run build deploy
 
+.PHONY: e2e
+e2e: deps ## a cluster of one node with a real kubelet: deploy/ applied, flows between its pods (see tests/e2e/e2e.sh)
+	$(Q)tests/run build e2e
+
 .PHONY: coverage
 coverage: deps ## run the tests with gcov and print what of user space they reach (SUITES="unit cli ...": fewer of them)
 	$(Q)tests/coverage $(SUITES)

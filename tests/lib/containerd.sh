@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # containerd with its CRI, inside a sandbox whose /run is its own: nothing of the machine's containerd is touched.
-# After harness.sh.
-CONTAINERD=/run/containerd.sock
+# After harness.sh. Set before: CONTAINERD, its socket; CONTAINERD_ON, a command that runs it elsewhere, and then
+# CONTAINERD_PIVOTS=yes where the root directory is a mount point there.
+CONTAINERD=${CONTAINERD:-/run/containerd.sock}
 
 # scratch_image NAME ROOTFS WORD...: an image from nothing that runs these words, imported
 scratch_image()
@@ -36,6 +37,10 @@ containerd_images()
 # containerd_start NETWORK-CONFIGURATIONS DIRECTORY-OF-PLUGINS
 containerd_start()
 {
+	local stays=true
+
+	# The root directory may be no mount point. In such a place `exec` finds the files of the machine, not the container's.
+	[ "${CONTAINERD_PIVOTS:-}" != yes ] || stays=false
 	cat >"$SANDBOX/containerd.toml" <<-EOF
 		version = 2
 		root = "$SANDBOX/containerd"
@@ -53,11 +58,10 @@ containerd_start()
 		snapshotter = "native"
 		[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
 		runtime_type = "io.containerd.runc.v2"
-		# The root directory may be no mount point.
 		[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
-		NoPivotRoot = true
+		NoPivotRoot = $stays
 	EOF
-	containerd --config "$SANDBOX/containerd.toml" --log-level warn </dev/null >"$SANDBOX/containerd.log" 2>&1 &
+	"${CONTAINERD_ON[@]}" containerd --config "$SANDBOX/containerd.toml" --log-level warn </dev/null >"$SANDBOX/containerd.log" 2>&1 &
 	eventually 30 containerd_is_up
 	mkdir "$SANDBOX/pause"
 	gcc -O2 -static -o "$SANDBOX/pause/pause" -x c - <<<$'#include <unistd.h>\nint main(void) { for (;;) pause(); }'

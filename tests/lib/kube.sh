@@ -87,7 +87,8 @@ etcd_start()
 }
 
 # shellcheck disable=SC2120 # tests give options
-# api_start [OPTION...]: with the certificate NAME in $KUBE_CERTIFICATE (server)
+# api_start [OPTION...]: with the certificate NAME in $KUBE_CERTIFICATE (server), without the admission plugins in
+# $KUBE_WITHOUT_ADMISSION (those that ask for more than tests without controllers have)
 api_start()
 {
 	local pki=$SANDBOX/pki certificate=${KUBE_CERTIFICATE:-server}
@@ -98,7 +99,7 @@ api_start()
 		--client-ca-file "$pki/ca.crt" --token-auth-file "$SANDBOX/tokens" --service-cluster-ip-range 10.96.0.0/16 \
 		--service-account-issuer https://kubernetes.test --service-account-key-file "$pki/accounts.key" \
 		--service-account-signing-key-file "$pki/accounts.key" \
-		--disable-admission-plugins ServiceAccount,PodSecurity --audit-log-path "" --v 0 "$@" \
+		--disable-admission-plugins "${KUBE_WITHOUT_ADMISSION:-ServiceAccount,PodSecurity}" --audit-log-path "" --v 0 "$@" \
 		</dev/null >>"$SANDBOX/api.log" 2>&1 &
 	KUBE_API=$!
 }
