@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * foreign INTERFACE [PRIORITY]: attaches a program of somebody else's to an interface, where it sees what comes in
- * and hands it on: at TCX behind whatever is there, or with a priority as a filter of a clsact qdisc (made if it is
+ * foreign INTERFACE [PRIORITY [BYTES]]: attaches a program of somebody else's to an interface, where it sees what comes
+ * in and hands it on: at TCX behind whatever is there, or with a priority as a filter of a clsact qdisc (made if it is
  * missing; the filter stays). Prints "ready"; on every line that it then reads it prints how many packets the program
- * has seen. It ends with its input. Exit status 77: this kernel has no TCX.
+ * has seen; with BYTES, only those of which so many are there but not in the linear part, where a program finds them
+ * without help. It ends with its input. Exit status 77: this kernel has no TCX.
  */
 #include <errno.h>
 #include <linux/bpf.h>
 #include <net/if.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,10 +26,20 @@
 #define TCX_INGRESS 46
 #define TCX_NEXT (-1)
 
-/* value = lookup(map, 0); if (value) atomic_add(value, 1); return TCX_NEXT; */
-static int load_counter(int map)
+/*
+ * if (skb->len < bytes || data + bytes <= data_end) return TCX_NEXT; without the latter where bytes is 0
+ * value = lookup(map, 0); if (value) atomic_add(value, 1); return TCX_NEXT;
+ */
+static int load_counter(int map, int bytes)
 {
 	const struct bpf_insn program[] = {
+		{.code = BPF_LDX | BPF_MEM | BPF_W, .dst_reg = 4, .src_reg = 1, .off = offsetof(struct __sk_buff, len)},
+		{.code = BPF_LDX | BPF_MEM | BPF_W, .dst_reg = 2, .src_reg = 1, .off = offsetof(struct __sk_buff, data)},
+		{.code = BPF_LDX | BPF_MEM | BPF_W, .dst_reg = 3, .src_reg = 1,
+		 .off = offsetof(struct __sk_buff, data_end)},
+		{.code = BPF_JMP | BPF_JLT | BPF_K, .dst_reg = 4, .off = bytes ? 11 : 0, .imm = bytes},
+		{.code = BPF_ALU64 | BPF_ADD | BPF_K, .dst_reg = 2, .imm = bytes},
+		{.code = BPF_JMP | BPF_JLE | BPF_X, .dst_reg = 2, .src_reg = 3, .off = bytes ? 9 : 0},
 		{.code = BPF_LD | BPF_DW | BPF_IMM, .dst_reg = 1, .src_reg = BPF_PSEUDO_MAP_FD, .imm = map},
 		{0},
 		{.code = BPF_ST | BPF_MEM | BPF_W, .dst_reg = 10, .off = -4, .imm = 0},
@@ -75,18 +87,18 @@ int main(int argc, char **argv)
 	_cleanup_fd_ int map = -1, program = -1, link = -1;
 	int ifindex, error;
 
-	ifindex = argc == 2 || argc == 3 ? (int)if_nametoindex(argv[1]) : 0;
+	ifindex = argc >= 2 && argc <= 4 ? (int)if_nametoindex(argv[1]) : 0;
 	if (!ifindex) {
-		fprintf(stderr, "usage: foreign INTERFACE [PRIORITY]\n");
+		fprintf(stderr, "usage: foreign INTERFACE [PRIORITY [BYTES]]\n");
 		return 2;
 	}
 	map = bpf_map_create(BPF_MAP_TYPE_ARRAY, "foreign", sizeof(uint32_t), sizeof(uint64_t), 1, NULL);
-	program = map < 0 ? -1 : load_counter(map);
+	program = map < 0 ? -1 : load_counter(map, argc == 4 ? atoi(argv[3]) : 0);
 	if (program < 0) {
 		fprintf(stderr, "foreign: cannot load: %s\n", strerror(errno));
 		return 1;
 	}
-	if (argc == 3) {
+	if (argc >= 3) {
 		error = attach_filter(program, ifindex, (uint32_t)strtoul(argv[2], NULL, 10));
 	} else {
 		link = bpf_link_create(program, ifindex, TCX_INGRESS, NULL);

@@ -22,7 +22,7 @@ import struct
 import sys
 import tempfile
 
-ETH_P_ALL, ETH_P_IP, PACKET_OUTGOING = 3, 0x0800, 4
+ETH_P_ALL, ETH_P_IP, ETH_P_IPV6, PACKET_OUTGOING = 3, 0x0800, 0x86DD, 4
 SOL_PACKET, PACKET_TX_RING = 263, 13
 SOL_UDP, UDP_SEGMENT = 17, 103
 RING_HEADER, TP_STATUS_SEND_REQUEST = 32, 1
@@ -100,21 +100,33 @@ def checksum(data):
     return ~(total + (total >> 16)) & 0xFFFF
 
 
-def ip_datagram(source, address, port):
+def udp_datagram(port, pseudo_header):
     udp = struct.pack("!HHHH8s", 40000, int(port), 16, 0, b"in pages")
-    header = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), 0, 0, 64, socket.IPPROTO_UDP, 0,
-                         socket.inet_aton(source), socket.inet_aton(address))
+    return udp[:6] + struct.pack("!H", checksum(pseudo_header + udp)) + udp[8:]
+
+
+def ipv4_datagram(source, address, port):
+    ends = socket.inet_aton(source) + socket.inet_aton(address)
+    udp = udp_datagram(port, ends + struct.pack("!BBH", 0, socket.IPPROTO_UDP, 16))
+    header = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(udp), 0, 0, 64, socket.IPPROTO_UDP, 0) + ends
     return header[:10] + struct.pack("!H", checksum(header)) + header[12:] + udp
 
 
+def ipv6_datagram(source, address, port):
+    ends = socket.inet_pton(socket.AF_INET6, source) + socket.inet_pton(socket.AF_INET6, address)
+    udp = udp_datagram(port, ends + struct.pack("!II", 16, socket.IPPROTO_UDP))
+    return struct.pack("!IHBB", 6 << 28, len(udp), socket.IPPROTO_UDP, 64) + ends + udp
+
+
 def pages(interface, gateway_mac, source, address, port):
-    size = 4096
+    size, version6 = 4096, ":" in address
+    ethertype = ETH_P_IPV6 if version6 else ETH_P_IP
     sender = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
     request = fcntl.ioctl(sender, SIOCGIFHWADDR, struct.pack("16s16x", interface.encode()))
-    frame = (bytes.fromhex(gateway_mac.replace(":", "")) + request[18:24] + struct.pack("!H", ETH_P_IP)
-             + ip_datagram(source, address, port))
+    frame = (bytes.fromhex(gateway_mac.replace(":", "")) + request[18:24] + struct.pack("!H", ethertype)
+             + (ipv6_datagram if version6 else ipv4_datagram)(source, address, port))
     sender.setsockopt(SOL_PACKET, PACKET_TX_RING, struct.pack("IIII", size, 1, size, 1))
-    sender.bind((interface, ETH_P_IP))
+    sender.bind((interface, ethertype))
     with mmap.mmap(sender.fileno(), size) as ring:
         ring[RING_HEADER:RING_HEADER + len(frame)] = frame
         ring[:16] = struct.pack("@LII", TP_STATUS_SEND_REQUEST, len(frame), len(frame))

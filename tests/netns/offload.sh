@@ -21,7 +21,8 @@ offload()
 	on "$name" "$TESTS/lib/offload.py" "$@"
 }
 
-# The pod web may send to the outside host's port 5001, and nothing else; outside counts what comes to 5001 and 5002.
+# offload_up [OPTION...]: the pod web may send to the outside host's port 5001, and nothing else; outside counts what comes to
+# 5001 and 5002.
 offload_up()
 {
 	local ready
@@ -35,7 +36,7 @@ offload_up()
 	read -r -t 20 <&$ready
 	offload node longest web0 "$SANDBOX/longest" </dev/null >/dev/null 2>&1 &
 	eventually 10 test -s "$SANDBOX/longest"
-	agent_up
+	agent_up "$@"
 }
 
 # received PORT FIELD: 2 datagrams, 3 bytes
@@ -121,19 +122,55 @@ test_datagrams_that_are_cut_to_fragments()
 	assert_equal "what was denied" 0 "$(received 5002 2)"
 }
 
-test_headers_in_pages()
+# count_paged BYTES: from here on those packets from web of which so many bytes are not where a program finds them
+count_paged()
+{
+	mkfifo "$SANDBOX/paged.ask"
+	"$BUILD/tests/lib/foreign" web0 1 "$1" <"$SANDBOX/paged.ask" >"$SANDBOX/paged" &
+	exec {paged}>"$SANDBOX/paged.ask"
+	eventually 5 grep -q ready "$SANDBOX/paged"
+}
+
+# paged_is COUNT: those that have been counted
+paged_is()
+{
+	echo >&"$paged"
+	sleep 0.05
+	[ "$(tail -n 1 "$SANDBOX/paged")" = "$1" ]
+}
+
+# headers_in_pages SOURCE FORGED ADDRESS BYTES: so many bytes of Ethernet, IP and UDP headers; our programs are a filter, for
+# the one that counts to be before them.
+headers_in_pages()
 {
 	local gateway
 
-	offload_up
+	offload_up --attach clsact
 	gateway=$(ip -json link show web0 | json 0.address)
-	offload web pages eth0 "$gateway" 10.1.1.2 192.0.2.10 5002
-	offload web pages eth0 "$gateway" 10.1.1.2 192.0.2.10 5001
+	# What the kernel itself sends is not in pages.
+	count_paged "$4"
+	offload web datagram "$3" 5001 8
 	eventually 10 received_is 5001 2 1
+	paged_is 0
+	offload web pages eth0 "$gateway" "$1" "$3" 5002
+	offload web pages eth0 "$gateway" "$1" "$3" 5001
+	eventually 10 received_is 5001 2 2
+	eventually 5 paged_is 2
 	assert_equal "drops" 1 "$(dropped_packets policy)"
 	assert_equal "what was denied" 0 "$(received 5002 2)"
-	offload web pages eth0 "$gateway" 10.1.1.77 192.0.2.10 5001
+	offload web pages eth0 "$gateway" "$2" "$3" 5001
+	eventually 5 paged_is 3
 	assert_equal "forged" 1 "$(dropped_packets spoofed_source)"
+}
+
+test_headers_in_pages()
+{
+	headers_in_pages 10.1.1.2 10.1.1.77 "${OUTSIDE[0]}" 42
+}
+
+test_headers_in_pages_ipv6()
+{
+	headers_in_pages fd00:1:1::2 fd00:1:1::77 "${OUTSIDE[1]}" 62
 }
 
 run_tests "$@"
