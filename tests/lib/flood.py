@@ -1,13 +1,16 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Floods, for so many seconds; prints how many packets were sent.
+"""Floods, for so many seconds; prints how many packets were sent. And what somebody else notices of them.
 
   flood.py datagrams ADDRESS PORT SECONDS   UDP
   flood.py syns ADDRESS PORT SECONDS        TCP SYNs, each from another address of 198.18.0.0/15 and another port
+  flood.py exchanges ADDRESS PORT SECONDS   a question over a TCP connection as soon as the last one is answered; prints
+                                            how many were answered, and the median time of one in microseconds
 """
 
 import os
 import socket
+import statistics
 import struct
 import sys
 import time
@@ -49,7 +52,23 @@ def flood(kind, address, port, seconds):
     print(sent)
 
 
+def exchanges(address, port, seconds):
+    times = []
+    with socket.create_connection((address, port), timeout=10) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.recv(4096)  # the greeting
+        end = time.monotonic() + seconds
+        while (start := time.monotonic()) < end:
+            connection.sendall(b"question")
+            connection.recv(4096)
+            times.append(time.monotonic() - start)
+    print(len(times), round(statistics.median(times) * 1e6))
+
+
 if __name__ == "__main__":
-    if len(sys.argv) != 5 or sys.argv[1] not in ("datagrams", "syns"):
+    if len(sys.argv) != 5 or sys.argv[1] not in ("datagrams", "syns", "exchanges"):
         sys.exit(__doc__)
-    flood(sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4]))
+    if sys.argv[1] == "exchanges":
+        exchanges(sys.argv[2], int(sys.argv[3]), float(sys.argv[4]))
+    else:
+        flood(sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4]))
