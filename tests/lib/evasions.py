@@ -65,12 +65,17 @@ def u6(destination=BAD6, port=53, source=POD6, sport=40000, **fields):
     return IPv6(src=source, dst=destination, **fields) / UDP(sport=sport, dport=port)
 
 
-def p4(protocol, destination=BAD, payload=b"\0" * 40):
-    return IP(src=POD, dst=destination, proto=protocol) / Raw(payload)
+def p4(protocol, destination=BAD, payload=b"\0" * 40, source=POD):
+    return IP(src=source, dst=destination, proto=protocol) / Raw(payload)
 
 
-def p6(protocol, destination=BAD6, payload=b"\0" * 40):
-    return IPv6(src=POD6, dst=destination, nh=protocol) / Raw(payload)
+def p6(protocol, destination=BAD6, payload=b"\0" * 40, source=POD6):
+    return IPv6(src=source, dst=destination, nh=protocol) / Raw(payload)
+
+
+def sctp(sport, port):
+    """A header and a chunk, of which only the ports matter."""
+    return sport.to_bytes(2, "big") + port.to_bytes(2, "big") + bytes(8) + bytes([10, 0, 0, 20]) + b"SCTP chunk data."
 
 
 def f4(offset, more, payload, destination=GOOD, ident=1, protocol=17):
@@ -153,15 +158,21 @@ def catalogue():
     row("UDP to a denied port", "policy", u4(GOOD, 443))
     row("TCP to another pod", "policy", t4(PEER, 80))
     row("echo request", "policy", IP(src=POD, dst=BAD) / ICMP())
+    row("echo request to where only ports are allowed", "policy", IP(src=POD, dst=GOOD) / ICMP())
     row("timestamp request", "policy", IP(src=POD, dst=GOOD) / ICMP(type=13))
     row("SCTP", "policy", p4(132, GOOD))
     row("UDP-Lite with an allowed port", "policy", p4(136, GOOD, udp_head(53)))
     row("an unknown protocol", "policy", p4(253, GOOD))
+    row("DCCP with an allowed port", "policy", p4(33, GOOD, udp_head(443, 40)))
+    row("IPv6 in IPv4", "policy", IP(src=POD, dst=BAD, proto=41) / t6(GOOD6))
+    row("Ethernet in IPv4", "policy", p4(97, GOOD, b"\x30\0" + raw(Ether() / t4(GOOD))))
+    row("L2TP", "policy", p4(115, GOOD))
     row("IPv4 in IPv4", "policy", IP(src=POD, dst=BAD) / t4(GOOD))
     row("GRE", "policy", IP(src=POD, dst=BAD) / GRE() / t4(GOOD))
     row("ESP", "policy", p4(50, GOOD))
     row("VXLAN", "policy", u4(GOOD, 4789))
     row("IPv4 in IPv4 to the node, for another", "node_tunnel", IP(src=POD, dst=NODE) / t4(BAD))
+    row("IPv6 in IPv4 to the node, for another", "node_tunnel", IP(src=POD, dst=NODE, proto=41) / t6(BAD6))
     row("VXLAN to the node", "node_tunnel", u4(NODE, 8472))
     row("GRE to the node", "node_tunnel", IP(src=POD, dst=NODE) / GRE() / t4(BAD))
     row("multicast", "policy", u4("224.0.0.251", 5353))
@@ -173,6 +184,13 @@ def catalogue():
     row("UDP to a denied port, IPv6", "policy", u6(GOOD6, 443))
     row("TCP to another pod, IPv6", "policy", t6(PEER6, 80))
     row("echo request, IPv6", "policy", IPv6(src=POD6, dst=BAD6) / ICMPv6EchoRequest())
+    row("echo request to where only ports are allowed, IPv6", "policy", IPv6(src=POD6, dst=GOOD6) / ICMPv6EchoRequest())
+    row("node information query, IPv6", "policy", IPv6(src=POD6, dst=GOOD6, nh=58) / Raw(bytes([139, 0]) + bytes(30)))
+    row("SCTP, IPv6", "policy", p6(132, GOOD6))
+    row("UDP-Lite with an allowed port, IPv6", "policy", p6(136, GOOD6, udp_head(53)))
+    row("DCCP with an allowed port, IPv6", "policy", p6(33, GOOD6, udp_head(443, 40)))
+    row("an unknown protocol, IPv6", "policy", p6(253, GOOD6))
+    row("Ethernet in IPv6", "policy", p6(97, GOOD6, b"\x30\0" + raw(Ether() / t6(GOOD6))))
     row("IPv6 in IPv6", "policy", IPv6(src=POD6, dst=BAD6) / t6(GOOD6))
     row("IPv4 in IPv6", "policy", IPv6(src=POD6, dst=BAD6, nh=4) / t4(GOOD))
     row("GRE, IPv6", "policy", IPv6(src=POD6, dst=BAD6, nh=47) / GRE() / t6(GOOD6))
@@ -210,10 +228,17 @@ def catalogue():
     row("half an IP header", "truncated", short(t4(GOOD), 10))
     row("half a TCP header", "truncated", IP(src=POD, dst=GOOD, proto=6) / Raw(raw(TCP(dport=443))[:12]))
     row("half a UDP header", "truncated", IP(src=POD, dst=GOOD, proto=17) / Raw(udp_head(53)[:4]))
+    row("half an SCTP header", "truncated", p4(132, FREE, udp_head(53)[:3]))
+    row("half an ICMP header", "truncated", p4(1, FREE, b"\x08"))
+    row("authentication header beyond the packet, IPv4", "policy", p4(51, GOOD, bytes([17, 99]) + bytes(22) + raw(hidden)))
     row("IPv6 as IPv4", "ip_version", Ether(type=0x0800) / Raw(raw(t6(GOOD6))))
     row("IPv4 as IPv6", "ip_version", Ether(type=0x86dd) / Raw(raw(t4(GOOD)) + bytes(20)))
     row("payload beyond the packet, IPv6", "ip_total_length", poke(t6(GOOD6), b4=1))
     row("half a TCP header, IPv6", "truncated", p6(6, GOOD6, raw(TCP(dport=443))[:12]))
+    row("half a UDP header, IPv6", "truncated", p6(17, GOOD6, udp_head(53)[:4]))
+    row("half an SCTP header, IPv6", "truncated", p6(132, FREE6, udp_head(53)[:3]))
+    row("half an ICMP header, IPv6", "truncated", p6(58, FREE6, b"\x80"))
+    row("payload length that ends in the ports, IPv6", "truncated", poke(t6(GOOD6), b4=0, b5=3))
     row("half an IPv6 header", "truncated", short(t6(GOOD6), 30))
     row("routing header with segments left", "source_route",
         IPv6(src=POD6, dst=GOOD6) / IPv6ExtHdrRouting(addresses=[BAD6], segleft=1) / hidden)
@@ -235,6 +260,8 @@ def catalogue():
         p6(51, GOOD6, bytes([17, 4]) + bytes(22) + raw(hidden)))
     row("denied port behind an authentication header, IPv4", "policy",
         IP(src=POD, dst=GOOD) / AH(nh=17) / hidden)
+    row("authentication header beyond the packet", "ipv6_extensions",
+        p6(51, GOOD6, bytes([17, 99]) + bytes(22) + raw(hidden)))
     for number, name in ((135, "mobility"), (139, "HIP"), (140, "Shim6")):
         row(f"denied port behind a {name} header", "policy",
             p6(number, GOOD6, bytes([17, 0]) + bytes(6) + raw(hidden)))
@@ -253,6 +280,11 @@ def catalogue():
         row("the rest of a datagram that was played with" + tail, "fragment_invalid",
             fragment(64, 0, b"#" * 64, ident=16))
         row("beyond the largest datagram" + tail, "fragment_invalid", fragment(65528, 0, b"#" * 64, ident=17))
+        row("a later fragment over the end of the first" + tail, "fragment_invalid",
+            fragment(32, 0, b"overlaps" * 8, ident=22), before=[fragment(0, 1, udp_head(53, 64), ident=22)])
+        row("a second first fragment, with another port" + tail, "policy",
+            fragment(0, 1, udp_head(443), ident=23), before=[fragment(0, 1, udp_head(53), ident=23)])
+        row("the rest of a datagram with two beginnings" + tail, "policy", fragment(16, 0, b"the rest" * 8, ident=23))
         row("a fragment of odd length with more to come" + tail, "fragment_invalid",
             fragment(0, 1, udp_head(53) + b"#", ident=18))
         row("a later fragment with another id" + tail, "fragment_unknown",
@@ -261,6 +293,8 @@ def catalogue():
             fragment(16, 0, b"#" * 64, BAD6 if family == 6 else BAD, ident=19))
         row("fragments in order" + tail, PASS,
             fragment(0, 1, udp_head(53, 64), ident=21), fragment(64, 0, b"#" * 64, ident=21))
+    row("a later fragment of another protocol", "fragment_unknown",
+        f4(16, 0, b"#" * 64, ident=24, protocol=6), before=[f4(0, 1, udp_head(53), ident=24)])
     row("header chain in two fragments", "fragment_invalid",
         f6(0, 1, bytes([17, 1, 1, 4, 0, 0, 0, 0]), ident=31, protocol=60))
     row("fragment in a fragment", "ipv6_extensions",
@@ -285,6 +319,12 @@ def catalogue():
         row("the answer to a datagram" + tail, PASS, udp(sport=53, port=1005),
             before=[udp(sport=1005, port=53, **ask)])
         row("another datagram than the answer" + tail, "policy", udp(sport=54, port=1005))
+        proto = p6 if family == 6 else p4
+        row("SCTP that nobody asked for" + tail, "policy", proto(132, bad, sctp(80, 1006)))
+        row("the answer to SCTP" + tail, PASS, proto(132, bad, sctp(80, 1007)),
+            before=[proto(132, pod, sctp(1007, 80), bad)])
+        row("a RST in a connection of the peer's, to another port" + tail, "policy", make(flags="R", sport=80, port=1008),
+            before=[make(flags="S", sport=1009, port=80, **ask)])
         row("a datagram to another pod, in the peer's name" + tail, "policy",
             udp(PEER6 if family == 6 else PEER, sport=53, port=1005))
     row("echo reply nobody asked for", "policy", IP(src=POD, dst=BAD) / ICMP(type=0, id=7))
@@ -294,6 +334,9 @@ def catalogue():
     row("the reply to another echo request", "policy", IP(src=POD, dst=BAD) / ICMP(type=0, id=9))
     row("the reply to an echo request, IPv6", PASS, IPv6(src=POD6, dst=BAD6) / ICMPv6EchoReply(id=8),
         before=[IPv6(src=BAD6, dst=POD6) / ICMPv6EchoRequest(id=8)])
+    row("the reply to another echo request, IPv6", "policy", IPv6(src=POD6, dst=BAD6) / ICMPv6EchoReply(id=9))
+    row("an echo request after the peer's", "policy", IP(src=POD, dst=BAD) / ICMP(type=8, id=8))
+    row("an echo request after the peer's, IPv6", "policy", IPv6(src=POD6, dst=BAD6) / ICMPv6EchoRequest(id=8))
     row("ICMP error about what nobody sent", "policy", quoted4(BAD, BAD, 53))
     row("ICMP error about somebody else's flow", "policy", quoted4(BAD, GOOD, 53))
     row("ICMP error about a denied flow", "policy", quoted4(GOOD, GOOD, 54))
@@ -301,6 +344,7 @@ def catalogue():
     row("ICMP redirect about an allowed flow", "policy", quoted4(GOOD, GOOD, 53, kind=5))
     row("ICMP error about what nobody sent, IPv6", "policy", quoted6(BAD6, BAD6, 53))
     row("ICMP error about somebody else's flow, IPv6", "policy", quoted6(BAD6, GOOD6, 53))
+    row("ICMP error about a denied flow, IPv6", "policy", quoted6(GOOD6, GOOD6, 54))
     row("ICMP error about an allowed flow, IPv6", PASS, quoted6(GOOD6, GOOD6, 53))
     # ------------------------------------------------------------- not IP
     row("802.1Q tag", "vlan", Ether() / Dot1Q(vlan=7) / t4(GOOD))
@@ -319,6 +363,9 @@ def catalogue():
     row("reverse ARP as ARP", "arp", Ether() / ARP(op=3, **own))
     solicited = "ff02::1:ff00:1"
     row("neighbour solicitation", LINK, nd(135, solicited, NODE6))
+    row("advertisement of the pod's own address", LINK, nd(136, NODE6, POD6, flags=0x60))
+    row("advertisement over a router", "neighbour_discovery", nd(136, NODE6, POD6, flags=0x60, hop=254))
+    row("router solicitation over a router", "neighbour_discovery", nd(133, "ff02::2", hop=254))
     row("router solicitation", LINK, nd(133, "ff02::2"))
     row("router advertisement", "neighbour_discovery", nd(134, "ff02::1", source="fe80::2"))
     row("redirect", "neighbour_discovery", nd(137, NODE6, BAD6, source="fe80::2"))
@@ -342,10 +389,17 @@ def catalogue():
         nd(143, "ff02::16", source="fe80::2", hop=1))
     # ------------------------------------------------------------- what must pass
     row("TCP to an allowed port", PASS, t4(GOOD))
+    row("echo request to where all is allowed", PASS, IP(src=POD, dst=FREE) / ICMP())
+    row("SCTP to where all is allowed", PASS, p4(132, FREE, sctp(5000, 5001)))
+    row("ESP to where all is allowed", PASS, p4(50, FREE, b"ESP of the pod's" * 2))
+    row("IPv6 in IPv4 to where all is allowed", PASS, IP(src=POD, dst=FREE, proto=41) / t6(BAD6))
     row("UDP to an allowed port", PASS, u4(GOOD))
     row("harmless options", PASS, options(bytes([1, 1, 1, 0])))
     row("IPv4 in IPv4 to where all is allowed", PASS, IP(src=POD, dst=FREE) / t4(BAD))
     row("TCP to an allowed port, IPv6", PASS, t6(GOOD6))
+    row("echo request to where all is allowed, IPv6", PASS, IPv6(src=POD6, dst=FREE6) / ICMPv6EchoRequest())
+    row("SCTP to where all is allowed, IPv6", PASS, p6(132, FREE6, sctp(5000, 5001)))
+    row("ESP to where all is allowed, IPv6", PASS, p6(50, FREE6, b"ESP of the pod's" * 2))
     row("UDP to an allowed port, IPv6", PASS, u6(GOOD6))
     row("an allowed port behind destination options", PASS,
         IPv6(src=POD6, dst=GOOD6) / IPv6ExtHdrDestOpt(options=[PadN(optdata=b"\0" * 4)]) / UDP(sport=4000, dport=53))
