@@ -261,6 +261,9 @@ static void newest_of_two_claims_has_the_address(void **state)
 	struct world *world = world_with_egress("[{to: [{podSelector: {matchLabels: {app: db}}}]}]");
 	static const char pod[] = "{apiVersion: v1, kind: Pod, metadata: {namespace: a, name: %s, labels: {app: %s}, "
 				  "creationTimestamp: '%s'}, status: {phase: Running, podIP: 10.0.0.9}}";
+	static const char pending[] = "{apiVersion: v1, kind: Pod, metadata: {namespace: a, name: starting, labels: {app: "
+				      "web}, creationTimestamp: '2024-01-04T00:00:00Z'}, status: {phase: Pending, podIP: "
+				      "10.0.0.9}}";
 	const struct problem *problem;
 
 	(void)state;
@@ -278,6 +281,13 @@ static void newest_of_two_claims_has_the_address(void **state)
 	assert_passes(world, "a/client", "10.0.0.9", TCP, 80);
 	/* Of equals the first by name. */
 	add(world, pod, "even", "web", "2024-01-03T00:00:00Z");
+	compile(world);
+	assert_denied(world, "a/client", "10.0.0.9", TCP, 80);
+	/* A pod whose init containers run has its address, and no other living pod does. */
+	add(world, pod, "even-newer", "db", "2024-01-03T12:00:00Z");
+	compile(world);
+	assert_passes(world, "a/client", "10.0.0.9", TCP, 80);
+	add(world, "%s", pending);
 	compile(world);
 	assert_denied(world, "a/client", "10.0.0.9", TCP, 80);
 	world_free(world);

@@ -171,7 +171,11 @@ const struct point *point_find(const struct policy *policy, const struct ip_addr
 	return intern_find(&policy->point_keys, address, sizeof(*address), &id) ? &policy->points[id] : NULL;
 }
 
-/* Does `pod` have the address rather than `other`? The newest has it; of equals the first by namespace and name. */
+/*
+ * Does `pod` have the address rather than `other`? The newest has it; of equals the first by namespace and name. Whether it
+ * runs or is still pending does not matter: its init containers use the address, and that two pods have it only means that
+ * the API has not heard of the end of the older one.
+ */
 static bool takes_address_from(const struct object *pod, const struct object *other)
 {
 	int order;
