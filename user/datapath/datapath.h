@@ -93,7 +93,8 @@ int datapath_endpoint_remove(struct datapath *datapath, uint32_t ifindex);
 int datapath_endpoint_list(struct datapath *datapath, struct egress_endpoint **out, size_t *count);
 
 /*
- * Interfaces whose pod is not known yet.
+ * Interfaces whose pod is not known yet. Not even answers pass, as there is no pod whose they could be; where the pod is
+ * known and only its policy is not, see datapath_attach_pending().
  *
  * datapath_hold() attaches both programs to the interface, with an entry that belongs to no pod: from then on every
  * packet from it is dropped and counted as `pending` for endpoint 0, whoever lives or dies, until datapath_endpoint_put()
@@ -130,7 +131,8 @@ int datapath_attached_list(struct datapath *datapath, uint32_t **out, size_t *co
  * For whoever finds no agent running. ensure_programs: where no programs are pinned yet, those of this build are, with
  * tables that say nothing; the caller holds the lock of the pins. attach_pending: attaches the programs in force to
  * endpoint->ifindex and gives it an entry with these addresses and an id of its own, under which nothing passes but
- * answers until an agent takes it over; where there is such an entry already it stays. One caller at a time.
+ * answers until an agent takes it over (a probe of the kubelet's is answered, which is why this is not datapath_hold());
+ * where there is such an entry already it stays. One caller at a time.
  */
 int datapath_ensure_programs(struct datapath *datapath);
 int datapath_attach_pending(struct datapath *datapath, const struct egress_endpoint *endpoint);
