@@ -111,9 +111,11 @@ struct egress_endpoint {
 	__u32 ipv6[4];  /* the pod's IPv6 address, network order; all 0: none */
 	__u8 mac[6];    /* the pod's own hardware address; all 0: unknown */
 	__u8 padding[2];
-	__u64 reserved[3];
+	__u64 notes;    /* EGRESS_ENDPOINT_DUE; for the agent that comes after, the programs do not read them */
+	__u64 reserved[2];
 };
 _Static_assert(sizeof(struct egress_endpoint) == 64, "one cache line");
+#define EGRESS_ENDPOINT_DUE (1u << 0) /* connections from before it was watched are yet to be looked up */
 
 /* ------------------------------------------------------------------ policy tables */
 

@@ -39,7 +39,8 @@ struct egress_bank {
 	__u32 ports[EGRESS_PORT_PROTOCOLS]; /* addresses of 65,536 half-words (32,768 words): the port class */
 	__u32 class_count;                  /* length of every class vector */
 	__u32 port_class_count;             /* length of every row; port class 0 is "no ports" */
-	__u32 reserved[7];
+	__u32 changes;                      /* of pods, written into it since it was complete; for the next agent */
+	__u32 reserved[6];
 };
 _Static_assert(sizeof(struct egress_bank) == 64, "one cache line");
 

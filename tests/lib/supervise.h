@@ -10,6 +10,8 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -26,7 +28,11 @@
 
 #define SUPERVISION_FAILED 125
 
-/* 0: the call goes to the kernel; otherwise it fails with that errno. Runs in the process that decides. */
+/*
+ * 0: the call goes to the kernel; DELAYED(ms): after that time; otherwise it fails with that errno. Runs in the process that
+ * decides.
+ */
+#define DELAYED(milliseconds) (10000 + (milliseconds))
 typedef int (*supervisor)(const struct seccomp_notif *call, const void *data);
 
 static void die(const char *what)
@@ -40,15 +46,26 @@ static void answer(int listener, supervisor decide, const void *data)
 {
 	struct seccomp_notif call = {0};
 	struct seccomp_notif_resp response = {0};
+	bool child = false;
 	int error;
 
 	if (ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &call))
 		return;
 	error = decide(&call, data);
+	if (error >= DELAYED(0)) {
+		/* Other calls go on meanwhile. */
+		if (fork())
+			return;
+		usleep((unsigned int)(error - DELAYED(0)) * 1000);
+		error = 0;
+		child = true;
+	}
 	response.id = call.id;
 	response.error = -error;
 	response.flags = error ? 0 : SECCOMP_USER_NOTIF_FLAG_CONTINUE;
 	(void)!ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &response);
+	if (child)
+		_exit(0);
 }
 
 static void answer_all(int listener, supervisor decide, const void *data)
@@ -78,6 +95,7 @@ static void watch(pid_t watched, int numbers, int told, supervisor decide, const
 		die("cannot take the listener");
 	close(process);
 	setsid();
+	signal(SIGCHLD, SIG_IGN);
 	if (write(told, "", 1) != 1)
 		_exit(SUPERVISION_FAILED);
 	close(told);

@@ -3,6 +3,7 @@
  * with_faults FILE COMMAND [ARGUMENT...]: runs a command some of whose system calls fail while FILE says so. Its lines:
  *
  *   NUMBER ERRNO        bpf(2) with that number as its command (enum bpf_cmd) fails with that errno; 0: it is killed there
+ *   NUMBER delay MS     it takes so many milliseconds longer, and holds up no other call
  *   setns INODE ERRNO   nobody enters the network namespace of that inode
  *   conntrack ERRNO     nobody opens a socket that connection tracking is read with (NETLINK_NETFILTER)
  *
@@ -32,6 +33,8 @@ static int fault_of_line(const struct seccomp_notif *call, const char *line)
 	unsigned long number;
 	int error;
 
+	if (call->data.nr == __NR_bpf && sscanf(line, "%lu delay %d", &number, &error) == 2)
+		return number == call->data.args[0] ? DELAYED(error) : -1;
 	if (call->data.nr == __NR_bpf)
 		return sscanf(line, "%lu %d", &number, &error) == 2 && number == call->data.args[0] ? error : -1;
 	if (call->data.nr == __NR_setns)

@@ -58,7 +58,7 @@ in_force()
 	grep -q "generation $1 in force" "$AGENT_LOG"
 }
 
-# More than there is room for: programs are loaded anew, which takes the kernel a second.
+# More than there is room for: programs are loaded anew.
 many_rules()
 {
 	{
@@ -70,13 +70,15 @@ print(*(f"- {{ports: [{{port: {number + 1000}}}]}}" for number in range(10000)),
 	} | manifest policy.yaml
 }
 
-# What is taken away while the kernel verifies programs is put back before it is done.
+# What is taken away while the kernel verifies programs is put back before it is done, however long it takes.
 test_filters_that_are_deleted_while_programs_are_loaded()
 {
 	local repaired
 
 	cluster_up
+	run_agent_by "$BUILD/tests/lib/with_faults" "$SANDBOX/faults"
 	agent_up --attach clsact
+	echo '5 delay 900' >"$SANDBOX/faults" # BPF_PROG_LOAD
 	many_rules
 	until in_force 2; do
 		tc filter del dev web0 ingress 2>/dev/null || true

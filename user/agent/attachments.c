@@ -347,7 +347,7 @@ static int put_entry(struct agent *agent, struct endpoint *endpoint)
 		endpoint->connections_due = true;
 	}
 	noted = entry;
-	noted.reserved[0] = endpoint->connections_due ? DATAPATH_NOTE_CONNECTIONS : 0;
+	noted.notes = endpoint->connections_due ? EGRESS_ENDPOINT_DUE : 0;
 	error = datapath_endpoint_put(agent->datapath, &noted);
 	if (!error)
 		endpoint->entry = entry;

@@ -118,7 +118,7 @@ static void mark(struct agent *agent, struct endpoint *endpoint, bool due)
 	struct egress_endpoint entry = endpoint->entry;
 
 	endpoint->connections_due = due;
-	entry.reserved[0] = due ? DATAPATH_NOTE_CONNECTIONS : 0;
+	entry.notes = due ? EGRESS_ENDPOINT_DUE : 0;
 	if (datapath_endpoint_put(agent->datapath, &entry))
 		log_warning("%s: %s", endpoint->key, datapath_error());
 }

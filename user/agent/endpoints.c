@@ -130,8 +130,8 @@ int endpoints_adopt(struct endpoint_table *table, const struct egress_endpoint *
 		return error;
 	endpoint->id = entry->id;
 	endpoint->entry = *entry;
-	endpoint->connections_due = entry->reserved[0] & DATAPATH_NOTE_CONNECTIONS;
-	endpoint->entry.reserved[0] = 0;
+	endpoint->connections_due = entry->notes & EGRESS_ENDPOINT_DUE;
+	endpoint->entry.notes = 0;
 	endpoint->adopted = endpoint->owns_id = true;
 	table->id_used[entry->id] = true;
 	HASH_FIND_STR(table->current, endpoint->key, other);

@@ -414,7 +414,7 @@ static void compare_objects(struct agent *agent, const struct egress_bank *bank)
 	const struct state_view *restored = &agent->restored;
 
 	if (!agent->has_objects || !restored->generation || !bank->generation ||
-	    (restored->generation == bank->generation && restored->changes == TABLES_CHANGES(bank)))
+	    (restored->generation == bank->generation && restored->changes == bank->changes))
 		return;
 	log_warning("%s/%s: older than what is in force, which stays as it is until the API has said what there is",
 		    agent->options->state, STATE_OBJECTS_FILE);

@@ -83,10 +83,9 @@ int datapath_grace_period(struct datapath *datapath);
 int datapath_hz(struct datapath *datapath, uint32_t *hz);
 
 /*
- * Endpoints. put replaces the one with the same ifindex; 0, -ENOSPC, ... The first reserved word of an entry is a note of
- * whoever puts it, for whoever adopts it: no program reads it, and a put that changes nothing else costs no grace period.
+ * Endpoints. put replaces the one with the same ifindex; 0, -ENOSPC, ... No program reads its notes: a put that
+ * changes nothing else costs no grace period.
  */
-#define DATAPATH_NOTE_CONNECTIONS 1 /* who opened what to the pod before is still to be looked up */
 int datapath_endpoint_put(struct datapath *datapath, const struct egress_endpoint *endpoint);
 int datapath_endpoint_remove(struct datapath *datapath, uint32_t ifindex);
 /* All endpoints in the maps but those held, in no order; the caller frees *out. */

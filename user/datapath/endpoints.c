@@ -153,7 +153,7 @@ static bool is_same(const struct egress_endpoint *a, const struct egress_endpoin
 {
 	struct egress_endpoint noted = *a;
 
-	noted.reserved[0] = b->reserved[0];
+	noted.notes = b->notes;
 	return !memcmp(&noted, b, sizeof(noted));
 }
 
@@ -170,7 +170,7 @@ int datapath_endpoint_put(struct datapath *datapath, const struct egress_endpoin
 		return error;
 	if (is_same(&old, endpoint)) {
 		/* What programs read of the bucket is written over with what is there. */
-		if (old.reserved[0] != endpoint->reserved[0])
+		if (old.notes != endpoint->notes)
 			error = write_bucket(datapath, bucket, endpoint);
 		return error ? error : remove_overflow(datapath, endpoint->ifindex);
 	}

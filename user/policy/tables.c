@@ -278,7 +278,7 @@ void tables_count_change(struct tables *tables)
 {
 	struct egress_bank *bank = &tables->control->bank[tables->control->active];
 
-	__atomic_store_n(&TABLES_CHANGES(bank), TABLES_CHANGES(bank) + 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&bank->changes, bank->changes + 1, __ATOMIC_RELEASE);
 }
 
 /* ------------------------------------------------------------------ endpoints */

@@ -63,10 +63,9 @@ void tables_publish(struct tables *tables);
 void tables_forget(struct tables *tables);
 
 /*
- * How many times tables_count_change() was called since the bank in force was published: it stands in the bank, for
- * whoever adopts it. A count before the changes that it is for, so that none is in force without.
+ * How many times tables_count_change() was called since the bank in force was published: it stands in the bank
+ * (`changes`), for whoever adopts it. A count before the changes that it is for, so that none is in force without.
  */
-#define TABLES_CHANGES(bank) ((bank)->reserved[0])
 void tables_count_change(struct tables *tables);
 
 /*
