@@ -228,15 +228,20 @@ static void settle(struct agent *agent, const struct discoveries *list)
 
 /* ------------------------------------------------------------------ a search */
 
-static struct discoveries *end_search(struct agent *agent)
+static struct discovery_search *take_search(struct agent *agent)
 {
 	struct connection_search *search = take(agent->search);
-	struct discoveries *list = discovery_end(search->search);
+	struct discovery_search *taken = search->search;
 
 	if (search->over)
 		event_free(search->over);
 	free(search);
-	return list;
+	return taken;
+}
+
+static struct discoveries *end_search(struct agent *agent)
+{
+	return discovery_end(take_search(agent));
 }
 
 /* What a preliminary one found is entered where it was late, and the pods stay due. */
@@ -335,12 +340,13 @@ void connections_stop(struct agent *agent)
 {
 	if (!agent->search)
 		return;
-	/* The process ends with it. */
-	if (!discovery_wait(agent->search->search, END_MILLISECONDS)) {
-		log_debug("connections that were opened to pods before are still being looked up");
+	if (discovery_wait(agent->search->search, END_MILLISECONDS)) {
+		discoveries_free(end_search(agent));
 		return;
 	}
-	discoveries_free(end_search(agent));
+	/* It ends with the process. */
+	take_search(agent);
+	log_debug("connections that were opened to pods before are still being looked up");
 }
 
 /* ------------------------------------------------------------------ occasions */
