@@ -158,7 +158,8 @@ class Flow:
 
     def counted(self):
         """{reason: packets} that were dropped of the pod, and "allowed"."""
-        with urllib.request.urlopen(os.environ["METRICS"], timeout=5) as answer:
+        # As long as the agent may take on a machine that has other things to do.
+        with urllib.request.urlopen(os.environ["METRICS"], timeout=30) as answer:
             text = answer.read().decode()
         namespace, name = self.source.split("/")
         found = {}
