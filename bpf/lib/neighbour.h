@@ -185,7 +185,7 @@ __noinline int mld2_report(struct __sk_buff *skb, __u32 transport, __u32 end)
 	struct mld2_record record;
 	__u16 head[2]; /* reserved, number of records */
 
-	if (bpf_skb_load_bytes(skb, transport + 4, head, sizeof(head)) || head[0])
+	if (end > PACKET_READ_MAX || bpf_skb_load_bytes(skb, transport + 4, head, sizeof(head)) || head[0])
 		return 0;
 #pragma clang loop unroll(disable)
 	for (i = 0; i < MLD2_RECORDS_MAX && i < bpf_ntohs(head[1]); i++) {

@@ -120,6 +120,23 @@ static __always_inline __u8 ports_icmp_code(__u64 ports)
 	return bpf_ntohs(ports_source(ports)) & 0xff;
 }
 
+/*
+ * What is judged must be what is sent on, so it is read in the linear part only, which is the kernel's own: into pages
+ * behind it the sender may still write. So much is moved there before anything is parsed, which is all but the payload of
+ * super-packets; nothing behind it is looked at.
+ */
+#define PACKET_READ_MAX    2048
+/* A transport header that begins further on is not looked for: with a quoted packet's headers behind it, it is before that. */
+#define TRANSPORT_MAX      1024
+
+/* Pointers into the packet are void after it. */
+static __always_inline _Bool packet_pull(struct __sk_buff *skb)
+{
+	__u32 wanted = skb->len < PACKET_READ_MAX ? skb->len : PACKET_READ_MAX;
+
+	return (void *)(long)skb->data + wanted <= (void *)(long)skb->data_end || !bpf_skb_pull_data(skb, wanted);
+}
+
 /* Network order; IPv4 in [0], the rest zero. */
 struct addresses {
 	__u32 source[4], destination[4];

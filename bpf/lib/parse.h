@@ -11,7 +11,7 @@ __noinline __u64 parse_network(struct __sk_buff *skb)
 {
 	__u16 ethertype;
 
-	if (bpf_skb_load_bytes(skb, ETHERTYPE_OFFSET, &ethertype, sizeof(ethertype)))
+	if (!packet_pull(skb) || bpf_skb_load_bytes(skb, ETHERTYPE_OFFSET, &ethertype, sizeof(ethertype)))
 		return packet_refuse(0, EGRESS_DROP_TRUNCATED);
 	if (skb->vlan_present)
 		return packet_refuse(NETWORK_ETHERTYPE, EGRESS_DROP_VLAN);

@@ -7,7 +7,8 @@
 
 #include "lib/parse_transport.h"
 
-/* Extension headers that are followed; a packet with more is dropped (RFC 8504 lets a node set such a limit). */
+/* Extension headers that are followed, up to TRANSPORT_MAX; a packet with more is dropped (RFC 8504 lets a node set such
+ * limits). */
 #define IPV6_EXTENSIONS_MAX 8
 
 #define IPV6_HOP_BY_HOP     0
@@ -91,6 +92,8 @@ __noinline __u64 parse_ipv6_extensions(struct __sk_buff *skb, __u8 protocol, __u
 			short_reason = EGRESS_DROP_FRAGMENT_INVALID;
 		}
 		offset += ipv6_extension_length(protocol, header[1]);
+		if (offset > TRANSPORT_MAX)
+			return WALK_RESULT(EGRESS_DROP_IPV6_EXTENSIONS, protocol, offset, fragment);
 		if (offset > end)
 			return WALK_RESULT(fragment ? short_reason : EGRESS_DROP_IPV6_EXTENSIONS, protocol, offset,
 					   fragment);

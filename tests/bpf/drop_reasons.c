@@ -273,7 +273,7 @@ static void ipv6_extensions(void **state)
 	static const uint8_t hop_by_hop_second[16] = {0, 0, 1, 4, [8] = IPPROTO_TCP, 0, 1, 4};
 	static const uint8_t too_long[8] = {IPPROTO_TCP, 200};
 	static const uint8_t jumbo[8] = {IPPROTO_TCP, 0, 0xc2, 4, 0, 1, 0, 0};
-	uint8_t deep[9 * 8] = {0};
+	uint8_t deep[9 * 8] = {0}, far[976] = {IPPROTO_TCP};
 	struct frame frame = ipv6_with(60, hop_by_hop_second, sizeof(hop_by_hop_second));
 	int i;
 
@@ -290,6 +290,13 @@ static void ipv6_extensions(void **state)
 	/* One less is the limit. */
 	deep[7 * 8] = IPPROTO_TCP;
 	frame = ipv6_with(60, deep, sizeof(deep) - 8);
+	expect_pass(*state, &frame);
+	/* So is a transport header that begins within 1,024 bytes. */
+	far[1] = sizeof(far) / 8 - 1;
+	frame = ipv6_with(60, far, sizeof(far));
+	expect_drop(*state, &frame, EGRESS_DROP_IPV6_EXTENSIONS);
+	far[1]--;
+	frame = ipv6_with(60, far, sizeof(far) - 8);
 	expect_pass(*state, &frame);
 }
 

@@ -328,6 +328,9 @@ static bool ipv6_allowed(const uint8_t *packet, size_t length)
 		}
 		next = at[0];
 		at += size;
+		/* 1,024 bytes of the frame. */
+		if (at - packet > 1010)
+			return false;
 		if (at > end)
 			return false;
 	}

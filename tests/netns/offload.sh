@@ -122,45 +122,53 @@ test_datagrams_that_are_cut_to_fragments()
 	assert_equal "what was denied" 0 "$(received 5002 2)"
 }
 
-# count_paged BYTES: from here on those packets from web of which so many bytes are not where a program finds them
+# count_paged before|behind BYTES: from here on those packets from web of which so many bytes are not where a program finds
+# them, before our programs see them or behind
 count_paged()
 {
-	mkfifo "$SANDBOX/paged.ask"
-	"$BUILD/tests/lib/foreign" web0 1 "$1" <"$SANDBOX/paged.ask" >"$SANDBOX/paged" &
-	exec {paged}>"$SANDBOX/paged.ask"
-	eventually 5 grep -q ready "$SANDBOX/paged"
+	local priority=1
+
+	[ "$1" = before ] || priority=30000
+	mkfifo "$SANDBOX/$1.ask"
+	"$BUILD/tests/lib/foreign" web0 "$priority" "$2" <"$SANDBOX/$1.ask" >"$SANDBOX/$1" &
+	exec {fd}>"$SANDBOX/$1.ask"
+	asked[$1]=$fd
+	eventually 5 grep -q ready "$SANDBOX/$1"
 }
 
-# paged_is COUNT: those that have been counted
+# paged_is before|behind COUNT: those that have been counted
 paged_is()
 {
-	echo >&"$paged"
+	echo >&"${asked[$1]}"
 	sleep 0.05
-	[ "$(tail -n 1 "$SANDBOX/paged")" = "$1" ]
+	[ "$(tail -n 1 "$SANDBOX/$1")" = "$2" ]
 }
 
 # headers_in_pages SOURCE FORGED ADDRESS BYTES: so many bytes of Ethernet, IP and UDP headers; our programs are a filter, for
-# the one that counts to be before them.
+# those that count to be around them. Behind ours the headers are where the sender can no longer change them.
 headers_in_pages()
 {
-	local gateway
+	local gateway fd
+	declare -A asked
 
 	offload_up --attach clsact
 	gateway=$(ip -json link show web0 | json 0.address)
 	# What the kernel itself sends is not in pages.
-	count_paged "$4"
+	count_paged before "$4"
+	count_paged behind "$4"
 	offload web datagram "$3" 5001 8
 	eventually 10 received_is 5001 2 1
-	paged_is 0
+	paged_is before 0
 	offload web pages eth0 "$gateway" "$1" "$3" 5002
 	offload web pages eth0 "$gateway" "$1" "$3" 5001
 	eventually 10 received_is 5001 2 2
-	eventually 5 paged_is 2
+	eventually 5 paged_is before 2
 	assert_equal "drops" 1 "$(dropped_packets policy)"
 	assert_equal "what was denied" 0 "$(received 5002 2)"
 	offload web pages eth0 "$gateway" "$2" "$3" 5001
-	eventually 5 paged_is 3
+	eventually 5 paged_is before 3
 	assert_equal "forged" 1 "$(dropped_packets spoofed_source)"
+	paged_is behind 0
 }
 
 test_headers_in_pages()
