@@ -94,6 +94,38 @@ test_connections_to_a_running_pod_go_on_where_the_node_tracks_them()
 	both_families_go_on
 }
 
+# What the node tracks of others says nothing of this pod.
+web_is_not_tracked()
+{
+	nft add table inet untracked
+	nft 'add chain inet untracked prerouting { type filter hook prerouting priority raw; }'
+	nft add rule inet untracked prerouting ip saddr 10.1.1.2 notrack
+	nft add rule inet untracked prerouting ip daddr 10.1.1.2 notrack
+	nft add rule inet untracked prerouting ip6 saddr fd00:1:1::2 notrack
+	nft add rule inet untracked prerouting ip6 daddr fd00:1:1::2 notrack
+	track_connections
+	passes outside 10.1.2.2 80/TCP
+	[ "$(cat /proc/sys/net/netfilter/nf_conntrack_count)" -gt 0 ]
+}
+
+test_connections_to_a_pod_that_the_node_does_not_track_go_on()
+{
+	cluster_up
+	deny_everything
+	web_is_not_tracked
+	both_families_go_on
+}
+
+test_connections_that_a_pod_opened_that_the_node_does_not_track_are_cut()
+{
+	cluster_up
+	deny_everything
+	web_is_not_tracked
+	exchange_over web 192.0.2.10 443
+	exchange_over web 2001:db8:2::10 443
+	cut_from_the_first_packet
+}
+
 test_connections_that_the_node_translates_go_on()
 {
 	cluster_up

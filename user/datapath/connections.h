@@ -71,6 +71,7 @@ void tcp_sockets_read(struct socket_request *requests, size_t count, socket_visi
 struct conntrack_request {
 	const struct egress_endpoint *pod;
 	struct connections tracked;
+	bool known; /* something that the pod sent or was sent is tracked */
 };
 
 /*

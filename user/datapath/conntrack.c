@@ -266,6 +266,15 @@ struct dump {
 	int error;
 };
 
+/* Whoever has the address is tracked, whatever has become of the connection. */
+static void note_known(const struct owners *owners, uint8_t family, const uint32_t address[4])
+{
+	const struct owner *first = find_owner(owners, family, address), *owner;
+
+	for (owner = first; owner && owner < owners->items + owners->count && !compare_addresses(owner, first); owner++)
+		owner->request->known = true;
+}
+
 static int note(const struct owners *owners, const struct entry *entry, const struct connection *connection)
 {
 	const struct owner *first = find_owner(owners, connection->key.family, entry->reply.source), *owner;
@@ -289,6 +298,8 @@ static int visit_entry(const struct nlmsghdr *header, void *data)
 
 	if (mnl_attr_parse(header, sizeof(*family), visit_attribute, &entry) < 0)
 		return MNL_CB_ERROR;
+	note_known(dump->owners, connection.key.family, entry.original.source);
+	note_known(dump->owners, connection.key.family, entry.reply.source);
 	if (!read_state(&entry, &connection.state))
 		return MNL_CB_OK;
 	connection.key.protocol = answer->protocol;
@@ -300,18 +311,21 @@ static int visit_entry(const struct nlmsghdr *header, void *data)
 	return dump->error ? MNL_CB_ERROR : MNL_CB_OK;
 }
 
-/* Only what the address answers. Of IPv6 kernels leave out those that match (seen in 6.18), so not there. */
-static void put_filter(struct nlmsghdr *request, uint32_t ipv4)
+/*
+ * Only entries with this source in the tuple: CTA_TUPLE_REPLY, what the address answers, or CTA_TUPLE_ORIG. Of IPv6 kernels
+ * leave out those that match (seen in 6.18), so not there.
+ */
+static void put_filter(struct nlmsghdr *request, uint16_t side, uint32_t ipv4)
 {
-	struct nlattr *tuple = mnl_attr_nest_start(request, CTA_TUPLE_REPLY), *inner;
+	struct nlattr *tuple = mnl_attr_nest_start(request, side), *inner;
 
 	inner = mnl_attr_nest_start(request, CTA_TUPLE_IP);
 	mnl_attr_put(request, CTA_IP_V4_SRC, sizeof(ipv4), &ipv4);
 	mnl_attr_nest_end(request, inner);
 	mnl_attr_nest_end(request, tuple);
 	inner = mnl_attr_nest_start(request, FILTER);
-	mnl_attr_put_u32(request, FILTER_ORIG_FLAGS, 0);
-	mnl_attr_put_u32(request, FILTER_REPLY_FLAGS, FILTER_SOURCE);
+	mnl_attr_put_u32(request, FILTER_ORIG_FLAGS, side == CTA_TUPLE_ORIG ? FILTER_SOURCE : 0);
+	mnl_attr_put_u32(request, FILTER_REPLY_FLAGS, side == CTA_TUPLE_REPLY ? FILTER_SOURCE : 0);
 	mnl_attr_nest_end(request, inner);
 }
 
@@ -342,11 +356,11 @@ static void forget(const struct owners *owners, uint8_t family)
 	}
 }
 
-static int dump_family(struct mnl_socket *socket, uint8_t family, struct dump *dump)
+/* one: the only one to ask for, as source in the tuple `side`; NULL: all. */
+static int dump_part(struct mnl_socket *socket, uint8_t family, const struct owner *one, uint16_t side,
+		     struct dump *dump)
 {
-	const struct owner *one = NULL;
-	size_t count = count_family(dump->owners, family == AF_INET ? 4 : 6, &one);
-	int error = count ? -EINTR : 0;
+	int error = -EINTR;
 
 	for (int i = 0; error == -EINTR && i < NETLINK_ATTEMPTS; i++) {
 		char buffer[REQUEST_SIZE] __attribute__((aligned(8)));
@@ -358,12 +372,27 @@ static int dump_family(struct mnl_socket *socket, uint8_t family, struct dump *d
 		header = mnl_nlmsg_put_extra_header(request, sizeof(*header));
 		header->nfgen_family = family;
 		header->version = NFNETLINK_V0;
-		if (family == AF_INET && count == 1)
-			put_filter(request, one->address[0]);
+		if (one)
+			put_filter(request, side, one->address[0]);
 		forget(dump->owners, family == AF_INET ? 4 : 6);
 		error = netlink_request_until(socket, request, dump->deadline, visit_entry, dump);
 	}
 	return dump->error ? dump->error : error;
+}
+
+static int dump_family(struct mnl_socket *socket, uint8_t family, struct dump *dump)
+{
+	const struct owner *one = NULL;
+	size_t count = count_family(dump->owners, family == AF_INET ? 4 : 6, &one);
+	int error;
+
+	if (!count)
+		return 0;
+	if (family != AF_INET || count > 1)
+		return dump_part(socket, family, NULL, 0, dump);
+	error = dump_part(socket, family, one, CTA_TUPLE_REPLY, dump);
+	/* What the pod opened itself only matters where there is nothing else. */
+	return error || one->request->known ? error : dump_part(socket, family, one, CTA_TUPLE_ORIG, dump);
 }
 
 /* The first rule that asks for it turns tracking on. */

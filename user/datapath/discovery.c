@@ -130,11 +130,19 @@ static void read_conntrack(struct sources *sources)
 		connections_clear(&sources->tracking[i].tracked);
 }
 
-/* On a node that tracks connections they only matter for those of TCP; to find them takes a look at every process. */
-static bool needs_sockets(const struct discoveries *list, const struct connections *tracked)
+/* Whether nothing of the pod is tracked: the node tracks nothing, or not what goes to and from this pod. */
+static bool is_untracked(const struct discoveries *list, const struct conntrack_request *tracking)
 {
-	if (list->conntrack_error)
-		return list->conntrack_error == -ENOENT;
+	return list->conntrack_error == -ENOENT || (!list->conntrack_error && !tracking->known);
+}
+
+/* Where the pod is tracked they only matter for connections of TCP; to find them takes a look at every process. */
+static bool needs_sockets(const struct discoveries *list, const struct conntrack_request *tracking)
+{
+	const struct connections *tracked = &tracking->tracked;
+
+	if (is_untracked(list, tracking))
+		return true;
 	for (size_t i = 0; i < tracked->count; i++)
 		if (tracked->items[i].key.protocol == IPPROTO_TCP)
 			return true;
@@ -151,8 +159,8 @@ static int visit_sockets(struct socket_request *request, const struct tcp_socket
 	size_t index = sources->of_request[request - sources->requests];
 	struct connections *found = &sources->list->items[index].found;
 
-	return sources->list->conntrack_error == -ENOENT ? take_sockets(sockets, found)
-							 : take_tracked(&sources->tracking[index], sockets, found);
+	return is_untracked(sources->list, &sources->tracking[index]) ?
+		       take_sockets(sockets, found) : take_tracked(&sources->tracking[index], sockets, found);
 }
 
 static void read_sockets(struct sources *sources)
@@ -160,7 +168,7 @@ static void read_sockets(struct sources *sources)
 	struct discoveries *list = sources->list;
 
 	for (size_t i = 0; i < list->count; i++) {
-		if (!needs_sockets(list, &sources->tracking[i].tracked))
+		if (!needs_sockets(list, &sources->tracking[i]))
 			continue;
 		sources->of_request[sources->request_count] = i;
 		sources->requests[sources->request_count++] =
