@@ -24,6 +24,14 @@ agent_start()
 	AGENT=$!
 }
 
+# No bpffs is mounted from here on: not the test's own, nor the machine's beneath it, where pins would stay.
+unmount_bpffs()
+{
+	while mountpoint -q /sys/fs/bpf; do
+		umount --lazy /sys/fs/bpf
+	done
+}
+
 # run_agent_by COMMAND...: that command runs the agent from here on
 run_agent_by()
 {

@@ -83,7 +83,7 @@ works_confined()
 	after_change mv "$SANDBOX/pods" "$MANIFESTS/pods.yaml"
 	eventually 10 passes late 10.1.2.2 80/TCP
 	fails passes late 192.0.2.10 443/TCP
-	umount -l /sys/fs/bpf
+	unmount_bpffs
 	eventually 10 test -e "$PIN/v$CONTRACT/endpoints"
 	passes web 10.1.2.2 80/TCP
 }

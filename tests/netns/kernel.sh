@@ -62,7 +62,7 @@ test_what_somebody_should_change_is_a_warning()
 	local warnings
 
 	cluster_up
-	umount /sys/fs/bpf
+	unmount_bpffs
 	kernel_says /proc/sys/kernel/unprivileged_bpf_disabled 0
 	# The sanitizers' library wants to be the first otherwise.
 	run_agent_by env "LD_PRELOAD=$ROOT/build/tests/lib/preload/interpreted.so" \

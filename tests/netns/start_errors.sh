@@ -124,7 +124,7 @@ test_pins_where_no_bpffs_can_be()
 test_bpffs_that_is_not_mounted_is_mounted()
 {
 	small_cluster
-	umount /sys/fs/bpf
+	unmount_bpffs
 	agent_up
 	assert_matches "mounts" ' /sys/fs/bpf bpf ' "$(cat /proc/mounts)"
 }
