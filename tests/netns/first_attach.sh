@@ -402,9 +402,9 @@ test_a_namespace_that_may_not_be_entered_leaves_what_the_node_tracks()
 }
 
 # A namespace that no process and no path leads to, like that of a pod whose processes another node's agent cannot see.
-test_a_namespace_that_cannot_be_found_is_told_and_keeps_nobody_up()
+# A pod beside web that policy isolates, in whose namespace no process is to be seen.
+pod_without_a_process()
 {
-	cluster_up
 	add_pod late
 	network_ready
 	pod_manifest late 3 late | manifest late.yaml
@@ -422,7 +422,22 @@ socket.send_fds(u, [b"x"], [s.fileno()])' "$(hold_socket)"
 	} | manifest policy.yaml
 	agent_up
 	goes_on outside-10.1.1.2
+}
+
+test_a_namespace_that_cannot_be_found_is_told_and_keeps_nobody_up()
+{
+	cluster_up
+	pod_without_a_process
 	assert_matches "log" 'default/late: its sockets cannot be listed \(no process' "$(cat "$AGENT_LOG")"
+}
+
+# As a pod is whose containers are yet to be started.
+test_a_pod_without_a_process_of_which_nothing_is_tracked_has_not_begun()
+{
+	cluster_up
+	track_connections
+	pod_without_a_process
+	assert_no_match "log" 'default/late: its sockets' "$(cat "$AGENT_LOG")"
 }
 
 # hold_socket: prints where a process waits for a socket, which it then keeps

@@ -176,8 +176,15 @@ static void read_sockets(struct sources *sources)
 	}
 	if (sources->request_count)
 		tcp_sockets_read(sources->requests, sources->request_count, visit_sockets, sources);
-	for (size_t i = 0; i < sources->request_count; i++)
-		list->items[sources->of_request[i]].sockets_error = sources->requests[i].error;
+	for (size_t i = 0; i < sources->request_count; i++) {
+		size_t index = sources->of_request[i];
+		int error = sources->requests[i].error;
+
+		/* Without a process and without anything tracked it has not begun: there is nothing to miss. */
+		if (error == -ENOENT && !list->conntrack_error && !sources->tracking[index].known)
+			error = 0;
+		list->items[index].sockets_error = error;
+	}
 }
 
 /* Of those whose sockets do not matter, or could not be read. */
