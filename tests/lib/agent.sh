@@ -46,6 +46,19 @@ run_agent_by()
 	EGRESSD=$SANDBOX/egressd
 }
 
+# From here on agents are ones some of whose system calls fail, while faults says so.
+with_faults()
+{
+	run_agent_by "$BUILD/tests/lib/with_faults" "$SANDBOX/faults"
+}
+
+# faults LINE...: what agents of with_faults may not do from here on (tests/lib/with_faults.c)
+faults()
+{
+	printf '%s\n' "$@" >"$SANDBOX/faults.new"
+	mv "$SANDBOX/faults.new" "$SANDBOX/faults"
+}
+
 # agent_up [OPTION...]: starts it and waits until it says that it is ready
 agent_up()
 {
@@ -111,6 +124,12 @@ metric()
 	while read -r name value; do
 		[ "$name" != "$1" ] || echo "$value"
 	done < <(http_get /metrics)
+}
+
+# metric_beyond NAME VALUE: it is greater
+metric_beyond()
+{
+	[ "$(metric "$1")" -gt "$2" ]
 }
 
 # after_change COMMAND...: runs it and waits until the agent has put its outcome in force

@@ -42,6 +42,15 @@ policy_manifest()
 	sed 's/^/    /'
 }
 
+# A policy for web, allowing what is not elsewhere in the tests, with so many rules that it needs tables, and programs, anew.
+many_rules_manifest()
+{
+	/usr/bin/python3 -c '
+print(*(f"- {{ports: [{{port: {number + 1000}}}]}}" for number in range(10000)),
+      *(f"- {{to: [{{ipBlock: {{cidr: 10.{50 + number}.0.0/16}}}}], ports: [{{port: {number + 100}}}]}}"
+        for number in range(200)), sep="\n")' | policy_manifest many web
+}
+
 # cluster_up: network, servers and manifests, all but the agent
 cluster_up()
 {

@@ -15,17 +15,10 @@ fi
 readonly MAP_CREATE=0 MAP_UPDATE=2 PROG_LOAD=5 LINK_UPDATE=29
 readonly E2BIG=7 ENOMEM=12 EACCES=13
 
-# From here on agents are ones whose bpf(2) fails while there is a file that says so.
-with_faults()
-{
-	run_agent_by "$BUILD/tests/lib/with_faults" "$SANDBOX/faults"
-}
-
 # break_bpf COMMAND ERRNO
 break_bpf()
 {
-	echo "$1 $2" >"$SANDBOX/faults.new"
-	mv "$SANDBOX/faults.new" "$SANDBOX/faults"
+	faults "$1 $2"
 }
 
 mend_bpf()
@@ -38,16 +31,8 @@ many_rules()
 {
 	{
 		policy_manifest web web <<<'[{to: [{podSelector: {matchLabels: {app: peer}}}], ports: [{port: 81}]}]'
-		/usr/bin/python3 -c '
-print(*(f"- {{ports: [{{port: {number + 1000}}}]}}" for number in range(10000)),
-      *(f"- {{to: [{{ipBlock: {{cidr: 10.{50 + number}.0.0/16}}}}], ports: [{{port: {number + 100}}}]}}"
-        for number in range(200)), sep="\n")' | policy_manifest many web
+		many_rules_manifest
 	} | manifest policy.yaml
-}
-
-metric_beyond()
-{
-	[ "$(metric "$1")" -gt "$2" ]
 }
 
 # refused_build COMMAND ERRNO LOG: the kernel refuses the next generation, for a while

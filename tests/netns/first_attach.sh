@@ -253,18 +253,6 @@ test_connections_go_on_when_the_pod_becomes_isolated_by_the_next_agent()
 	stands_still web-192.0.2.10
 }
 
-# faults LINE...: what agents may not do from here on (tests/lib/with_faults.c)
-faults()
-{
-	printf '%s\n' "$@" >"$SANDBOX/faults.new"
-	mv "$SANDBOX/faults.new" "$SANDBOX/faults"
-}
-
-with_faults()
-{
-	run_agent_by "$BUILD/tests/lib/with_faults" "$SANDBOX/faults"
-}
-
 killed()
 {
 	! kill -0 "$AGENT" 2>/dev/null || [ "$(sed 's/.*) \(.\).*/\1/' "/proc/$AGENT/stat")" = Z ]
@@ -319,10 +307,7 @@ deny_with_many_rules()
 {
 	{
 		policy_manifest web web <<<"[]"
-		/usr/bin/python3 -c '
-print(*(f"- {{ports: [{{port: {number + 1000}}}]}}" for number in range(10000)),
-      *(f"- {{to: [{{ipBlock: {{cidr: 10.{50 + number}.0.0/16}}}}], ports: [{{port: {number + 100}}}]}}"
-        for number in range(200)), sep="\n")' | policy_manifest many web
+		many_rules_manifest
 	} | manifest policy.yaml
 }
 
@@ -367,16 +352,22 @@ isolate_both()
 	} | manifest policy.yaml
 }
 
-# Nobody may look into web's namespace: it is told of web, and the other pod's connections go on.
-test_a_namespace_that_may_not_be_entered_is_told_and_keeps_nobody_up()
+# Connections to both pods, and an agent that may not look into web's namespace.
+nobody_enters_web()
 {
-	cluster_up
 	with_faults
 	exchange_over outside 10.1.1.2 80
 	exchange_over outside 10.1.2.2 80
 	isolate_both
 	faults "setns $(inode_of web) 1"
 	agent_up
+}
+
+# It is told of web, and the other pod's connections go on.
+test_a_namespace_that_may_not_be_entered_is_told_and_keeps_nobody_up()
+{
+	cluster_up
+	nobody_enters_web
 	goes_on outside-10.1.2.2
 	stands_still outside-10.1.1.2
 	assert_matches "log" 'warning: default/web: its sockets cannot be listed \(Operation not permitted\).*are cut' "$(cat "$AGENT_LOG")"
@@ -389,13 +380,8 @@ test_a_namespace_that_may_not_be_entered_is_told_and_keeps_nobody_up()
 test_a_namespace_that_may_not_be_entered_leaves_what_the_node_tracks()
 {
 	cluster_up
-	with_faults
 	track_connections
-	exchange_over outside 10.1.1.2 80
-	exchange_over outside 10.1.2.2 80
-	isolate_both
-	faults "setns $(inode_of web) 1"
-	agent_up
+	nobody_enters_web
 	goes_on outside-10.1.2.2
 	goes_on outside-10.1.1.2
 	assert_matches "log" 'default/web: its sockets .*connection tracking alone' "$(cat "$AGENT_LOG")"

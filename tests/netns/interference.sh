@@ -63,10 +63,7 @@ many_rules()
 {
 	{
 		policy_manifest web web <<<'[{to: [{podSelector: {matchLabels: {app: peer}}}], ports: [{port: 80}, {port: 53, protocol: UDP}]}]'
-		/usr/bin/python3 -c '
-print(*(f"- {{ports: [{{port: {number + 1000}}}]}}" for number in range(10000)),
-      *(f"- {{to: [{{ipBlock: {{cidr: 10.{50 + number}.0.0/16}}}}], ports: [{{port: {number + 100}}}]}}"
-        for number in range(200)), sep="\n")' | policy_manifest many web
+		many_rules_manifest
 	} | manifest policy.yaml
 }
 
@@ -76,9 +73,9 @@ test_filters_that_are_deleted_while_programs_are_loaded()
 	local repaired
 
 	cluster_up
-	run_agent_by "$BUILD/tests/lib/with_faults" "$SANDBOX/faults"
+	with_faults
 	agent_up --attach clsact
-	echo '5 delay 900' >"$SANDBOX/faults" # BPF_PROG_LOAD
+	faults '5 delay 900' # BPF_PROG_LOAD
 	many_rules
 	until in_force 2; do
 		tc filter del dev web0 ingress 2>/dev/null || true

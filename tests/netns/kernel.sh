@@ -41,8 +41,8 @@ test_what_is_missing_is_told_once()
 	mount -t tmpfs none /sys/kernel/security
 	echo "none [integrity] confidentiality" >/sys/kernel/security/lockdown
 	kernel_says /proc/sys/kernel/unprivileged_bpf_disabled 2
-	echo "$PROG_QUERY $EINVAL" >"$SANDBOX/faults"
-	run_agent_by "$BUILD/tests/lib/with_faults" "$SANDBOX/faults"
+	with_faults
+	faults "$PROG_QUERY $EINVAL"
 	agent_up
 	told info 'no TCX links.*no BTF.*no cgroup2.*lockdown \(integrity\)'
 	assert_equal "lines" 1 "$(lines_about_the_kernel)"

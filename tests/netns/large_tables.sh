@@ -65,11 +65,6 @@ test_tables_are_made_while_the_policy_is_compiled()
 	agent_stop
 }
 
-metric_beyond()
-{
-	[ "$(metric "$1")" -gt "$2" ]
-}
-
 # refused COMMAND ERRNO FIRST: bpf(2) refuses what a large list needs, for a while
 refused()
 {
@@ -77,8 +72,7 @@ refused()
 
 	generation=$(metric egressd_generation) errors=$(metric egressd_build_errors_total)
 	list 1600 "$3" >"$SANDBOX/list"
-	echo "$1 $2" >"$SANDBOX/faults.new"
-	mv "$SANDBOX/faults.new" "$SANDBOX/faults"
+	faults "$1 $2"
 	mv "$SANDBOX/list" "$MANIFESTS/list.yaml"
 	eventually 20 metric_beyond egressd_build_errors_total "$errors"
 	assert_equal "generation" "$generation" "$(metric egressd_generation)"
@@ -92,7 +86,7 @@ refused()
 test_tables_made_ahead_may_be_refused()
 {
 	cluster_up
-	run_agent_by "$BUILD/tests/lib/with_faults" "$SANDBOX/faults"
+	with_faults
 	agent_up --log-level debug
 	put_list 1600 64
 	# The programs (BPF_PROG_LOAD, EACCES), then the memory (BPF_MAP_CREATE, ENOMEM).

@@ -154,25 +154,41 @@ static int count_chunks(const struct datapath *datapath, size_t words, uint32_t 
 	return 0;
 }
 
-int datapath_foresee_tables(struct datapath *datapath, size_t words)
+/* A set whose programs are on their way. */
+static int start_set(const struct datapath *datapath, uint32_t chunks, struct table_set **out)
 {
-	_cleanup_(free_set) struct table_set *set = NULL;
+	_cleanup_(free_set) struct table_set *set = set_new();
 	struct bpf_object *object;
-	uint32_t chunks;
-	int error = count_chunks(datapath, words, &chunks);
+	int error;
 
-	if (error)
-		return error;
-	datapath_forget_foreseen(datapath);
-	set = set_new();
 	if (!set)
 		return fail_errno(-ENOMEM, "no memory");
 	error = prepare_set(datapath, set, chunks, &object);
 	if (!error)
 		error = loading_start(object, &set->loading);
 	if (!error)
-		datapath->foreseen = take(set);
+		*out = take(set);
 	return error;
+}
+
+/* Waits until they are here. */
+static int finish_set(const struct datapath *datapath, struct table_set *set)
+{
+	_cleanup_(close_object) struct bpf_object *object = NULL;
+	int error = loading_finish(take(set->loading), &datapath->waiting, &object);
+
+	return error ? error : take_descriptors(set, object);
+}
+
+int datapath_foresee_tables(struct datapath *datapath, size_t words)
+{
+	uint32_t chunks = 0;
+	int error = count_chunks(datapath, words, &chunks);
+
+	if (error)
+		return error;
+	datapath_forget_foreseen(datapath);
+	return start_set(datapath, chunks, &datapath->foreseen);
 }
 
 void datapath_forget_foreseen(struct datapath *datapath)
@@ -183,8 +199,6 @@ void datapath_forget_foreseen(struct datapath *datapath)
 static int make_set(struct datapath *datapath, uint32_t chunks, struct table_set **out)
 {
 	_cleanup_(free_set) struct table_set *set = NULL;
-	_cleanup_(close_object) struct bpf_object *object = NULL;
-	struct loading *loading;
 	int error;
 
 	if (datapath->foreseen && datapath->foreseen->word_count == (size_t)chunks * EGRESS_CHUNK_WORDS) {
@@ -192,16 +206,9 @@ static int make_set(struct datapath *datapath, uint32_t chunks, struct table_set
 		return 0;
 	}
 	datapath_forget_foreseen(datapath);
-	set = set_new();
-	if (!set)
-		return fail_errno(-ENOMEM, "no memory");
-	error = prepare_set(datapath, set, chunks, &object);
+	error = start_set(datapath, chunks, &set);
 	if (!error)
-		error = loading_start(take(object), &loading);
-	if (!error)
-		error = loading_finish(loading, &datapath->waiting, &object);
-	if (!error)
-		error = take_descriptors(set, object);
+		error = finish_set(datapath, set);
 	if (!error)
 		*out = take(set);
 	return error;
@@ -209,7 +216,7 @@ static int make_set(struct datapath *datapath, uint32_t chunks, struct table_set
 
 int datapath_new_tables(struct datapath *datapath, size_t words, uint32_t **memory, size_t *word_count)
 {
-	uint32_t chunks;
+	uint32_t chunks = 0;
 	int error = count_chunks(datapath, words, &chunks);
 
 	if (error)
@@ -225,7 +232,6 @@ int datapath_new_tables(struct datapath *datapath, size_t words, uint32_t **memo
 
 int datapath_finish_tables(struct datapath *datapath)
 {
-	_cleanup_(close_object) struct bpf_object *object = NULL;
 	struct table_set *made = datapath->made;
 	int error;
 
@@ -233,9 +239,7 @@ int datapath_finish_tables(struct datapath *datapath)
 		return fail(-EINVAL, "there are no new tables to put in force");
 	if (!made->loading)
 		return 0;
-	error = loading_finish(take(made->loading), &datapath->waiting, &object);
-	if (!error)
-		error = take_descriptors(made, object);
+	error = finish_set(datapath, made);
 	if (error)
 		table_set_free(take(datapath->made));
 	return error;
