@@ -42,7 +42,7 @@ def packet_goals(results):
             yield (f"first packet of a connection, {where}: part of the LPM + connection table design's",
                    quotient(times(results, "egressd", "first", **here), times(results, LPM, "first", **here)), 0.06)
             yield (f"answer, {where}: times the connection-table-first design's hit",
-                   quotient(times(results, "egressd", "reply", **here), times(results, LPM, **here)), 1.0)
+                   quotient(times(results, "egressd", "reply", **here), times(results, LPM, "reply", **here)), 1.0)
             yield (f"IPv6, {where}: times IPv4",
                    quotient(times(results, "egressd", family=6, **here), times(results, "egressd", **here)), 1.6)
             yield (f"denied, {where}: times an allowed packet",

@@ -28,6 +28,7 @@
 #define VERDICT_PASS ((uint32_t)-1)
 #define VERDICT_DROP 2u
 #define DESTINATIONS_MAX 100000
+#define WALK_BYTES       ((size_t)DESTINATIONS_MAX * sizeof(struct bench_destination))
 #define PORT         443
 #define ROUNDS_MAX   15
 #define CPUS_MAX     1024
@@ -50,7 +51,17 @@ struct peer_policy_key {
 	uint16_t port;
 	uint8_t protocol, padding;
 };
+struct peer_tuple {
+	uint32_t source[4], destination[4];
+	uint16_t source_port, destination_port;
+	uint8_t protocol, padding;
+	uint16_t zone;
+};
+struct peer_connection {
+	uint64_t seen, packets;
+};
 #define PEER_IDENTITY 7
+#define PEER_ANSWERS  0xffff /* zone of the connections that the pod answers in */
 
 struct bench {
 	struct egressd *egressd;
@@ -60,8 +71,9 @@ struct bench {
 	struct list list;
 	uint32_t *words;
 	size_t word_count;
-	struct bench_destination *destinations[TO_KINDS];
+	struct bench_destination *destinations[TO_KINDS], *walk;
 	size_t rounds, repeat_few, repeat_many;
+	uint32_t zone; /* of the peers' connections, but those that the pod answers in */
 	struct egress_endpoint endpoint;
 };
 
@@ -73,7 +85,8 @@ struct subject {
 	enum kind kind;
 	int fd;
 	enum destinations to;
-	bool swap, first, open_pod, flows;
+	bool swap, first, open_pod;
+	bool flows; /* it finds the flow, or connection, of each destination in its table */
 	uint32_t verdict;
 	double times[ROUNDS_MAX];
 };
@@ -149,9 +162,8 @@ static void set_share(struct bench *bench, bool flows)
 
 /*
  * An entry for every denied destination, as if each had opened a connection to the pod's port 443. Once for a list, as the
- * peers' connections are made once and then only found: entries that are put again and again lie in memory in no order
- * of use, and what is measured then is how often the bench did that. From the last to the first: those that all walks
- * begin with are the newest, and first in their chains, as the peers' are.
+ * peers' connections are made once and then only found. From the last to the first: those that all walks begin with are
+ * the newest, and first in their chains, as the peers' are.
  */
 static void put_flows(struct bench *bench, size_t count)
 {
@@ -188,6 +200,18 @@ static uint64_t counted(struct bpf_map *map, uint32_t index)
 
 /* ------------------------------------------------------------------ the peers' side */
 
+static uint64_t peers_passed(const struct bench *bench)
+{
+	uint64_t values[CPUS_MAX], sum = 0;
+	uint32_t index = 0;
+	int cpu;
+
+	die_on(bpf_map_lookup_elem(bpf_map__fd(bench->peers->maps.bench_counters), &index, values), "peer's counter");
+	for (cpu = 0; cpu < libbpf_num_possible_cpus(); cpu++)
+		sum += values[cpu];
+	return sum;
+}
+
 static void share_destinations(struct bench *bench)
 {
 	die_on(bpf_map__reuse_fd(bench->peers->maps.bench_destinations,
@@ -221,6 +245,28 @@ static void load_peers(struct bench *bench)
 	fill_trie(bench, bench->peers->maps.bench_identities, &identity);
 	die_on(bpf_map_update_elem(bpf_map__fd(bench->peers->maps.bench_policy), &key, &one, BPF_ANY),
 	       "peer's policy");
+}
+
+/*
+ * The same for the peers' connection table, so that both look up the same connections, none of which a table of addresses
+ * allows. Before each run: between two of them others take the places of some.
+ */
+static void put_connections(struct bench *bench, size_t count)
+{
+	int fd = bpf_map__fd(bench->peers->maps.bench_connections);
+	struct peer_connection connection = {};
+
+	while (count--) {
+		struct peer_tuple key = {.source_port = htons(40000), .destination_port = htons(PORT),
+					 .protocol = IPPROTO_TCP, .zone = PEER_ANSWERS};
+
+		if (bench->list.family == 4)
+			key.source[0] = bench->endpoint.ipv4;
+		else
+			memcpy(key.source, bench->endpoint.ipv6, sizeof(key.source));
+		memcpy(key.destination, bench->destinations[TO_DENIED][count].address, sizeof(key.destination));
+		die_on(bpf_map_update_elem(fd, &key, &connection, BPF_ANY), "peer's connection");
+	}
 }
 
 /* ------------------------------------------------------------------ destinations */
@@ -265,15 +311,35 @@ static void draw_destinations(struct bench *bench)
 	}
 }
 
+static void map_walk(struct bench *bench)
+{
+	bench->walk = mmap(NULL, WALK_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED,
+			   bpf_map__fd(bench->egressd->maps.bench_destinations), 0);
+	bench_check(bench->walk != MAP_FAILED, "cannot map the destinations");
+}
+
 static void aim(struct bench *bench, enum destinations kind, size_t count)
 {
-	int fd = bpf_map__fd(bench->egressd->maps.bench_destinations);
-	size_t bytes = (size_t)DESTINATIONS_MAX * sizeof(struct bench_destination);
-	struct bench_destination *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	memcpy(bench->walk, bench->destinations[kind], count * sizeof(*bench->walk));
+}
 
-	bench_check(memory != MAP_FAILED, "cannot map the destinations");
-	memcpy(memory, bench->destinations[kind], count * sizeof(*memory));
-	munmap(memory, bytes);
+/*
+ * The first `count` of the walk in a random order. A connection table's entries lie in memory in the order in which they
+ * were made; packets that come in that same order find the next entry fetched already, which those of real connections do
+ * not.
+ */
+static void shuffle_walk(struct bench *bench, size_t count)
+{
+	static uint64_t random = 43;
+
+	for (; count > 1; count--) {
+		struct bench_destination *last = &bench->walk[count - 1], *other;
+		struct bench_destination moved = *last;
+
+		other = &bench->walk[list_random_below(&random, (uint32_t)count)];
+		*last = *other;
+		*other = moved;
+	}
 }
 
 /* ------------------------------------------------------------------ running */
@@ -318,6 +384,13 @@ static double run(const struct subject *subject, const struct frame *frame, size
 	return (end - begin) * 1e9 / (double)repeat;
 }
 
+/* A peer denies what it does not find: of its table's connections it found that of every packet. */
+static void check_found(const struct subject *subject, uint64_t found, uint64_t packets)
+{
+	bench_check(!subject->flows || found == packets, "%s, %s: of %lu packets %lu were found", subject->name,
+		    subject->path, packets, found);
+}
+
 /* egressd's programs from the pod count every packet, under the right heading. */
 static void check_counted(struct bench *bench, const struct subject *subject, uint64_t passed, uint64_t dropped,
 			  uint64_t packets)
@@ -334,29 +407,48 @@ static void check_counted(struct bench *bench, const struct subject *subject, ui
 		    packets, passed_now, dropped_now);
 }
 
+/* New connections of the peers' from here on: the zone is part of every one's key. */
+static void set_zone(struct bench *bench, const struct subject *subject)
+{
+	bench->peers->bss->bench_zone = subject->flows ? PEER_ANSWERS : bench->zone;
+}
+
+static void prepare(struct bench *bench, const struct subject *subject, size_t destinations)
+{
+	aim(bench, subject->to, destinations);
+	set_open(bench, subject->open_pod);
+	set_share(bench, subject->flows);
+	set_zone(bench, subject);
+	if (subject->kind == KIND_PEER && subject->flows)
+		put_connections(bench, destinations);
+	start_walk(bench, subject, destinations);
+}
+
 static double measure(struct bench *bench, struct subject *subject, size_t destinations)
 {
 	struct frame frame = frame_of(bench->list.family, subject->swap);
 	size_t repeat = destinations > 10000 ? bench->repeat_many : bench->repeat_few;
-	uint64_t passed, dropped;
+	uint64_t passed, dropped, found;
 	double time;
 
 	/* The source ports of new connections are 16 bits: no more of them, so that each is new. */
 	if (subject->first && repeat > 60000)
 		repeat = 60000;
-	aim(bench, subject->to, destinations);
-	set_open(bench, subject->open_pod);
-	set_share(bench, subject->flows);
-	start_walk(bench, subject, destinations);
+	prepare(bench, subject, destinations);
 	/* Connection tables and caches as they are in the middle of traffic. */
 	run(subject, &frame, subject->first || destinations == 1 ? 1000 : destinations);
-	/* From here on all connections are others. */
-	if (subject->first)
-		bench->peers->bss->bench_zone++;
+	shuffle_walk(bench, destinations);
+	if (subject->first) {
+		bench->zone++;
+		set_zone(bench, subject);
+	}
 	passed = counted(bench->egressd->maps.allowed, POD);
 	dropped = counted(bench->egressd->maps.dropped, POD * EGRESS_DROP_REASON_SLOTS + EGRESS_DROP_POLICY);
+	found = peers_passed(bench);
 	time = run(subject, &frame, repeat);
 	check_counted(bench, subject, passed, dropped, repeat);
+	if (subject->kind == KIND_PEER)
+		check_found(subject, peers_passed(bench) - found, repeat);
 	set_open(bench, false);
 	return time;
 }
@@ -373,7 +465,8 @@ static void fill_connections(struct bench *bench)
 	aim(bench, TO_ALLOWED, 1);
 	for (i = 0; i < 6; i++) {
 		start_walk(bench, &subject, 1);
-		bench->peers->bss->bench_zone++;
+		bench->zone++;
+		set_zone(bench, &subject);
 		run(&subject, &frame, 50000);
 	}
 }
@@ -399,6 +492,8 @@ static void measure_all(struct bench *bench, size_t destinations)
 		{.name = "egressd, towards the pod, no policy", .path = "allow", .fd = to_pod, .swap = true,
 		 .open_pod = true},
 		{.name = "LPM per pod + connection table", .path = "allow", .kind = KIND_PEER, .fd = lpm},
+		{.name = "LPM per pod + connection table", .path = "reply", .kind = KIND_PEER, .fd = lpm, .to = TO_DENIED,
+		 .flows = true},
 		{.name = "LPM per pod + connection table", .path = "first", .kind = KIND_PEER, .fd = lpm, .first = true},
 		{.name = "connection table + LPM + policy hash", .path = "allow", .kind = KIND_PEER, .fd = identity},
 		{.name = "connection table + LPM + policy hash", .path = "first", .kind = KIND_PEER, .fd = identity,
@@ -454,6 +549,7 @@ static void bench_list(struct bench *bench, unsigned int family, size_t prefixes
 	load_egressd(bench, tables_words(bench->policy));
 	write_tables(bench);
 	put_endpoint(bench);
+	map_walk(bench);
 	load_peers(bench);
 	draw_destinations(bench);
 	put_flows(bench, most);
@@ -466,6 +562,7 @@ static void bench_list(struct bench *bench, unsigned int family, size_t prefixes
 		free(bench->destinations[i]);
 	tables_free(bench->tables);
 	policy_free(bench->policy);
+	munmap(bench->walk, WALK_BYTES);
 	munmap(bench->words, bench->word_count * 4);
 	peers__destroy(bench->peers);
 	egressd__destroy(bench->egressd);

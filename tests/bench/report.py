@@ -12,7 +12,7 @@ PACKET_ROWS = (
     ("empty", "allow"), ("parse only", "allow"), ("egressd", "allow"), ("egressd", "first"), ("egressd", "reply"),
     ("egressd", "deny"), ("egressd, no policy", "allow"), ("egressd, towards the pod", "allow"),
     ("egressd, towards the pod, no policy", "allow"), ("egressd, random list", "allow"),
-    (LPM, "allow"), (LPM, "first"), (IDENTITY, "allow"), (IDENTITY, "first"))
+    (LPM, "allow"), (LPM, "first"), (LPM, "reply"), (IDENTITY, "allow"), (IDENTITY, "first"))
 PATHS = {"allow": "allowed", "first": "first of a connection", "reply": "answer", "deny": "denied"}
 TRAFFIC_COLUMNS = (
     ("requests/s", 1, "TCP request/response"), ("µs a request, median", 1, "p50"),
@@ -159,8 +159,8 @@ def readme(bench):
     sizes = (10, 10000, 1000000)
     rows = []
     for program, path in (("empty", "allow"), ("egressd", "allow"), ("egressd", "first"), ("egressd", "reply"),
-                          ("egressd", "deny"), (LPM, "allow"), (LPM, "first"), (IDENTITY, "allow"),
-                          (IDENTITY, "first")):
+                          ("egressd", "deny"), (LPM, "allow"), (LPM, "first"), (LPM, "reply"),
+                          (IDENTITY, "allow"), (IDENTITY, "first")):
         cells = [packet_cell(results, 4, program, path, size, many) for size in sizes for many in (1, 1000)]
         rows.append([f"{program}: {PATHS[path]}" if program != "empty" else "empty program", *cells])
     yield f"Measured on {machine_line(bench['machine'])}. All figures of that run: `build/bench.md`."
@@ -192,7 +192,7 @@ def gnuplot(script):
 
 def plot_packets(results, family, directory):
     curves = (("empty", "allow"), ("egressd", "allow"), ("egressd", "reply"), (LPM, "allow"), (LPM, "first"),
-              (IDENTITY, "first"))
+              (LPM, "reply"), (IDENTITY, "first"))
     blocks, plots = [], []
     for program, path in curves:
         points = [(size, results.value(group="packet", program=program, path=path, prefixes=size, destinations=1000,
