@@ -191,6 +191,44 @@ test_deps_ask_for_what_is_missing_only()
 	rm -r "$FAKE"
 }
 
+# A tree in which a test reaches all of two files, and nothing links the third. Its tests/run is the compiler.
+small_tree()
+{
+	mkdir -p "$1/tests" "$1/user/model" "$1/user/policy" "$1/build/coverage"
+	cp "$TESTS/coverage" "$1/tests"
+	echo 'int policy(void) { return 0; }' >"$1/user/policy/policy.c"
+	echo 'int policy(void); int main(void) { return policy(); }' >"$1/user/model/linked.c"
+	printf 'int missed(void)\n{\n\treturn 1;\n}\n' >"$1/user/model/missed.c"
+	cat >"$1/tests/run" <<-'EOF'
+		#!/bin/sh
+		set -eu
+		for source in user/*/*.c; do
+			mkdir -p "build/coverage/obj/${source%/*}"
+			gcc --coverage -c "$source" -o "build/coverage/obj/${source%.c}.o"
+		done
+		cd build/coverage/obj
+		gcc --coverage user/model/linked.o user/policy/policy.o -o program
+		./program
+	EOF
+	chmod +x "$1/tests/run"
+}
+
+test_coverage_counts_what_no_test_links()
+{
+	local tree output status=0
+
+	tree=$(mktemp --directory)
+	small_tree "$tree"
+	output=$("$tree/tests/coverage" unit 2>&1) || status=$?
+	assert_equal "exit status (output: $output)" 1 "$status"
+	assert_matches "lines" '^user/model +1 of +3 lines +33\.3 %$' "$output"
+	assert_equal "what is wrong" "user/model is below 95 %" "$(grep below <<<"$output")"
+	rm "$tree/user/model/missed.c" "$tree"/build/coverage/obj/user/model/missed.*
+	output=$("$tree/tests/coverage" unit 2>&1)
+	assert_matches "lines" '^user space +2 of +2 lines +100\.0 %$' "$output"
+	rm -r "$tree"
+}
+
 # An egressctl that is wrong in one point: it allows whatever goes to port 443 over UDP or SCTP.
 wrong_egressctl()
 {
