@@ -229,6 +229,37 @@ test_coverage_counts_what_no_test_links()
 	rm -r "$tree"
 }
 
+# silenced LINE: what tests/lint/run says of a tree with that line in it
+silenced()
+{
+	local tree status=0
+
+	tree=$(mktemp --directory)
+	mkdir -p "$tree/tests/lint" "$tree"/{user,include,bpf,deploy,.ci}
+	cp "$TESTS/lint/run" "$tree/tests/lint"
+	touch "$tree/Makefile"
+	echo "$1" >"$tree/user/file"
+	"$tree/tests/lint/run" reasons || status=$?
+	rm -r "$tree"
+	return $status
+}
+
+test_lint_wants_a_reason_for_silence()
+{
+	local kind line without=0
+
+	while read -r kind line; do
+		case $kind in
+		without)
+			without=$((without + 1))
+			assert_equal "of a line without a reason" "user/file:1:$line" "$(silenced "$line" || true)"
+			;;
+		with) silenced "$line" ;;
+		esac
+	done <"$TESTS/lint/silence"
+	[ $without -gt 5 ] || fail "only $without lines were tried"
+}
+
 # An egressctl that is wrong in one point: it allows whatever goes to port 443 over UDP or SCTP.
 wrong_egressctl()
 {
