@@ -33,6 +33,16 @@ lines_about_the_kernel()
 	grep -c '^[a-z]*: kernel ' "$AGENT_LOG" || true
 }
 
+# lacked_before VERSION WHAT: the log says that it is missing where this kernel is older than that, and only there
+lacked_before()
+{
+	if [ "$(printf '%s\n' "$1" "$(uname -r)" | sort --version-sort | head -n 1)" = "$1" ]; then
+		assert_no_match "log" "no $2" "$(cat "$AGENT_LOG")"
+	else
+		told info "no $2"
+	fi
+}
+
 test_what_is_missing_is_told_once()
 {
 	cluster_up
@@ -45,6 +55,7 @@ test_what_is_missing_is_told_once()
 	faults "$PROG_QUERY $EINVAL"
 	agent_up
 	told info 'no TCX links.*no BTF.*no cgroup2.*lockdown \(integrity\)'
+	lacked_before 5.17 bpf_loop
 	assert_equal "lines" 1 "$(lines_about_the_kernel)"
 	assert_matches "status" '^Kernel note +no TCX links' "$(egressctl status)"
 	assert_matches "status" "^Kernel +$(uname -r | sed 's/[.+]/\\&/g')\$" "$(egressctl status)"
@@ -72,6 +83,8 @@ test_what_somebody_should_change_is_a_warning()
 	told warning 'kernel\.unprivileged_bpf_disabled'
 	told warning 'no bpffs is mounted'
 	told info ''
+	lacked_before 5.17 bpf_loop
+	lacked_before 6.6 'TCX links'
 	assert_equal "lines" 4 "$(lines_about_the_kernel)"
 	warnings=$(egressctl status | grep '^  warning: ')
 	assert_matches "problems" 'bpf_jit_enable' "$warnings"
@@ -82,6 +95,21 @@ test_what_somebody_should_change_is_a_warning()
 	: >"$AGENT_LOG"
 	agent_up
 	assert_equal "lines of the second" 3 "$(lines_about_the_kernel)"
+}
+
+# One that is mounted elsewhere, as another program does for its own pins, holds none of ours.
+test_a_bpffs_elsewhere_is_none_for_pins()
+{
+	cluster_up
+	unmount_bpffs
+	mount -t bpf none /sys/kernel/security
+	agent_up
+	told warning 'no bpffs is mounted'
+	assert_matches "mounts" ' /sys/fs/bpf bpf ' "$(cat /proc/mounts)"
+	agent_stop
+	: >"$AGENT_LOG"
+	agent_up
+	assert_no_match "log of the second" 'no bpffs is mounted' "$(cat "$AGENT_LOG")"
 }
 
 run_tests "$@"

@@ -119,6 +119,7 @@ test_pins_where_no_bpffs_can_be()
 	cannot_start "/proc/pins|bpffs" "${COMMAND[@]}" --pin /proc/pins
 	echo "a file" >"$SANDBOX/file"
 	cannot_start "$SANDBOX/file" "${COMMAND[@]}" --pin "$SANDBOX/file"
+	cannot_start 'absolute path' "${COMMAND[@]}" --pin pins
 }
 
 test_bpffs_that_is_not_mounted_is_mounted()

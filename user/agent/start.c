@@ -498,7 +498,7 @@ int agent_prepare(struct agent *agent)
 
 	/* Before the pins are prepared, which may mount a bpffs. */
 	if (!error)
-		kernel_support_probe("", &agent->kernel);
+		kernel_support_probe("", agent->options->pin, &agent->kernel);
 	if (!error)
 		error = prepare_state(agent);
 	if (!error)

@@ -49,6 +49,13 @@ static int nearest_existing(char *path)
 	return 0;
 }
 
+bool bpffs_reaches(const char *path)
+{
+	_cleanup_free_ char *existing = *path == '/' ? strdup(path) : NULL;
+
+	return existing && !nearest_existing(existing) && bpffs_is(existing);
+}
+
 static int make_directories(const char *path)
 {
 	_cleanup_free_ char *part = strdup(path);

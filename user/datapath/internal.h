@@ -109,6 +109,8 @@ void forget_libbpf_warning(void);
  */
 int bpffs_prepare(const char *parent, const char *directory);
 bool bpffs_is(const char *path);
+/* Whether what is made at that path, where nothing need be yet, is on one that is mounted; false of a relative one. */
+bool bpffs_reaches(const char *path);
 /* Removes `directory` and all in it, then parent and the mount on it if they are empty and our own. */
 int bpffs_remove(const char *parent, const char *directory);
 /* Removes what is in `directory` but for the names in `kept`, which ends with NULL, and leaves it. */

@@ -82,14 +82,14 @@ static enum kernel_setting try_jit(void)
 	return info.jited_prog_len ? KERNEL_SETTING_ON : KERNEL_SETTING_OFF;
 }
 
-void kernel_support_probe(const char *root, struct kernel_support *out)
+void kernel_support_probe(const char *root, const char *pin, struct kernel_support *out)
 {
 	capture_libbpf_messages();
 	*out = (struct kernel_support){
 		.tcx = tcx_supported(),
 		.loop = libbpf_probe_bpf_helper(BPF_PROG_TYPE_SCHED_CLS, BPF_FUNC_loop, NULL) == 1,
 		.btf = exists(root, "/sys/kernel/btf/vmlinux"),
-		.bpffs = is_mounted(root, "bpf"),
+		.bpffs = bpffs_reaches(pin),
 		.cgroup2 = is_mounted(root, "cgroup2"),
 		.jit = try_jit(),
 		.unprivileged_bpf = read_unprivileged_bpf(root),
@@ -114,8 +114,8 @@ size_t kernel_support_notes(const struct kernel_support *support, struct kernel_
 		 "whoever runs on this node, pods too, may load BPF programs, a way to the kernel's memory: set "
 		 "kernel.unprivileged_bpf_disabled to 1 or 2"},
 		{!support->bpffs, true,
-		 "no bpffs is mounted: egressd mounts one of its own, which in a container ends with the container and "
-		 "takes enforcement along: mount one on the host, at /sys/fs/bpf"},
+		 "no bpffs is mounted where the pins go: egressd mounts one of its own, which in a container ends with "
+		 "the container and takes enforcement along: mount one on the host, at /sys/fs/bpf"},
 		{!support->tcx, false, "no TCX links (they came with 6.6): programs are filters of a clsact qdisc"},
 		{!support->loop, false, "no bpf_loop (it came with 5.17): the programs do without"},
 		{!support->btf, false, "no BTF of its types: the programs do without"},

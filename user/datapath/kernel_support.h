@@ -19,7 +19,8 @@ struct kernel_support {
 	bool tcx;            /* links to an interface's ingress and egress, 6.6 */
 	bool loop;           /* the helper bpf_loop, 5.17 */
 	bool btf;            /* of the kernel's own types */
-	bool bpffs, cgroup2; /* mounted anywhere that this process sees */
+	bool bpffs;          /* mounted where the pins go */
+	bool cgroup2;        /* mounted anywhere that this process sees */
 	enum kernel_setting jit;
 	enum kernel_setting unprivileged_bpf;
 	enum kernel_lockdown lockdown; /* none also where it cannot be seen */
@@ -27,9 +28,10 @@ struct kernel_support {
 
 /*
  * Tries what takes bpf(2), as whoever may load programs, and reads the rest from /proc and /sys below `root` ("": this
- * machine's own). Changes nothing. What cannot be found out is left unknown, or counts as missing.
+ * machine's own). `pin`: where the pins go. Changes nothing. What cannot be found out is left unknown, or counts as
+ * missing.
  */
-void kernel_support_probe(const char *root, struct kernel_support *out);
+void kernel_support_probe(const char *root, const char *pin, struct kernel_support *out);
 
 struct kernel_note {
 	bool warning;     /* somebody should do something about it; else egressd makes do */
