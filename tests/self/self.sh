@@ -57,6 +57,26 @@ test_runner_counts_what_did_not_run()
 	assert_equal "all well but the exit status" "1 1 0" "$(printf '%s\n' 1..1 'ok 1 - a' | counts 99)"
 }
 
+# Six of each kind, with two processors: how many begin at once, and what begins when one of them ends.
+test_runner_keeps_room_for_each_kind()
+{
+	assert_equal "programs that begin" "2 compute 4 wait" "$(with_runner '
+run.os.cpu_count = lambda: 2
+beside = run.Beside([run.Job(suite, "name", []) for suite in ["asan-unit"] * 6 + ["kube"] * 6])
+begun = []
+while job := beside.take():
+    begun.append(job.busy)
+print(sum(begun), "compute", len(begun) - sum(begun), "wait")')"
+	assert_equal "what begins when one ends" "unit netns" "$(with_runner '
+run.os.cpu_count = lambda: 1
+beside = run.Beside([run.Job(suite, "name", []) for suite in ["unit"] * 2 + ["netns"] * 4])
+begun = [beside.take() for _ in range(4)]
+assert not beside.take()
+for job in begun[:2]:
+    beside.give_back(job)
+print(beside.take().suite, beside.take().suite)')"
+}
+
 test_harness_sees_failures()
 {
 	local script output status=0
