@@ -280,6 +280,28 @@ test_lint_wants_a_reason_for_silence()
 	[ $without -gt 5 ] || fail "only $without lines were tried"
 }
 
+# beyond_budget TABLE BUDGET: the programs that a kernel of the table counts more instructions of than they may have
+beyond_budget()
+{
+	awk -F' *[|] *' '
+		NR == FNR { if ($2 == "instructions verified") most[$1] = $3; next }
+		$3 == "attached by" { for (i = 4; i <= NF; i++) if ($i ~ /`/) { gsub(/`/, "", $i); column[i] = $i } next }
+		{ for (i in column) if ($i + 0 > most[column[i]] || $i !~ /^[0-9]+$/) print $2 ": " column[i] " " $i }' "$2" "$1"
+}
+
+# One run wrote all of it, of programs like those of the tree.
+test_readme_has_every_kernel_as_it_is()
+{
+	local table
+
+	table=$(mktemp)
+	sed -n '/^<!-- tests\/kernels\/run --readme -->$/,/^<!-- end -->$/p' "$ROOT/README.md" | grep '^|' | grep -v '^| ---' >"$table"
+	assert_equal "kernels" "$(awk '!/^#/ { print $1 }' "$TESTS/kernels/suites" | xargs)" \
+		"$(sed -n 's/^| [^ ]* (\([a-z-]*\)) .*/\1/p' "$table" | xargs)"
+	assert_equal "programs beyond their budget" "" "$(beyond_budget "$table" "$TESTS/bench/budget")"
+	rm "$table"
+}
+
 # An egressctl that is wrong in one point: it allows whatever goes to port 443 over UDP or SCTP.
 wrong_egressctl()
 {
