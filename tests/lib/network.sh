@@ -134,7 +134,7 @@ serve()
 
 	shift
 	exec {ready}< <(exec nsenter --net="$(netns_path "$name")" -- "$TRAFFIC" serve "$name" "$@" </dev/null)
-	read -r -t 20 <&$ready
+	read -r -t $((20 * ${TEST_SLOWNESS:-1})) <&$ready
 }
 
 # probe NAME TIMEOUT: flows on standard input, results on standard output (see traffic.py)

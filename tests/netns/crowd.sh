@@ -22,7 +22,7 @@ crowd_up()
 
 	network_setup
 	exec {ready}< <(exec "$TESTS/lib/crowd.py" pods "$CROWD" "$PROCESSES" "$SANDBOX/crowd" </dev/null)
-	read -r -t 60 <&$ready
+	read -r -t $((60 * TEST_SLOWNESS)) <&$ready
 	network_ready
 	crowd_manifest | manifest pods.yaml
 	talk_to_all

@@ -489,7 +489,7 @@ test_connections_without_a_socket_are_a_predecessors()
 	cluster_up
 	exec {ready}< <(exec nsenter --net="$(netns_path web)" -- "$TRAFFIC" serve web 8080/TCP </dev/null)
 	server=$!
-	read -r -t 20 <&$ready
+	read -r -t $((20 * TEST_SLOWNESS)) <&$ready
 	exchange_over outside 10.1.1.2 8080
 	# It goes without a word, as a pod does whose interface is gone.
 	on web nft add table inet silence

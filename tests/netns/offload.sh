@@ -33,7 +33,7 @@ offload_up()
 		  ports: [{port: 5001}, {port: 5001, protocol: UDP}]
 	EOF
 	exec {ready}< <(offload outside receive "$SANDBOX/received" 5001 5002 </dev/null)
-	read -r -t 20 <&$ready
+	read -r -t $((20 * TEST_SLOWNESS)) <&$ready
 	offload node longest web0 "$SANDBOX/longest" </dev/null >/dev/null 2>&1 &
 	eventually 10 test -s "$SANDBOX/longest"
 	agent_up "$@"

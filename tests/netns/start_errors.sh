@@ -15,7 +15,7 @@ cannot_start()
 	local pattern=$1 output status=0
 
 	shift
-	output=$(timeout 20 "$@" 2>&1 </dev/null) || status=$?
+	output=$(timeout $((20 * TEST_SLOWNESS)) "$@" 2>&1 </dev/null) || status=$?
 	assert_equal "exit status (output: $output)" 2 "$status"
 	assert_equal "lines (output: $output)" 1 "$(wc -l <<<"$output")"
 	assert_matches "message" "$pattern" "$output"
@@ -110,7 +110,7 @@ serve_here()
 	local ready
 
 	exec {ready}< <(exec "$TRAFFIC" serve node "$1/TCP" </dev/null)
-	read -r -t 20 <&$ready
+	read -r -t $((20 * TEST_SLOWNESS)) <&$ready
 }
 
 test_pins_where_no_bpffs_can_be()

@@ -154,7 +154,7 @@ test_it_may_stay()
 	cluster_up
 	agent_up
 	status=0
-	timeout 20 "$EGRESSCTL" --pin "$PIN" --state "$STATE" uninstall --stay 2>/dev/null || status=$?
+	timeout $((20 * TEST_SLOWNESS)) "$EGRESSCTL" --pin "$PIN" --state "$STATE" uninstall --stay 2>/dev/null || status=$?
 	assert_equal "exit status while an agent runs" 2 $status
 	agent_stop
 	"$EGRESSCTL" --pin "$PIN" --state "$STATE" uninstall --stay >"$SANDBOX/output" &
