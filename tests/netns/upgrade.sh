@@ -99,6 +99,30 @@ test_downgrade_that_cannot_be_done_touches_nothing()
 	enforced
 }
 
+# refuses_to_take_over PATTERN: the version of this build, and what it finds stays as it is
+refuses_to_take_over()
+{
+	local before status=0 output
+
+	before=$(find "$PIN" | sort)
+	output=$(timeout 60 "$OWN" run --from "dir:$MANIFESTS" --pin "$PIN" --state "$STATE" --listen none 2>&1) || status=$?
+	assert_equal "exit status" 2 $status
+	assert_matches "error" "$1" "$output"
+	assert_equal "pins" "$before" "$(find "$PIN" | sort)"
+}
+
+test_version_with_maps_that_are_unknown_here()
+{
+	network_setup
+	mkdir -p "$PIN/v99/links"
+	bpftool map create "$PIN/v99/endpoints2" type hash key 4 value 64 entries 16 name endpoints2
+	refuses_to_take_over 'v99\) that this one \(v[0-9]+\) cannot take over from: endpoints2 in it is unknown here'
+	rm "$PIN/v99/endpoints2"
+	# By another number of buckets the same entry is found elsewhere.
+	bpftool map create "$PIN/v99/endpoints" type array key 4 value 64 entries 16 name endpoints
+	refuses_to_take_over 'cannot take over from: map endpoints: .*found type 2, key 4, value 64, entries 16'
+}
+
 test_attempt_that_is_abandoned_is_taken_up_by_either()
 {
 	local variant

@@ -14,7 +14,7 @@
  *
  * How values are carried: a layout that only appends fields (the rule of <egressd/contract.h>) needs nothing, the new
  * fields are zero. One that changes more adds a converter to `converters`. A value that is longer than ours has fields
- * that we do not know, and is refused.
+ * that we do not know, and is refused; so is a directory with a pin whose name we do not know.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -269,10 +269,29 @@ static int carry_all(const struct datapath *datapath, const struct predecessor *
 
 /* ---------------------------------------------------------------- whether it can be done */
 
+static int refuse(const struct predecessor *from, const char *what)
+{
+	return fail(-EPROTO,
+		    "%s is of an egressd with another layout (v%u) that this one (v%u) cannot take over from: %s. Nothing "
+		    "was changed: run that version again, or `egressctl uninstall` first",
+		    from->directory, from->version, EGRESS_CONTRACT_VERSION, what);
+}
+
+/* Where an array has another number of entries, what its index means is another thing. */
+static bool fits(const struct bpf_map_info *theirs, const struct bpf_map *ours)
+{
+	bool is_array = theirs->type == BPF_MAP_TYPE_ARRAY || theirs->type == BPF_MAP_TYPE_PERCPU_ARRAY;
+
+	return theirs->type == bpf_map__type(ours) && theirs->key_size == bpf_map__key_size(ours) &&
+	       theirs->value_size <= bpf_map__value_size(ours) &&
+	       (!is_array || theirs->max_entries == bpf_map__max_entries(ours));
+}
+
 static int check_map(const struct predecessor *from, const struct bpf_map *ours, const char *name)
 {
 	_cleanup_fd_ int fd = -1;
 	struct bpf_map_info theirs;
+	char what[256];
 	int error = open_theirs(from->directory, name, &fd);
 
 	if (error || fd < 0)
@@ -280,17 +299,44 @@ static int check_map(const struct predecessor *from, const struct bpf_map *ours,
 	error = map_info(fd, &theirs);
 	if (error)
 		return error;
-	if (find_converter(from->version, name) ||
-	    (theirs.type == bpf_map__type(ours) && theirs.key_size == bpf_map__key_size(ours) &&
-	     theirs.value_size <= bpf_map__value_size(ours)))
+	if (find_converter(from->version, name) || fits(&theirs, ours))
 		return 0;
-	return fail(-EPROTO,
-		    "%s is of an egressd with another layout (v%u) that this one (v%u) cannot take over from: "
-		    "map %s: expected type %u, key %u, value at most %u; found type %u, key %u, value %u. Nothing was "
-		    "changed: run that version again, or `egressctl uninstall` first",
-		    from->directory, from->version, EGRESS_CONTRACT_VERSION, name, bpf_map__type(ours),
-		    bpf_map__key_size(ours), bpf_map__value_size(ours), theirs.type, theirs.key_size,
-		    theirs.value_size);
+	snprintf(what, sizeof(what),
+		 "map %s: expected type %u, key %u, value at most %u, entries %u; found type %u, key %u, value %u, entries %u",
+		 name, bpf_map__type(ours), bpf_map__key_size(ours), bpf_map__value_size(ours),
+		 bpf_map__max_entries(ours), theirs.type, theirs.key_size, theirs.value_size, theirs.max_entries);
+	return refuse(from, what);
+}
+
+/* A map of this name, or one of what is replaced together, or that about to be. */
+static bool is_known(const struct bpf_object *object, const char *name)
+{
+	static const char next[] = "_next";
+	size_t length = strlen(name), suffix = sizeof(next) - 1;
+	char base[NAME_MAX + 1];
+
+	snprintf(base, sizeof(base), "%s", name);
+	if (length > suffix && length < sizeof(base) && !strcmp(base + length - suffix, next))
+		base[length - suffix] = '\0';
+	return bpf_object__find_map_by_name(object, base) || !strcmp(base, PIN_FROM_POD) || !strcmp(base, PIN_TO_POD);
+}
+
+/* What this version does not know it cannot carry over, and would remove. */
+static int check_names(const struct predecessor *from, const struct bpf_object *object)
+{
+	_cleanup_directory_ DIR *directory = opendir(from->directory);
+	struct dirent *entry;
+	char what[NAME_MAX + 64];
+
+	if (!directory)
+		return fail_errno(-errno, "cannot read %s", from->directory);
+	while (errno = 0, (entry = readdir(directory))) {
+		if (entry->d_type == DT_DIR || is_known(object, entry->d_name))
+			continue;
+		snprintf(what, sizeof(what), "%s in it is unknown here", entry->d_name);
+		return refuse(from, what);
+	}
+	return errno ? fail_errno(-errno, "cannot read %s", from->directory) : 0;
 }
 
 static void close_object(struct bpf_object **object)
@@ -303,6 +349,8 @@ static int check_maps(const struct predecessor *from)
 	_cleanup_(close_object) struct bpf_object *object = NULL;
 	int error = object_open(&object);
 
+	if (!error)
+		error = check_names(from, object);
 	for (size_t i = 0; !error && i < ARRAY_SIZE(carried); i++) {
 		const struct bpf_map *map = bpf_object__find_map_by_name(object, carried[i].name);
 
