@@ -142,6 +142,42 @@ test_all_pins_at_once()
 	enforced
 }
 
+second_is_ready()
+{
+	grep -q '^info: ready' "$SANDBOX/second.log"
+}
+
+first_ended()
+{
+	! kill -0 "$AGENT" 2>/dev/null || [ "$(awk '{print $3}' "/proc/$AGENT/stat")" = Z ]
+}
+
+# The lock went with the directory, and another agent was faster than the first one's next look.
+test_directory_that_another_agent_took_meanwhile()
+{
+	local status=0 second
+
+	cluster_up
+	agent_up
+	kill -STOP "$AGENT"
+	rm -rf "$PIN"
+	"$EGRESSD" run --from "dir:$MANIFESTS" --pin "$PIN" --state "$SANDBOX/second" --listen 127.0.0.1:9301 \
+		</dev/null >"$SANDBOX/second.log" 2>&1 &
+	second=$!
+	eventually 20 second_is_ready
+	kill -CONT "$AGENT"
+	eventually 10 first_ended
+	wait "$AGENT" || status=$?
+	AGENT=
+	assert_equal "exit status of the first agent" 2 $status
+	assert_matches "log" 'another egressd took this directory while it was gone' "$(cat "$AGENT_LOG")"
+	enforced
+	sleep 1
+	assert_no_match "log of the second agent" 'someone' "$(cat "$SANDBOX/second.log")"
+	kill -TERM $second
+	wait $second
+}
+
 test_nothing_to_repair_is_not_counted()
 {
 	cluster_up

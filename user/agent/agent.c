@@ -210,7 +210,7 @@ static void on_check(evutil_socket_t fd, short what, void *data)
 	(void)fd;
 	(void)what;
 	agent_check_pins(agent);
-	if (attachments_check(agent))
+	if (!agent->superseded && attachments_check(agent))
 		agent_reconcile(agent);
 }
 
@@ -333,8 +333,11 @@ static int make_loop(struct agent *agent)
 /* The loop stands still while the kernel verifies programs. */
 static void look_after(void *data)
 {
-	agent_check_pins(data);
-	attachments_look_after(data);
+	struct agent *agent = data;
+
+	agent_check_pins(agent);
+	if (!agent->superseded)
+		attachments_look_after(agent);
 }
 
 static int run_loop(struct agent *agent)
@@ -354,7 +357,8 @@ static int run_loop(struct agent *agent)
 	}
 	agent->loops = true;
 	datapath_while_waiting(agent->datapath, look_after, agent);
-	return event_base_dispatch(agent->loop) < 0 ? -EIO : 0;
+	error = event_base_dispatch(agent->loop) < 0 ? -EIO : 0;
+	return agent->superseded ? -EWOULDBLOCK : error;
 }
 
 /* ------------------------------------------------------------------ life */

@@ -53,6 +53,7 @@ struct agent {
 	int listener;             /* bound socket until serve.c takes it; -1: none */
 	struct event_base *loop;
 	bool loops; /* others wait for whatever takes long */
+	bool superseded; /* another agent has the pins: this one ends */
 	struct evhttp *http;
 	struct source *source;
 	struct store *store; /* settled: what the generation in force is made of */
@@ -143,7 +144,10 @@ void agent_reconcile(struct agent *agent);
  * policy is looked at. False, and nothing is decided: agent_reconcile is to be called.
  */
 bool agent_follow_pods(struct agent *agent);
-/* Pins again what someone unpinned, and locks the directory again if it was replaced; counts repairs. */
+/*
+ * Pins again what someone unpinned, and locks the directory again if it was replaced; counts repairs. Ends the loop where
+ * another agent has it by now.
+ */
 void agent_check_pins(struct agent *agent);
 /* Compiles the store. 0 and *out; -errno with errors in agent->policy_problems. */
 int agent_compile(struct agent *agent, struct policy **out);

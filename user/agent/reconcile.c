@@ -83,12 +83,43 @@ int agent_read_source(struct agent *agent)
 
 /* ------------------------------------------------------------------ pins */
 
+/*
+ * Who removes the directory takes the lock away with it. Another agent may have made it anew and be at work in it: there
+ * must not be two, and what is there is no longer ours to repair.
+ */
+static int regain_pin_lock(struct agent *agent)
+{
+	const char *pin = agent->options->pin;
+	int lock = -1, error = datapath_prepare_pins(pin);
+
+	if (error) {
+		agent_set_failure(&agent->pin_failure, "%s", datapath_error());
+		return error;
+	}
+	error = lock_directory(pin, &lock);
+	if (error == -EWOULDBLOCK) {
+		log_error("%s: another egressd took this directory while it was gone: leaving it to that one", pin);
+		agent->superseded = true;
+		event_base_loopbreak(agent->loop);
+	} else if (error) {
+		agent_set_failure(&agent->pin_failure, "%s: cannot lock the pin directory: %s", pin, strerror(-error));
+	}
+	if (error)
+		return error;
+	close_fd(&agent->pin_lock);
+	agent->pin_lock = lock;
+	return 0;
+}
+
 void agent_check_pins(struct agent *agent)
 {
 	const char *pin = agent->options->pin;
 	size_t repaired = 0;
-	int error = datapath_repair_pins(agent->datapath, &repaired);
+	int error;
 
+	if (agent->superseded || (!lock_holds(pin, agent->pin_lock) && regain_pin_lock(agent)))
+		return;
+	error = datapath_repair_pins(agent->datapath, &repaired);
 	if (repaired)
 		log_warning("%s: someone removed or replaced %zu pins; pinned again", pin, repaired);
 	agent->repairs += repaired;
@@ -96,11 +127,6 @@ void agent_check_pins(struct agent *agent)
 		agent_set_failure(&agent->pin_failure, "%s", datapath_error());
 	else
 		agent_set_failure(&agent->pin_failure, NULL);
-	if (error || lock_holds(pin, agent->pin_lock))
-		return;
-	close_fd(&agent->pin_lock);
-	if (lock_directory(pin, &agent->pin_lock))
-		log_warning("%s: another egressd took this directory while its pins were gone", pin);
 }
 
 /* ------------------------------------------------------------------ policy */
