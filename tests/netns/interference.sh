@@ -45,6 +45,18 @@ test_filter_that_is_deleted()
 	repaired tc filter del dev peer0 ingress prio 25959
 }
 
+# By a program of somebody else's, at the very place of ours.
+test_filter_that_is_replaced()
+{
+	cluster_up
+	agent_up --attach clsact
+	repaired tc filter replace dev web0 ingress prio 25959 handle 1 protocol all bpf direct-action \
+		object-pinned "$PIN/v$CONTRACT/to_pod"
+	assert_matches "log" 'took our programs off interface web0' "$(cat "$AGENT_LOG")"
+	repaired tc filter replace dev web0 egress prio 25959 handle 1 protocol all bpf direct-action \
+		object-pinned "$PIN/v$CONTRACT/from_pod"
+}
+
 test_qdisc_that_is_cleared()
 {
 	cluster_up

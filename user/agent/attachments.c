@@ -477,7 +477,7 @@ static int repair(struct agent *agent, struct endpoint *endpoint)
 		return -ENODEV;
 	agent->repairs++;
 	log_warning("%s: someone took our programs off interface %s; attaching again", endpoint->key, name);
-	error = datapath_attach(agent->datapath, ifindex);
+	error = datapath_attach_again(agent->datapath, ifindex);
 	endpoint->attached = !error;
 	return error == -ENODEV ? -EAGAIN : error;
 }

@@ -134,6 +134,15 @@ int datapath_attach(struct datapath *datapath, uint32_t ifindex)
 	return 0;
 }
 
+int datapath_attach_again(struct datapath *datapath, uint32_t ifindex)
+{
+	int error = 0;
+
+	if (datapath->in_force && datapath->kind == ATTACH_CLSACT)
+		error = clsact_reclaim(ifindex, datapath->in_force->program_fd);
+	return error ? error : datapath_attach(datapath, ifindex);
+}
+
 /*
  * The entry stands before the programs look for it. The program that drops comes first: the kernel may wait a grace
  * period before it returns from an attachment, and nothing passes yet that the other one would have to remember.

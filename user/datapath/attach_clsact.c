@@ -26,6 +26,7 @@ struct filter_search {
 	enum hook hook;
 	bool others;      /* filters elsewhere than at our priority and handle */
 	bool found;       /* one there */
+	bool is_bpf;      /* and it is a BPF program */
 	bool ours;        /* and it is one of our programs */
 	uint32_t program; /* its id */
 };
@@ -47,6 +48,10 @@ static int visit_bpf_option(const struct nlattr *attribute, void *data)
 
 static int visit_filter_attribute(const struct nlattr *attribute, void *data)
 {
+	struct filter_search *search = data;
+
+	if (mnl_attr_get_type(attribute) == TCA_KIND && !mnl_attr_validate(attribute, MNL_TYPE_NUL_STRING))
+		search->is_bpf = !strcmp(mnl_attr_get_str(attribute), "bpf");
 	if (mnl_attr_get_type(attribute) == TCA_OPTIONS)
 		return mnl_attr_parse_nested(attribute, visit_bpf_option, data);
 	return MNL_CB_OK;
@@ -231,6 +236,20 @@ static int clsact_attach(struct datapath *datapath, uint32_t ifindex, enum hook 
 		return fail(-EBUSY, "interface %u has another program's filter at egressd's priority %u and handle %u",
 			    ifindex, EGRESS_TC_PRIORITY, EGRESS_TC_HANDLE);
 	return set_filter(ifindex, hook, program_fd);
+}
+
+int clsact_reclaim(uint32_t ifindex, const int program_fd[HOOK_COUNT])
+{
+	int error = 0;
+
+	for (int hook = 0; !error && hook < HOOK_COUNT; hook++) {
+		struct filter_search search;
+
+		error = find_filter(ifindex, (enum hook)hook, &search);
+		if (!error && search.found && !search.ours && search.is_bpf)
+			error = set_filter(ifindex, (enum hook)hook, program_fd[hook]);
+	}
+	return error;
 }
 
 static int clsact_replace(struct datapath *datapath, uint32_t ifindex, enum hook hook, int program_fd)

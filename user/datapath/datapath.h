@@ -116,10 +116,12 @@ bool datapath_has_programs(const struct datapath *datapath);
  * Attaching what is attached replaces the program in place, and an attachment of the other kind gives way.
  * -ENODEV: no such interface; -EBUSY: another program's filter has our place; -EINVAL: no tables are in force.
  * Detaching what is not attached, or what is gone, is 0. datapath_attach_tracking(): only the program that remembers who
- * opened a connection to the pod; none is dropped.
+ * opened a connection to the pod; none is dropped. datapath_attach_again(): where ours were a moment ago; a program that
+ * somebody put in their place gives way.
  */
 int datapath_attach_tracking(struct datapath *datapath, uint32_t ifindex);
 int datapath_attach(struct datapath *datapath, uint32_t ifindex);
+int datapath_attach_again(struct datapath *datapath, uint32_t ifindex);
 int datapath_detach(struct datapath *datapath, uint32_t ifindex);
 /* True when both programs in force are attached to it (asked from the kernel). */
 bool datapath_attached(struct datapath *datapath, uint32_t ifindex);

@@ -200,6 +200,9 @@ typedef int (*qdisc_visitor)(uint32_t ifindex, bool others, void *data);
 int clsact_marked(struct datapath *datapath, qdisc_visitor visit, void *data);
 int clsact_release(const struct datapath *datapath, uint32_t ifindex);
 
+/* Programs of others that stand where ours stood give way to ours; what else stands there stays. */
+int clsact_reclaim(uint32_t ifindex, const int program_fd[HOOK_COUNT]);
+
 /* Whether the kernel has TCX, found by trying. */
 bool tcx_supported(void);
 
