@@ -169,6 +169,53 @@ test_directory_that_is_taken_away_and_replaced()
 	fails passes web 10.1.2.2 80/TCP
 }
 
+# As `rm -rf`, `mkdir` and `cp` do it, none of which is done in one step: what is denied before and after is denied all
+# the time, and the pods stay the pods that they were. Neither is kept waiting by whatever else this machine does.
+test_directory_that_is_removed_and_made_anew()
+{
+	local number attached
+
+	cluster_up
+	for number in {1..400}; do
+		printf 'apiVersion: v1\nkind: Namespace\nmetadata: {name: n%s}\n' "$number" >"$MANIFESTS/n$number.yaml"
+	done
+	cp -r "$MANIFESTS" "$SANDBOX/copy"
+	sed -i 's/port: 80}/port: 81}/' "$SANDBOX/copy/policy.yaml"
+	agent_up
+	attached=$(grep -c 'attached to' "$AGENT_LOG")
+	chrt --fifo 1 rm -rf "$MANIFESTS"
+	eventually 5 grep -q 'No such file or directory; what was read last stays in force' "$AGENT_LOG"
+	enforced_ipv4
+	mkdir "$MANIFESTS"
+	eventually 5 grep -q 'an empty directory is in its place; what was read last stays in force' "$AGENT_LOG"
+	enforced_ipv4
+	assert_matches "status" 'what was read last stays in force' "$(egressctl status)"
+	chrt --fifo 1 cp "$SANDBOX"/copy/* "$MANIFESTS"
+	eventually 5 passes web 10.1.2.2 81/TCP
+	fails passes web 10.1.2.2 80/TCP
+	assert_no_match "log" 'in force: 0 policies|: gone, endpoint' "$(cat "$AGENT_LOG")"
+	assert_equal "times that a pod was attached" "$attached" "$(grep -c 'attached to' "$AGENT_LOG")"
+	eventually 5 agent_is_ready
+}
+
+# A mount that is gone leaves an empty directory.
+test_directory_that_is_unmounted()
+{
+	cluster_up
+	mkdir "$SANDBOX/kept"
+	mv "$MANIFESTS"/* "$SANDBOX/kept"
+	mount -t tmpfs none "$MANIFESTS"
+	cp "$SANDBOX/kept"/* "$MANIFESTS"
+	agent_up
+	enforced_ipv4
+	umount "$MANIFESTS"
+	eventually 5 grep -q 'an empty directory is in its place; what was read last stays in force' "$AGENT_LOG"
+	enforced_ipv4
+	deny_everything
+	mv "$SANDBOX/kept/pods.yaml" "$MANIFESTS"
+	eventually 5 not passes web 10.1.2.2 80/TCP
+}
+
 open_descriptors()
 {
 	find "/proc/$AGENT/fd" -type l | wc -l

@@ -140,7 +140,7 @@ static bool waits(const struct fixture *fixture, int milliseconds)
 /* Something of interest happened since the last call. */
 static bool noticed(struct fixture *fixture)
 {
-	return waits(fixture, 0) && directory_source_dispatch(fixture->source) == 1;
+	return waits(fixture, 0) && directory_source_dispatch(fixture->source) != DIRECTORY_SAME;
 }
 
 static const struct problem *find_problem(const struct fixture *fixture, const char *rule)
@@ -498,6 +498,124 @@ static void directory_that_disappears_leaves_its_objects(void **state)
 	assert_string_equal(version_of(fixture, "a"), "2");
 }
 
+static int failing_sync(struct fixture *fixture)
+{
+	bool changed;
+	size_t bad;
+
+	return directory_source_sync(fixture->source, fixture->store, &fixture->problems, &changed, &bad);
+}
+
+/* Removed file by file, made anew, and filled file by file. */
+static void directory_that_is_made_anew_counts_when_it_is_filled(void **state)
+{
+	struct fixture *fixture = *state;
+
+	write_namespace(in_directory(fixture, "a.yaml"), "a", "1");
+	write_namespace(in_directory(fixture, "b.yaml"), "b", "1");
+	sync_source(fixture);
+	noticed(fixture);
+	assert_int_equal(unlink(in_directory(fixture, "a.yaml")), 0);
+	assert_int_equal(directory_source_dispatch(fixture->source), DIRECTORY_LEFT);
+	assert_int_equal(unlink(in_directory(fixture, "b.yaml")), 0);
+	assert_int_equal(rmdir(fixture->directory), 0);
+	assert_int_equal(directory_source_dispatch(fixture->source), DIRECTORY_REPLACED);
+	assert_int_equal(failing_sync(fixture), -ENOENT);
+	assert_string_equal(version_of(fixture, "a"), "1");
+	assert_int_equal(mkdir(fixture->directory, 0755), 0);
+	assert_int_equal(directory_source_dispatch(fixture->source), DIRECTORY_REPLACED);
+	assert_int_equal(failing_sync(fixture), -ENODATA);
+	assert_string_equal(version_of(fixture, "a"), "1");
+	assert_string_equal(version_of(fixture, "b"), "1");
+	write_namespace(in_directory(fixture, "b.yaml"), "b", "2");
+	assert_int_equal(directory_source_dispatch(fixture->source), DIRECTORY_REPLACED);
+	sync_source(fixture);
+	assert_string_equal(version_of(fixture, "a"), "");
+	assert_string_equal(version_of(fixture, "b"), "2");
+	write_namespace(in_directory(fixture, "c.yaml"), "c", "1");
+	assert_int_equal(directory_source_dispatch(fixture->source), DIRECTORY_CHANGED);
+	sync_source(fixture);
+	/* In the directory itself all may go. */
+	assert_int_equal(unlink(in_directory(fixture, "b.yaml")), 0);
+	assert_int_equal(unlink(in_directory(fixture, "c.yaml")), 0);
+	assert_int_equal(directory_source_dispatch(fixture->source), DIRECTORY_LEFT_MANY);
+	sync_source(fixture);
+	assert_string_equal(version_of(fixture, "b"), "");
+}
+
+/* Two trees, and "current", a link to the first. */
+static void make_releases(const struct fixture *fixture)
+{
+	assert_int_equal(mkdir(in_root(fixture, "one"), 0755), 0);
+	assert_int_equal(mkdir(in_root(fixture, "two"), 0755), 0);
+	assert_int_equal(mkdir(in_root(fixture, "one/below"), 0755), 0);
+	assert_int_equal(mkdir(in_root(fixture, "two/below"), 0755), 0);
+	write_namespace(in_root(fixture, "one/below/a.yaml"), "a", "1");
+	write_namespace(in_root(fixture, "two/below/a.yaml"), "a", "2");
+	assert_int_equal(symlink("one", in_root(fixture, "current")), 0);
+}
+
+static void link_on_the_way_is_replaced(struct fixture *fixture)
+{
+	sync_source(fixture);
+	assert_string_equal(version_of(fixture, "a"), "1");
+	noticed(fixture);
+	assert_int_equal(symlink("two", in_root(fixture, "next")), 0);
+	assert_int_equal(directory_source_dispatch(fixture->source), DIRECTORY_SAME);
+	assert_int_equal(rename(in_root(fixture, "next"), in_root(fixture, "current")), 0);
+	assert_int_equal(directory_source_dispatch(fixture->source), DIRECTORY_REPLACED);
+	sync_source(fixture);
+	assert_string_equal(version_of(fixture, "a"), "2");
+}
+
+static void link_on_the_way_to_the_directory_is_followed(void **state)
+{
+	struct fixture *fixture = *state;
+
+	make_releases(fixture);
+	directory_source_free(fixture->source);
+	assert_int_equal(directory_source_new(in_root(fixture, "current/below"), &fixture->source), 0);
+	link_on_the_way_is_replaced(fixture);
+}
+
+static void link_on_the_way_to_a_file_is_followed(void **state)
+{
+	struct fixture *fixture = *state;
+
+	make_releases(fixture);
+	assert_int_equal(symlink("../current/below/a.yaml", in_directory(fixture, "a.yaml")), 0);
+	link_on_the_way_is_replaced(fixture);
+}
+
+static void link_on_the_way_to_a_directory_below_is_followed(void **state)
+{
+	struct fixture *fixture = *state;
+
+	make_releases(fixture);
+	assert_int_equal(symlink(in_root(fixture, "current/below"), in_directory(fixture, "below")), 0);
+	link_on_the_way_is_replaced(fixture);
+}
+
+/* The directory itself stays what it is, but is another's. */
+static void directory_around_is_replaced(void **state)
+{
+	struct fixture *fixture = *state;
+
+	make_releases(fixture);
+	directory_source_free(fixture->source);
+	assert_int_equal(directory_source_new(in_root(fixture, "one/below"), &fixture->source), 0);
+	sync_source(fixture);
+	noticed(fixture);
+	assert_int_equal(rename(in_root(fixture, "one"), in_root(fixture, "away")), 0);
+	assert_int_equal(directory_source_dispatch(fixture->source), DIRECTORY_REPLACED);
+	assert_int_equal(failing_sync(fixture), -ENOENT);
+	assert_string_equal(version_of(fixture, "a"), "1");
+	assert_int_equal(rename(in_root(fixture, "two"), in_root(fixture, "one")), 0);
+	assert_int_equal(directory_source_dispatch(fixture->source), DIRECTORY_REPLACED);
+	sync_source(fixture);
+	assert_string_equal(version_of(fixture, "a"), "2");
+}
+
 static void neighbours_of_the_directory_are_of_no_interest(void **state)
 {
 	struct fixture *fixture = *state;
@@ -506,7 +624,7 @@ static void neighbours_of_the_directory_are_of_no_interest(void **state)
 	noticed(fixture);
 	write_namespace(in_root(fixture, "other.yaml"), "a", "1");
 	assert_true(waits(fixture, 1000));
-	assert_int_equal(directory_source_dispatch(fixture->source), 0);
+	assert_int_equal(directory_source_dispatch(fixture->source), DIRECTORY_SAME);
 }
 
 static void directory_that_cannot_be_read_keeps_what_is_below(void **state)
@@ -693,6 +811,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(swapped_link_is_noticed_and_followed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(target_of_a_link_elsewhere_is_watched, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(directory_that_disappears_leaves_its_objects, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(directory_that_is_made_anew_counts_when_it_is_filled, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(link_on_the_way_to_the_directory_is_followed, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(link_on_the_way_to_a_file_is_followed, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(link_on_the_way_to_a_directory_below_is_followed, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(directory_around_is_replaced, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(neighbours_of_the_directory_are_of_no_interest, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(directory_that_cannot_be_read_keeps_what_is_below, set_up, tear_down),
 		/* The same by single entries. */
@@ -713,6 +836,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(swapped_link_is_noticed_and_followed, set_up_events, tear_down),
 		cmocka_unit_test_setup_teardown(target_of_a_link_elsewhere_is_watched, set_up_events, tear_down),
 		cmocka_unit_test_setup_teardown(directory_that_disappears_leaves_its_objects, set_up_events, tear_down),
+		cmocka_unit_test_setup_teardown(directory_that_is_made_anew_counts_when_it_is_filled, set_up_events, tear_down),
+		cmocka_unit_test_setup_teardown(link_on_the_way_to_the_directory_is_followed, set_up_events, tear_down),
+		cmocka_unit_test_setup_teardown(link_on_the_way_to_a_file_is_followed, set_up_events, tear_down),
+		cmocka_unit_test_setup_teardown(link_on_the_way_to_a_directory_below_is_followed, set_up_events, tear_down),
+		cmocka_unit_test_setup_teardown(directory_around_is_replaced, set_up_events, tear_down),
 		cmocka_unit_test_setup_teardown(neighbours_of_the_directory_are_of_no_interest, set_up_events, tear_down),
 		cmocka_unit_test_setup_teardown(directory_that_cannot_be_read_keeps_what_is_below, set_up_events, tear_down),
 		cmocka_unit_test_setup_teardown(entries_add_up_to_a_walk, set_up_events, tear_down),

@@ -77,7 +77,7 @@ int agent_read_source(struct agent *agent)
 	if (!agent->source_failure)
 		agent->source_errors++;
 	agent_set_failure(&agent->source_failure, "%s: %s; what was read last stays in force", agent->options->from,
-		    strerror(-error));
+		    error == -ENODATA ? "an empty directory is in its place" : strerror(-error));
 	return error;
 }
 

@@ -30,6 +30,7 @@
 /* A directory that changes while it is read is read again, this often at most; then the next event leads on. */
 #define SYNC_ATTEMPTS 5
 #define DIRECTORY_DEPTH_MAX 32
+#define LINKS_MAX 40 /* as the kernel has it */
 /* More entries than these are walked to. */
 #define ENTRIES_MAX 256
 /* However busy it is with single entries: what inotify does not tell is found this often. */
@@ -56,7 +57,8 @@ struct source_file {
 
 struct directory_source {
 	char *path;
-	char *parent, *name; /* the same, split; the parent is watched for the day when the directory is replaced */
+	int root;     /* the tree watch's number of the directory that was read last; -1: none */
+	bool is_away; /* the directory cannot be read, or another one is there that is empty */
 	unsigned int walk;
 	struct tree_watch *watch;
 	struct source_file *files;
@@ -108,8 +110,6 @@ void directory_source_free(struct directory_source *source)
 	forget_entries(source);
 	tree_watch_free(source->watch);
 	free(source->path);
-	free(source->parent);
-	free(source->name);
 	free(source);
 }
 
@@ -135,19 +135,6 @@ static char *copy_path(const char *path)
 	return strndup(path, length);
 }
 
-/* dirname() and basename() write to what they are given. */
-static int split_path(struct directory_source *source)
-{
-	_cleanup_free_ char *for_parent = strdup(source->path);
-	_cleanup_free_ char *for_name = strdup(source->path);
-
-	if (!for_parent || !for_name)
-		return -ENOMEM;
-	source->parent = strdup(dirname(for_parent));
-	source->name = strdup(basename(for_name));
-	return source->parent && source->name ? 0 : -ENOMEM;
-}
-
 int directory_source_new(const char *path, struct directory_source **out)
 {
 	_cleanup_(directory_source_cleanup) struct directory_source *source = NULL;
@@ -161,9 +148,7 @@ int directory_source_new(const char *path, struct directory_source **out)
 	source->path = copy_path(path);
 	if (!source->path)
 		return -ENOMEM;
-	error = split_path(source);
-	if (error)
-		return error;
+	source->root = -1;
 	error = tree_watch_new(&source->watch);
 	if (error)
 		return error;
@@ -196,9 +181,22 @@ static void note_entry(const char *path, void *data)
 		source->walk_due = true;
 }
 
-int directory_source_dispatch(struct directory_source *source)
+enum directory_news directory_source_dispatch(struct directory_source *source)
 {
-	return tree_watch_dispatch_entries(source->watch, note_entry, source, &source->walk_due) ? 1 : 0;
+	switch (tree_watch_dispatch_entries(source->watch, note_entry, source, &source->walk_due)) {
+	case TREE_SAME:
+		return DIRECTORY_SAME;
+	case TREE_LEFT:
+		return DIRECTORY_LEFT;
+	case TREE_LEFT_MANY:
+		return DIRECTORY_LEFT_MANY;
+	case TREE_CHANGED:
+		/* It is there again, and is being filled. */
+		return source->is_away ? DIRECTORY_REPLACED : DIRECTORY_CHANGED;
+	case TREE_REPLACED:
+		break;
+	}
+	return DIRECTORY_REPLACED;
 }
 
 /* ------------------------------------------------------------------ files */
@@ -354,6 +352,7 @@ struct level {
 	dev_t device;
 	ino_t inode;
 	unsigned int depth;
+	int identity; /* the tree watch's; -1: it cannot be watched */
 };
 
 static int walk_directory(struct directory_source *source, const char *path, const struct level *outer);
@@ -420,13 +419,64 @@ static int visit_file(struct directory_source *source, const char *path)
 	return 0;
 }
 
-/* What a link leads to may be replaced where it is. */
+static int watch_way(struct directory_source *source, const char *path, unsigned int links);
+
+/* Where `path` is a link: the way that it takes. What it is relative to are the first `directory` bytes. */
+static int watch_way_of_link(struct directory_source *source, const char *path, size_t directory, unsigned int links)
+{
+	_cleanup_free_ char *way = NULL;
+	char target[PATH_MAX];
+	ssize_t length = readlink(path, target, sizeof(target) - 1);
+
+	if (length < 0 || links == LINKS_MAX)
+		return 0;
+	target[length] = '\0';
+	if (asprintf(&way, "%.*s%s", *target == '/' ? 0 : (int)directory, path, target) < 0) {
+		way = NULL;
+		return -ENOMEM;
+	}
+	return watch_way(source, way, links + 1);
+}
+
+/*
+ * Any name on the way may come to lead elsewhere, where a directory or a link is replaced: each is watched in the
+ * directory that it stands in, if that can be. A sync now and then finds what no event told.
+ */
+static int watch_way(struct directory_source *source, const char *path, unsigned int links)
+{
+	_cleanup_free_ char *part = strdup(path);
+	size_t start = 0, end = 0;
+	int error = part ? 0 : -ENOMEM;
+
+	for (; !error && path[end]; start = end + (path[end] == '/')) {
+		_cleanup_free_ char *directory = strndup(path, start);
+		_cleanup_free_ char *name = NULL;
+
+		end = start + strcspn(path + start, "/");
+		name = strndup(path + start, end - start);
+		if (!directory || !name)
+			return -ENOMEM;
+		if (!*name || !strcmp(name, ".") || !strcmp(name, ".."))
+			continue;
+		error = tree_watch_entry(source->watch, *directory ? directory : ".", name);
+		if (error != -ENOMEM)
+			error = 0;
+		part[end] = '\0';
+		if (!error)
+			error = watch_way_of_link(source, part, start, links);
+		part[end] = path[end];
+	}
+	return error;
+}
+
+/* What a link leads to may be replaced where it is, or by what the link leads through. */
 static int watch_target(struct directory_source *source, const char *path)
 {
 	_cleanup_free_ char *target = realpath(path, NULL);
+	int error = watch_way(source, path, 0);
 
-	if (!target)
-		return 0;
+	if (error || !target)
+		return error;
 	return watch_problem(source, path, tree_watch_directory(source->watch, dirname(target)));
 }
 
@@ -443,8 +493,10 @@ static int visit(struct directory_source *source, const char *path, const char *
 	/* A link that leads nowhere is a file that cannot be read, if it is called one. */
 	if (link && stat(path, &status))
 		status.st_mode = S_IFREG;
-	if (S_ISDIR(status.st_mode))
-		return walk_directory(source, path, level);
+	if (S_ISDIR(status.st_mode)) {
+		error = link ? watch_way(source, path, 0) : 0;
+		return error ? error : walk_directory(source, path, level);
+	}
 	if (!is_manifest(name))
 		return 0;
 	if (link) {
@@ -507,16 +559,38 @@ static int walk_entries(struct directory_source *source, const char *path, DIR *
 	return error;
 }
 
+static bool has_manifests(const struct directory_source *source)
+{
+	const struct source_file *file;
+
+	for (file = source->files; file; file = file->hh.next)
+		if (file->walk == source->walk)
+			return true;
+	return false;
+}
+
+/*
+ * A directory in the place of the one that was read before, and empty, where that was not: a mount that is gone, or one
+ * that is about to be filled. What it held is not gone for that.
+ */
+static int take_root(struct directory_source *source, int identity)
+{
+	if (source->root >= 0 && identity >= 0 && identity != source->root && source->files && !has_manifests(source))
+		return -ENODATA;
+	source->root = identity;
+	return 0;
+}
+
 static int walk_directory(struct directory_source *source, const char *path, const struct level *outer)
 {
 	_cleanup_directory_ DIR *directory = NULL;
-	struct level level = {.outer = outer, .depth = outer ? outer->depth + 1 : 0};
+	struct level level = {.outer = outer, .depth = outer ? outer->depth + 1 : 0, .identity = -1};
 	struct stat status;
 	int error;
 
 	if (level.depth > DIRECTORY_DEPTH_MAX)
 		return unreadable(source, path, outer, -ELOOP);
-	error = watch_problem(source, path, tree_watch_entries(source->watch, path));
+	error = watch_problem(source, path, tree_watch_entries(source->watch, path, &level.identity));
 	if (error)
 		return error;
 	directory = opendir(path);
@@ -527,7 +601,8 @@ static int walk_directory(struct directory_source *source, const char *path, con
 		return 0;
 	level.device = status.st_dev;
 	level.inode = status.st_ino;
-	return walk_entries(source, path, directory, &level);
+	error = walk_entries(source, path, directory, &level);
+	return error || outer ? error : take_root(source, level.identity);
 }
 
 /* Lists the files that are there; forgets those that are gone only after all of the tree was read. */
@@ -540,11 +615,11 @@ static int walk(struct directory_source *source)
 	source->links = false;
 	problem_list_clear(&source->walk_problems);
 	tree_watch_begin(source->watch);
-	error = watch_problem(source, source->parent,
-			      tree_watch_entry(source->watch, source->parent, source->name));
+	error = watch_way(source, source->path, 0);
 	if (!error)
 		error = walk_directory(source, source->path, NULL);
 	tree_watch_end(source->watch);
+	source->is_away = error && error != -ENOMEM;
 	if (error)
 		return error;
 	HASH_ITER(hh, source->files, file, next) {
@@ -586,7 +661,7 @@ static int walk_until_quiet(struct directory_source *source)
 		error = refresh(source);
 		if (error || attempt == SYNC_ATTEMPTS || !events_wait(source))
 			return error;
-		if (!directory_source_dispatch(source))
+		if (directory_source_dispatch(source) == DIRECTORY_SAME)
 			return 0;
 	}
 }

@@ -24,17 +24,25 @@ void directory_source_free(struct directory_source *source);
  * Reads what changed since the last call and brings `store` up to date, which must hold nothing but what this source
  * put there. *changed: something in the store is different now; *bad: how many files are wrong at present. `problems`
  * is replaced by all problems at present, also those of files that did not change. 0, or -errno where the directory
- * itself cannot be read (the store is then as before); -ENOMEM (call again: the store may be half way).
+ * itself cannot be read (the store is then as before), -ENODATA where another one is in its place in which no manifest
+ * is (likewise); -ENOMEM (call again: the store may be half way).
  */
 int directory_source_sync(struct directory_source *source, struct store *store, struct problem_list *problems,
 			  bool *changed, size_t *bad);
 
+enum directory_news {
+	DIRECTORY_SAME,     /* nothing of interest */
+	DIRECTORY_CHANGED,  /* call sync */
+	DIRECTORY_LEFT, /* a file is gone: call sync when no other has gone for a moment, as the directory may be going */
+	DIRECTORY_LEFT_MANY,
+	DIRECTORY_REPLACED, /* the directory came or went: call sync when nothing has happened for a moment */
+};
+
 /*
- * inotify descriptor: readable when something may have changed. dispatch empties it; 1: call sync, 0: nothing of
- * interest. Changes that inotify does not tell (network file systems, links to links elsewhere) are found by the next
+ * inotify descriptor: readable when something may have changed. dispatch empties it. Changes that inotify does not tell (network file systems, links to links elsewhere) are found by the next
  * sync, so call it now and then anyway.
  */
 int directory_source_fd(const struct directory_source *source);
-int directory_source_dispatch(struct directory_source *source);
+enum directory_news directory_source_dispatch(struct directory_source *source);
 
 #endif

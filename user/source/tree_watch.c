@@ -23,12 +23,17 @@
 	(IN_CLOSE_WRITE | IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_ATTRIB | IN_DELETE_SELF | \
 	 IN_MOVE_SELF)
 
+struct watched_name {
+	struct watched_name *next;
+	char text[];
+};
+
 struct directory_watch {
 	int descriptor;    /* of inotify; the key */
 	unsigned int walk; /* the last one that named it */
 	bool all;          /* every event counts */
 	bool named;        /* as one whose entries are looked at */
-	const char *entry; /* else only those about this name */
+	struct watched_name *names; /* else only those about one of these */
 	char *path;        /* of it, if it was named once */
 	UT_hash_handle hh;
 };
@@ -52,9 +57,46 @@ int tree_watch_new(struct tree_watch **out)
 	return 0;
 }
 
+static void forget_names(struct directory_watch *directory)
+{
+	struct watched_name *name;
+
+	while ((name = directory->names)) {
+		directory->names = name->next;
+		free(name);
+	}
+}
+
+static bool is_named(const struct directory_watch *directory, const char *text)
+{
+	const struct watched_name *name;
+
+	for (name = directory->names; name; name = name->next)
+		if (!strcmp(name->text, text))
+			return true;
+	return false;
+}
+
+static int add_name(struct directory_watch *directory, const char *text)
+{
+	size_t size = strlen(text) + 1;
+	struct watched_name *name;
+
+	if (is_named(directory, text))
+		return 0;
+	name = malloc(sizeof(*name) + size);
+	if (!name)
+		return -ENOMEM;
+	memcpy(name->text, text, size);
+	name->next = directory->names;
+	directory->names = name;
+	return 0;
+}
+
 static void forget(struct tree_watch *watch, struct directory_watch *directory)
 {
 	HASH_DEL(watch->directories, directory);
+	forget_names(directory);
 	free(directory->path);
 	free(directory);
 }
@@ -82,8 +124,7 @@ void tree_watch_begin(struct tree_watch *watch)
 }
 
 /* inotify gives one descriptor a directory, however often and by whatever path it is added. */
-static int add(struct tree_watch *watch, const char *path, bool all, const char *entry,
-	       struct directory_watch **out)
+static int add(struct tree_watch *watch, const char *path, bool all, struct directory_watch **out)
 {
 	struct directory_watch *directory;
 	int descriptor = inotify_add_watch(watch->fd, path, WATCHED | IN_ONLYDIR);
@@ -108,11 +149,10 @@ static int add(struct tree_watch *watch, const char *path, bool all, const char 
 	if (directory->walk != watch->walk) {
 		directory->all = directory->named = false;
 		free(take(directory->path));
+		forget_names(directory);
 	}
 	directory->walk = watch->walk;
 	directory->all |= all;
-	if (entry)
-		directory->entry = entry;
 	*out = directory;
 	return 0;
 }
@@ -121,13 +161,13 @@ int tree_watch_directory(struct tree_watch *watch, const char *path)
 {
 	struct directory_watch *directory;
 
-	return add(watch, path, true, NULL, &directory);
+	return add(watch, path, true, &directory);
 }
 
-int tree_watch_entries(struct tree_watch *watch, const char *path)
+int tree_watch_entries(struct tree_watch *watch, const char *path, int *identity)
 {
 	struct directory_watch *directory;
-	int error = add(watch, path, true, NULL, &directory);
+	int error = add(watch, path, true, &directory);
 
 	if (error)
 		return error;
@@ -137,14 +177,17 @@ int tree_watch_entries(struct tree_watch *watch, const char *path)
 	else
 		directory->path = strdup(path);
 	directory->named = true;
+	/* inotify never gives a number twice. */
+	*identity = directory->descriptor;
 	return 0;
 }
 
 int tree_watch_entry(struct tree_watch *watch, const char *path, const char *name)
 {
 	struct directory_watch *directory;
+	int error = add(watch, path, false, &directory);
 
-	return add(watch, path, false, name, &directory);
+	return error ? error : add_name(directory, name);
 }
 
 void tree_watch_end(struct tree_watch *watch)
@@ -164,9 +207,16 @@ struct dispatch {
 	struct tree_watch *watch;
 	tree_entry_handler entry;
 	void *data;
-	bool interest, walk;
+	enum tree_news news;
+	bool walk;
 	uint32_t leaving; /* cookie of an entry that left, until it arrives; 0: none */
 };
+
+static void note_news(struct dispatch *dispatch, enum tree_news news)
+{
+	if (dispatch->news < news)
+		dispatch->news = news;
+}
 
 #define ABOUT_DIRECTORIES (IN_ISDIR | IN_DELETE_SELF | IN_MOVE_SELF | IN_UNMOUNT)
 
@@ -205,7 +255,8 @@ static void take_event(struct dispatch *dispatch, const struct inotify_event *ev
 	struct directory_watch *directory;
 
 	if (event->mask & IN_Q_OVERFLOW) {
-		dispatch->interest = dispatch->walk = true;
+		note_news(dispatch, TREE_CHANGED);
+		dispatch->walk = true;
 		return;
 	}
 	follow_move(dispatch, event);
@@ -218,14 +269,18 @@ static void take_event(struct dispatch *dispatch, const struct inotify_event *ev
 		return;
 	}
 	if (directory->all) {
-		dispatch->interest = true;
+		if (!(event->mask & (IN_DELETE | IN_DELETE_SELF)))
+			note_news(dispatch, TREE_CHANGED);
+		else
+			note_news(dispatch, dispatch->news == TREE_SAME ? TREE_LEFT : TREE_LEFT_MANY);
 		tell_entry(dispatch, directory, event);
-	} else if (directory->entry && event->len && !strcmp(event->name, directory->entry)) {
-		dispatch->interest = dispatch->walk = true;
+	} else if (event->len && is_named(directory, event->name)) {
+		note_news(dispatch, TREE_REPLACED);
+		dispatch->walk = true;
 	}
 }
 
-bool tree_watch_dispatch_entries(struct tree_watch *watch, tree_entry_handler entry, void *data, bool *walk)
+enum tree_news tree_watch_dispatch_entries(struct tree_watch *watch, tree_entry_handler entry, void *data, bool *walk)
 {
 	char buffer[64 * (sizeof(struct inotify_event) + NAME_MAX + 1)]
 		__attribute__((aligned(__alignof__(struct inotify_event))));
@@ -244,10 +299,10 @@ bool tree_watch_dispatch_entries(struct tree_watch *watch, tree_entry_handler en
 	}
 	if (dispatch.walk || dispatch.leaving)
 		*walk = true;
-	return dispatch.interest;
+	return dispatch.news;
 }
 
-bool tree_watch_dispatch(struct tree_watch *watch)
+enum tree_news tree_watch_dispatch(struct tree_watch *watch)
 {
 	bool walk = false;
 

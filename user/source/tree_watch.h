@@ -17,17 +17,29 @@ void tree_watch_free(struct tree_watch *watch);
 /* Readable when events wait. */
 int tree_watch_fd(const struct tree_watch *watch);
 
+/* What events told of. Where they told of several things, the last of these. */
+enum tree_news {
+	TREE_SAME,     /* nothing that counts */
+	TREE_LEFT,     /* an entry was deleted, and nothing else happened: perhaps all of them are going */
+	TREE_LEFT_MANY, /* the same, several */
+	TREE_CHANGED,  /* or events were lost */
+	TREE_REPLACED, /* what tree_watch_entry named */
+};
+
 void tree_watch_begin(struct tree_watch *watch);
 /* Every event in the directory counts. 0 or -errno (-ENOSPC: the user's limit of watches). */
 int tree_watch_directory(struct tree_watch *watch, const char *path);
-/* The same; its entries are told one by one (tree_watch_dispatch_entries). */
-int tree_watch_entries(struct tree_watch *watch, const char *path);
-/* Only events about `name` in the directory at `path` count. 0 or -errno. `name` must outlive the watch. */
+/*
+ * The same; its entries are told one by one (tree_watch_dispatch_entries). *identity: a number that is the directory's
+ * for as long as walks name it, and never another one's, whatever is at that path.
+ */
+int tree_watch_entries(struct tree_watch *watch, const char *path, int *identity);
+/* Only events about `name`, and others named so, in the directory at `path` count. 0 or -errno. */
 int tree_watch_entry(struct tree_watch *watch, const char *path, const char *name);
 void tree_watch_end(struct tree_watch *watch);
 
-/* Reads all events that wait. True: at least one counts, or some were lost. */
-bool tree_watch_dispatch(struct tree_watch *watch);
+/* Reads all events that wait. */
+enum tree_news tree_watch_dispatch(struct tree_watch *watch);
 
 /*
  * The same for a caller who looks at single entries instead of walking: `entry` is called with the path of each that
@@ -36,6 +48,6 @@ bool tree_watch_dispatch(struct tree_watch *watch);
  * (a directory came or went, an entry left and did not arrive, events were lost), and left alone otherwise.
  */
 typedef void (*tree_entry_handler)(const char *path, void *data);
-bool tree_watch_dispatch_entries(struct tree_watch *watch, tree_entry_handler entry, void *data, bool *walk);
+enum tree_news tree_watch_dispatch_entries(struct tree_watch *watch, tree_entry_handler entry, void *data, bool *walk);
 
 #endif

@@ -4,14 +4,28 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/cleanup.h"
 #include "source/directory.h"
+
+/*
+ * A directory is removed file by file, and one that takes its place is filled file by file: policies would be gone
+ * before it is, or pods there before their policies. So what is gone counts when nothing more has gone for a moment, and a
+ * directory that was replaced when nothing more has happened to it; but never later than the limit after it began. One
+ * file that goes is rarely the first of all.
+ */
+#define QUIET_MILLISECONDS 20
+#define QUIET_MANY_MILLISECONDS 100
+#define QUIET_LIMIT_MILLISECONDS 1000
 
 struct watched_directory {
 	struct source source;
 	struct directory_source *directory;
 	struct event *readable;
+	struct event *quiet; /* pending: that nothing more happens is waited for */
+	enum directory_news awaited; /* the most that was told since that began */
+	int64_t quiet_began; /* CLOCK_MONOTONIC, ms */
 	source_notify notify;
 	void *data;
 };
@@ -21,14 +35,63 @@ static struct watched_directory *of(struct source *source)
 	return (struct watched_directory *)source;
 }
 
-static void on_readable(evutil_socket_t fd, short what, void *data)
+static int64_t milliseconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void on_quiet(evutil_socket_t fd, short what, void *data)
 {
 	struct watched_directory *watched = data;
 
 	(void)fd;
 	(void)what;
-	if (directory_source_dispatch(watched->directory))
-		watched->notify(watched->data);
+	watched->notify(watched->data);
+}
+
+static void notify_now(struct watched_directory *watched)
+{
+	event_del(watched->quiet);
+	watched->notify(watched->data);
+}
+
+static bool awaits(const struct watched_directory *watched)
+{
+	return event_pending(watched->quiet, EV_TIMEOUT, NULL);
+}
+
+static void notify_when_quiet(struct watched_directory *watched, enum directory_news news)
+{
+	struct timeval pause = {.tv_usec = QUIET_MILLISECONDS * 1000};
+
+	if (!awaits(watched)) {
+		watched->quiet_began = milliseconds();
+		watched->awaited = news;
+	} else if (news == DIRECTORY_LEFT) {
+		news = DIRECTORY_LEFT_MANY;
+	}
+	if (watched->awaited < news)
+		watched->awaited = news;
+	if (watched->awaited > DIRECTORY_LEFT)
+		pause.tv_usec = QUIET_MANY_MILLISECONDS * 1000;
+	if (milliseconds() - watched->quiet_began >= QUIET_LIMIT_MILLISECONDS || event_add(watched->quiet, &pause))
+		notify_now(watched);
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *data)
+{
+	struct watched_directory *watched = data;
+	enum directory_news news = directory_source_dispatch(watched->directory);
+
+	(void)fd;
+	(void)what;
+	if (news == DIRECTORY_CHANGED && !(awaits(watched) && watched->awaited == DIRECTORY_REPLACED))
+		notify_now(watched);
+	else if (news != DIRECTORY_SAME)
+		notify_when_quiet(watched, news);
 }
 
 static int start_watching(struct source *source, struct event_base *loop, source_notify notify, void *data)
@@ -39,7 +102,8 @@ static int start_watching(struct source *source, struct event_base *loop, source
 	watched->data = data;
 	watched->readable = event_new(loop, directory_source_fd(watched->directory), EV_READ | EV_PERSIST, on_readable,
 				      watched);
-	return !watched->readable || event_add(watched->readable, NULL) ? -ENOMEM : 0;
+	watched->quiet = evtimer_new(loop, on_quiet, watched);
+	return !watched->readable || !watched->quiet || event_add(watched->readable, NULL) ? -ENOMEM : 0;
 }
 
 static int sync_store(struct source *source, struct store *store, struct problem_list *problems, bool *changed,
@@ -62,6 +126,8 @@ static void free_watched(struct source *source)
 
 	if (watched->readable)
 		event_free(watched->readable);
+	if (watched->quiet)
+		event_free(watched->quiet);
 	directory_source_free(watched->directory);
 	free(watched);
 }
