@@ -190,6 +190,28 @@ test_directory_that_another_agent_took_meanwhile()
 	wait $second
 }
 
+state_is_there()
+{
+	[ -S "$STATE/cni.sock" ] && [ -d "$STATE/attachments" ] && [ -s "$STATE/state.json" ] && [ -s "$STATE/objects.json" ]
+}
+
+# It is no enforcement, but egressctl, egress-cni and the next agent need it.
+test_state_directory_that_is_removed()
+{
+	cluster_up
+	agent_up
+	state_is_there
+	rm -rf "$STATE"
+	eventually 5 state_is_there
+	eventually 5 agent_is_ready
+	assert_matches "log" 'someone removed or replaced this directory; made anew' "$(cat "$AGENT_LOG")"
+	# The lock is on it, too.
+	fails "$EGRESSD" run --from "dir:$MANIFESTS" --pin "$PIN-other" --state "$STATE" --listen none
+	after_change deny_everything
+	eventually 5 agent_is_ready
+	assert_equal "generation of the state" "$(metric egressd_generation)" "$(json generation <"$STATE/state.json")"
+}
+
 test_nothing_to_repair_is_not_counted()
 {
 	cluster_up

@@ -53,7 +53,7 @@ struct agent {
 	int listener;             /* bound socket until serve.c takes it; -1: none */
 	struct event_base *loop;
 	bool loops; /* others wait for whatever takes long */
-	bool superseded; /* another agent has the pins: this one ends */
+	bool superseded; /* another agent has the pins, or the state: this one ends */
 	struct evhttp *http;
 	struct source *source;
 	struct store *store; /* settled: what the generation in force is made of */
@@ -145,6 +145,11 @@ void agent_reconcile(struct agent *agent);
  */
 bool agent_follow_pods(struct agent *agent);
 /*
+ * Who removes a directory takes its lock away with it. Another agent may have made it anew and be at work in it: then this
+ * one ends, as there must not be two, and what is there is no longer its to repair. 0 or -errno.
+ */
+int agent_regain_lock(struct agent *agent, const char *path, int *lock);
+/*
  * Pins again what someone unpinned, and locks the directory again if it was replaced; counts repairs. Ends the loop where
  * another agent has it by now.
  */
@@ -177,7 +182,7 @@ void locate_forget_processes(struct agent *agent);
 
 /* Reads what egress-cni left; what cannot be read is kept in attachment_failure, and told. 0 or -errno. */
 int agent_read_attachments(struct agent *agent);
-/* Begins to watch it, and reads it for the first time. 0 or -errno. */
+/* Begins to watch it, also anew where it was removed, and reads it. 0 or -errno. */
 int agent_watch_attachments(struct agent *agent);
 /* Reads what changed; true: there is something to reconcile. */
 bool agent_attachments_changed(struct agent *agent);
@@ -294,6 +299,11 @@ void agent_report_state(struct agent *agent);
 void agent_report_state_later(struct agent *agent);
 /* Writes the state now. */
 void agent_write_state(struct agent *agent);
+/*
+ * Makes the state directory anew where someone removed it, with all that is in it while an agent runs. Ends the loop where
+ * another agent has it by now.
+ */
+void agent_check_state(struct agent *agent);
 
 /* -------------------------------------------------------------- metrics.c */
 

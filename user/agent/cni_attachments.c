@@ -40,22 +40,31 @@ int agent_read_attachments(struct agent *agent)
 	return 0;
 }
 
-int agent_watch_attachments(struct agent *agent)
+/* Makes the directory, and watches it. */
+static int watch_directory(struct agent *agent)
 {
 	_cleanup_free_ char *directory = text_format("%s/%s", agent->options->state, CNI_ATTACHMENTS_DIRECTORY);
 	int error = directory ? 0 : -ENOMEM;
 
 	if (!error && mkdir(directory, 0700) && errno != EEXIST)
 		error = -errno;
-	if (!error)
-		error = tree_watch_new(&agent->attachment_watch);
 	if (!error) {
 		tree_watch_begin(agent->attachment_watch);
 		error = tree_watch_directory(agent->attachment_watch, directory);
 		tree_watch_end(agent->attachment_watch);
 	}
+	return error;
+}
+
+int agent_watch_attachments(struct agent *agent)
+{
+	int error = agent->attachment_watch ? 0 : tree_watch_new(&agent->attachment_watch);
+
+	if (!error)
+		error = watch_directory(agent);
 	if (error) {
-		log_error("%s: cannot be watched: %s", directory ? directory : agent->options->state, strerror(-error));
+		log_error("%s/%s: cannot be watched: %s", agent->options->state, CNI_ATTACHMENTS_DIRECTORY,
+			  strerror(-error));
 		return error;
 	}
 	/* The reason was logged. */

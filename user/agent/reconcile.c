@@ -83,32 +83,35 @@ int agent_read_source(struct agent *agent)
 
 /* ------------------------------------------------------------------ pins */
 
-/*
- * Who removes the directory takes the lock away with it. Another agent may have made it anew and be at work in it: there
- * must not be two, and what is there is no longer ours to repair.
- */
+int agent_regain_lock(struct agent *agent, const char *path, int *lock)
+{
+	int regained = -1, error = lock_directory(path, &regained);
+
+	if (error == -EWOULDBLOCK) {
+		log_error("%s: another egressd took this directory while it was gone: leaving it to that one", path);
+		agent->superseded = true;
+		event_base_loopbreak(agent->loop);
+	}
+	if (error)
+		return error;
+	close_fd(lock);
+	*lock = regained;
+	return 0;
+}
+
 static int regain_pin_lock(struct agent *agent)
 {
 	const char *pin = agent->options->pin;
-	int lock = -1, error = datapath_prepare_pins(pin);
+	int error = datapath_prepare_pins(pin);
 
 	if (error) {
 		agent_set_failure(&agent->pin_failure, "%s", datapath_error());
 		return error;
 	}
-	error = lock_directory(pin, &lock);
-	if (error == -EWOULDBLOCK) {
-		log_error("%s: another egressd took this directory while it was gone: leaving it to that one", pin);
-		agent->superseded = true;
-		event_base_loopbreak(agent->loop);
-	} else if (error) {
+	error = agent_regain_lock(agent, pin, &agent->pin_lock);
+	if (error && !agent->superseded)
 		agent_set_failure(&agent->pin_failure, "%s: cannot lock the pin directory: %s", pin, strerror(-error));
-	}
-	if (error)
-		return error;
-	close_fd(&agent->pin_lock);
-	agent->pin_lock = lock;
-	return 0;
+	return error;
 }
 
 void agent_check_pins(struct agent *agent)

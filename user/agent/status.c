@@ -11,6 +11,7 @@
 
 #include "agent/agent.h"
 #include "base/cleanup.h"
+#include "base/lock.h"
 #include "report/state.h"
 
 /* Writing may take this share of the agent's time: after a write that took t the next one waits for WRITE_PAUSE * t. */
@@ -327,6 +328,34 @@ void agent_write_state(struct agent *agent)
 	/* The whole state stood in memory for a moment. */
 	malloc_trim(0);
 	set_due(agent, &start);
+}
+
+static int make_state_directory(struct agent *agent)
+{
+	const char *state = agent->options->state;
+	int error = state_directory_prepare(state);
+
+	if (!error)
+		error = agent_regain_lock(agent, state, &agent->state_lock);
+	if (error)
+		return error;
+	log_warning("%s: someone removed or replaced this directory; made anew", state);
+	cni_server_stop(agent);
+	error = cni_server_start(agent);
+	return error ? error : agent_watch_attachments(agent);
+}
+
+void agent_check_state(struct agent *agent)
+{
+	if (lock_holds(agent->options->state, agent->state_lock))
+		return;
+	/* What cannot be made is told where the state cannot be written. */
+	if (make_state_directory(agent))
+		log_debug("%s: cannot be made anew", agent->options->state);
+	if (agent->superseded)
+		return;
+	agent->objects_written = false;
+	agent_report_state(agent);
 }
 
 static int64_t nanoseconds_to(const struct timespec *then)
