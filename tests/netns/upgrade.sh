@@ -3,6 +3,8 @@
 # Another version takes over while traffic runs: "twin" has the same layout under another contract number, "next" a
 # changed one (see Makefile).
 # shellcheck disable=SC2119 # functions with optional arguments
+# shellcheck disable=SC2034 # the harness's
+TEST_TIMEOUT=240
 # shellcheck source=tests/lib/harness.sh
 . "$(dirname "$0")/../lib/harness.sh"
 if [ -n "${SANDBOX:-}" ]; then
@@ -200,6 +202,65 @@ test_attempt_that_had_hardly_begun_is_not_taken_over_from()
 	goes_on answers
 	enforced
 	agent_stop
+}
+
+# where_attempt_ends STEP: "early" if the former version is in force where an attempt of twin is killed instead of that
+# step, "late" if nothing is left of it, else "between": twin is in force, and not all was carried over
+where_attempt_ends()
+{
+	local former=$PIN/v$CONTRACT
+
+	"$BUILD/tests/lib/killed_at" "$1" "$VARIANTS/twin/egressd" run --from "dir:$MANIFESTS" --pin "$PIN" --state "$STATE" \
+		--listen "$LISTEN" </dev/null >>"$AGENT_LOG" 2>&1 &
+	AGENT=$!
+	eventually 60 attempt_is_over
+	kill -KILL "$AGENT" 2>/dev/null || true
+	wait "$AGENT" 2>/dev/null || true
+	if [ ! -d "$former" ]; then
+		echo late
+	elif [ -d "$former/taken_over" ]; then
+		echo between
+	else
+		echo early
+	fi
+}
+
+attempt_is_over()
+{
+	[ -z "$(readlink "/proc/$AGENT/exe")" ] || [ "$(http_status /readyz)" = 200 ]
+}
+
+test_attempt_that_is_killed_when_it_is_in_force_loses_no_counts()
+{
+	local low=0 high=128 step where dropped
+
+	cluster_up
+	become own
+	enforced
+	# The first step that is not early comes right after the one by which twin is in force.
+	while [ $((high - low)) -gt 1 ]; do
+		agent_kill
+		step=$(((low + high) / 2))
+		where=$(where_attempt_ends $step)
+		echo "step $step: $where"
+		if [ "$where" = early ]; then
+			low=$step
+		else
+			high=$step
+		fi
+		become own
+	done
+	enforced
+	dropped=$(dropped_packets policy)
+	[ "$dropped" -gt 0 ]
+	agent_kill
+	assert_equal "where step $high is" between "$(where_attempt_ends $high)"
+	become twin
+	assert_equal "pinned versions" v1001 "$(pinned_versions)"
+	[ "$(dropped_packets policy)" -ge "$dropped" ] || fail "$(dropped_packets policy) drops counted, $dropped before"
+	enforced
+	agent_stop
+	EGRESSD=$OWN
 }
 
 test_uninstall_takes_another_version_off()

@@ -203,7 +203,10 @@ static size_t per_cpu_size(uint32_t value_size)
 	return (value_size + 7u) & ~(size_t)7;
 }
 
-/* Ours have counted since the programs were replaced: theirs come on top. */
+/*
+ * Ours have counted since the programs were replaced: theirs come on top, and are zero then, as this may be done again
+ * where it was left half way.
+ */
 static int add_counters(const struct map_pair *pair)
 {
 	size_t their_size = per_cpu_size(pair->their_info.value_size);
@@ -231,6 +234,9 @@ static int add_counters(const struct map_pair *pair)
 		}
 		if (bpf_map_update_elem(pair->ours, &key, ours, BPF_ANY))
 			return fail_errno(-errno, "cannot carry over the map %s", pair->our_info.name);
+		memset(theirs, 0, (size_t)pair->cpu_count * their_size);
+		if (bpf_map_update_elem(pair->theirs, &key, theirs, BPF_ANY))
+			return fail_errno(-errno, "cannot write the map %s", pair->their_info.name);
 	}
 	return 0;
 }
@@ -500,6 +506,28 @@ static int remove_theirs(struct datapath *datapath)
 	return error;
 }
 
+/* Connections that were opened while ours were filled: what is there already is newer. And what was counted till then. */
+static int carry_rest(const struct datapath *datapath, const struct predecessor *from)
+{
+	int error = carry_map(datapath, from, EGRESS_PIN_FLOWS, CARRY_STATE, BPF_NOEXIST);
+
+	return error ? error : carry_all(datapath, from, CARRY_COUNTERS, BPF_ANY);
+}
+
+/* An attempt that never was in force, theirs or of one before us; or an egressd that we have taken over from, nearly. */
+static int clear_away(struct datapath *datapath)
+{
+	const struct predecessor *from = &datapath->predecessor;
+	int error = 0;
+
+	log_debug("%s is what is left of an egressd that took over, or was about to", from->directory);
+	if (has_mark(from->directory, MARK_TAKEN_OVER) && !check_maps(from))
+		error = carry_rest(datapath, from);
+	if (!error)
+		error = move_attachments(datapath, from);
+	return error ? error : remove_theirs(datapath);
+}
+
 int migration_begin(struct datapath *datapath)
 {
 	const struct predecessor *from = &datapath->predecessor;
@@ -507,11 +535,8 @@ int migration_begin(struct datapath *datapath)
 
 	if (!from->directory)
 		return 0;
-	if (from->abandoned) {
-		log_debug("%s is what is left of an egressd that took over, or was about to", from->directory);
-		error = move_attachments(datapath, from);
-		return error ? error : remove_theirs(datapath);
-	}
+	if (from->abandoned)
+		return clear_away(datapath);
 	log_debug("taking over from %s", from->directory);
 	error = carry_all(datapath, from, CARRY_STATE, BPF_ANY);
 	return error ? error : move_attachments(datapath, from);
@@ -531,10 +556,7 @@ int migration_finish(struct datapath *datapath)
 	/* Not there when this was tried before. */
 	if (!error && rename(taking, taken) && errno != ENOENT)
 		error = fail_errno(-errno, "cannot move %s to %s", taking, taken);
-	/* Connections that were opened while it was filled: what is there already is newer. */
 	if (!error)
-		error = carry_map(datapath, from, EGRESS_PIN_FLOWS, CARRY_STATE, BPF_NOEXIST);
-	if (!error)
-		error = carry_all(datapath, from, CARRY_COUNTERS, BPF_ANY);
+		error = carry_rest(datapath, from);
 	return error ? error : remove_theirs(datapath);
 }
