@@ -31,16 +31,16 @@ int directory_source_sync(struct directory_source *source, struct store *store, 
 			  bool *changed, size_t *bad);
 
 enum directory_news {
-	DIRECTORY_SAME,     /* nothing of interest */
-	DIRECTORY_CHANGED,  /* call sync */
-	DIRECTORY_LEFT, /* a file is gone: call sync when no other has gone for a moment, as the directory may be going */
-	DIRECTORY_LEFT_MANY,
-	DIRECTORY_REPLACED, /* the directory came or went: call sync when nothing has happened for a moment */
+	DIRECTORY_SAME,      /* nothing of interest */
+	DIRECTORY_CHANGED,   /* call sync */
+	DIRECTORY_LEFT,      /* a file is gone: call sync when no other goes for a moment, as the directory may be going */
+	DIRECTORY_LEFT_MANY, /* the same, and the directory is likely to be going */
+	DIRECTORY_REPLACED,  /* the directory came or went: call sync when nothing has happened for a moment */
 };
 
 /*
- * inotify descriptor: readable when something may have changed. dispatch empties it. Changes that inotify does not tell (network file systems, links to links elsewhere) are found by the next
- * sync, so call it now and then anyway.
+ * inotify descriptor: readable when something may have changed. dispatch empties it. Changes that inotify does not tell
+ * (network file systems, links to links elsewhere) are found by the next sync, so call it now and then anyway.
  */
 int directory_source_fd(const struct directory_source *source);
 enum directory_news directory_source_dispatch(struct directory_source *source);
