@@ -13,7 +13,7 @@
  *   report    counters, the record of a drop
  *
  * What is not on the usual packet's way is in functions that take and return numbers only and call nothing, or little: the
- * stack of 512 bytes that all frames of a chain of calls share on 5.10 is then half empty.
+ * stack of 512 bytes that all frames of a chain of calls share on 5.10 is then more than half empty.
  */
 #include <linux/bpf.h>
 #include <linux/pkt_cls.h>

@@ -230,15 +230,19 @@ static __always_inline _Bool flow_answers(const struct egress_flow_key *key, con
 /* The same for a packet that took the long way; the TCP header begins at `transport`. */
 __noinline int flow_answer(struct __sk_buff *skb, __u64 tuple, __u32 transport)
 {
-	const struct egress_control *control = control_read();
+	const struct egress_control *control;
 	struct egress_flow_key key;
 	__u64 segment = 0;
 
-	if (!control || !flow_any(tuple_endpoint(tuple)) || !flow_key_load(skb, tuple, FLOW_FROM_POD, &key))
+	if (!flow_any(tuple_endpoint(tuple)))
 		return 0;
+	/* First the calls, then what would have to be kept over them. */
 	if (tuple_protocol(tuple) == IPPROTO_TCP)
 		segment = tcp_segment(skb, transport, TCP_ACK_OFFSET);
-	return segment != SEGMENT_NONE && flow_answers(&key, control, segment);
+	if (segment == SEGMENT_NONE || !flow_key_load(skb, tuple, FLOW_FROM_POD, &key))
+		return 0;
+	control = control_read();
+	return control && flow_answers(&key, control, segment);
 }
 
 #endif

@@ -285,26 +285,29 @@ static __always_inline _Bool tcp_flags_count(__u8 flags)
 /* A packet towards an isolated pod. */
 static __always_inline void flow_track(struct __sk_buff *skb, const struct judge *judge, __u64 network, __u64 ports)
 {
-	_Bool tcp = network_protocol(network) == IPPROTO_TCP, allowed = 0;
+	_Bool allowed = 0;
 	__u64 tuple = flow_request_tuple(network, ports, judge->endpoint->id), segment = 0;
 
 	if (!tuple)
 		return;
-	if (tcp) {
+	if (network_protocol(network) == IPPROTO_TCP) {
 		segment = tcp_segment(skb, network_transport(network), TCP_SEQUENCE_OFFSET);
 		if (segment == SEGMENT_NONE || !tcp_flags_count(SEGMENT_FLAGS(segment)))
 			return;
 	}
-	if (source_forged(skb, network_family(network)))
+	/* From here on the tuple says it all: nothing else is kept on the stack. */
+	barrier_var(tuple);
+	if (source_forged(skb, tuple_family(tuple)))
 		return;
 	/*
 	 * Whether policy lets the pod send to where this packet comes from. A datagram then needs no entry, and must not
 	 * have one: it would outlive the policy that allows it.
 	 */
-	if (!tcp || segment_opens(segment))
-		allowed = !POLICY_REASON(policy_ask(skb, judge, network_family(network), POLICY_SOURCE,
-						    network_protocol(network), tuple_remote_port(tuple)));
-	if (allowed && !tcp)
+	if (tuple_protocol(tuple) != IPPROTO_TCP || segment_opens(segment))
+		allowed = !POLICY_REASON(policy_ask(skb, judge, tuple_family(tuple), POLICY_SOURCE,
+						    tuple_protocol(tuple), tuple_remote_port(tuple)));
+	barrier_var(tuple);
+	if (allowed && tuple_protocol(tuple) != IPPROTO_TCP)
 		return;
 	if (flow_peer_sent(skb, tuple, segment, allowed ? EGRESS_FLOW_UNSEEN : 0))
 		flow_open(skb, tuple, allowed ? EGRESS_FLOW_UNSEEN : 0);

@@ -105,19 +105,21 @@ __noinline int fragment_remember(struct __sk_buff *skb, __u32 endpoint, __u64 ne
 /* The verdict for a later fragment. */
 __noinline int fragment_follow(struct __sk_buff *skb, __u32 endpoint, __u64 network, __u32 header_offset)
 {
-	const struct egress_control *control = control_read();
+	const struct egress_control *control;
 	struct addresses addresses = {};
 	struct fragment *fragment;
 	struct piece piece;
-	__u64 now = bpf_jiffies64();
+	__u64 now;
 	int reason = EGRESS_DROP_FRAGMENT_UNKNOWN;
 
-	if (!control || !piece_load(skb, network, header_offset, &piece) ||
+	if (!piece_load(skb, network, header_offset, &piece) ||
 	    !addresses_load(skb, network_family(network), &addresses))
 		return reason;
 	fragment = fragment_slot(endpoint, piece.id, &addresses);
-	if (!fragment)
+	control = control_read();
+	if (!fragment || !control)
 		return reason;
+	now = bpf_jiffies64();
 	bpf_spin_lock(&fragment->lock);
 	if (fragment->family == network_family(network) && fragment->id == piece.id &&
 	    fragment->protocol == fragment_protocol(network) &&

@@ -157,6 +157,25 @@ static __always_inline _Bool addresses_load(struct __sk_buff *skb, __u8 family, 
 	return !bpf_skb_load_bytes(skb, IPV6_SOURCE_OFFSET, addresses, sizeof(*addresses));
 }
 
+/* Eight bytes of the packet as they lie in memory, which are known to be in it. */
+__noinline __u64 packet_number(struct __sk_buff *skb, __u32 offset)
+{
+	__u64 number = 0;
+
+	bpf_skb_load_bytes(skb, offset, &number, sizeof(number));
+	return number;
+}
+
+/* The last four bytes of such a number, as a number of its own. */
+static __always_inline __u32 second_word(__u64 number)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	return number >> 32;
+#else
+	return number;
+#endif
+}
+
 static __always_inline _Bool address_equal(const __u32 a[4], const __u32 b[4])
 {
 	return !((a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3]));

@@ -65,14 +65,15 @@ static __always_inline __u32 ipv6_extension_length(__u8 protocol, __u8 length)
 __noinline __u64 parse_ipv6_extensions(struct __sk_buff *skb, __u8 protocol, __u32 end)
 {
 	__u32 offset = ETH_HLEN + sizeof(struct ipv6hdr), fragment = 0, i;
-	__u32 short_reason = EGRESS_DROP_TRUNCATED;
 
 #pragma clang loop unroll(disable)
 	for (i = 0; i < IPV6_EXTENSIONS_MAX; i++) {
 		__u8 header[4]; /* next header, length, then bytes that depend on the kind */
 
 		if (offset + 8 > end || bpf_skb_load_bytes(skb, offset, header, sizeof(header)))
-			return WALK_RESULT(short_reason, protocol, offset, fragment);
+			/* RFC 7112: a first fragment holds all headers. */
+			return WALK_RESULT(fragment ? EGRESS_DROP_FRAGMENT_INVALID : EGRESS_DROP_TRUNCATED, protocol,
+					   offset, fragment);
 		/* Hop-by-hop options stand first or not at all (RFC 8200, 4.1). */
 		if (protocol == IPV6_HOP_BY_HOP && i)
 			return WALK_RESULT(EGRESS_DROP_IPV6_EXTENSIONS, protocol, offset, fragment);
@@ -88,15 +89,13 @@ __noinline __u64 parse_ipv6_extensions(struct __sk_buff *skb, __u8 protocol, __u
 			fragment = offset;
 			if (header[2] | (header[3] & 0xf8))
 				return WALK_RESULT(EGRESS_DROP_NONE, header[0], offset + 8, fragment);
-			/* RFC 7112: a first fragment holds all headers. */
-			short_reason = EGRESS_DROP_FRAGMENT_INVALID;
 		}
 		offset += ipv6_extension_length(protocol, header[1]);
 		if (offset > TRANSPORT_MAX)
 			return WALK_RESULT(EGRESS_DROP_IPV6_EXTENSIONS, protocol, offset, fragment);
 		if (offset > end)
-			return WALK_RESULT(fragment ? short_reason : EGRESS_DROP_IPV6_EXTENSIONS, protocol, offset,
-					   fragment);
+			return WALK_RESULT(fragment ? EGRESS_DROP_FRAGMENT_INVALID : EGRESS_DROP_IPV6_EXTENSIONS,
+					   protocol, offset, fragment);
 		protocol = header[0];
 		if (!ipv6_is_extension(protocol))
 			return WALK_RESULT(EGRESS_DROP_NONE, protocol, offset, fragment);

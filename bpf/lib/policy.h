@@ -87,30 +87,31 @@ enum policy_side {
 
 /*
  * What policy says of one of the packet's addresses with this protocol and port (network order), off the hot path. Only
- * the walk for IPv6 and the look-up of the cell are calls, one after the other: nothing is on the stack below them.
+ * the walk for IPv6 and the look-up of the cell are calls, one after the other: nothing is on the stack below them. The
+ * address is read in registers: the frames of both programs are the first of every chain of calls.
  */
 static __always_inline __u64 policy_ask(struct __sk_buff *skb, const struct judge *judge, __u8 family,
 					enum policy_side side, __u8 protocol, __u16 port)
 {
-	__u32 kind = (__u32)protocol << 16 | bpf_ntohs(port), address[4], class;
-	__u32 active = judge->bank == &judge->control->bank[1];
+	__u32 kind = (__u32)protocol << 16 | bpf_ntohs(port), active = judge->bank == &judge->control->bank[1];
+	__u32 ipv4_offset = side == POLICY_SOURCE ? IPV4_SOURCE_OFFSET : IPV4_DESTINATION_OFFSET;
+	__u32 ipv6_offset = side == POLICY_SOURCE ? IPV6_SOURCE_OFFSET : IPV6_DESTINATION_OFFSET, address, class;
+	__u64 upper, lower;
 
-	if (family == 4) {
-		if (bpf_skb_load_bytes(skb, side == POLICY_SOURCE ? IPV4_SOURCE_OFFSET : IPV4_DESTINATION_OFFSET,
-				       address, 4))
-			return POLICY_RESULT(EGRESS_DROP_TRUNCATED, 0);
-		if (address[0] == judge->endpoint->ipv4 && address[0])
-			return POLICY_RESULT(EGRESS_DROP_NONE, 0);
-		return policy_cell(address[0], 0, kind, judge->set, active);
-	}
-	if (bpf_skb_load_bytes(skb, side == POLICY_SOURCE ? IPV6_SOURCE_OFFSET : IPV6_DESTINATION_OFFSET, address,
-			       sizeof(address)))
+	if (skb->len < (family == 4 ? ipv4_offset + 4 : ipv6_offset + 16))
 		return POLICY_RESULT(EGRESS_DROP_TRUNCATED, 0);
-	if (address_equal(address, judge->endpoint->ipv6) && !address_unspecified(address))
+	if (family == 4) {
+		address = second_word(packet_number(skb, ipv4_offset - 4));
+		if (address == judge->endpoint->ipv4 && address)
+			return POLICY_RESULT(EGRESS_DROP_NONE, 0);
+		return policy_cell(address, 0, kind, judge->set, active);
+	}
+	upper = packet_number(skb, ipv6_offset);
+	lower = packet_number(skb, ipv6_offset + 8);
+	if (upper == egress_address_number(judge->endpoint->ipv6) &&
+	    lower == egress_address_number(judge->endpoint->ipv6 + 2) && (upper | lower))
 		return POLICY_RESULT(EGRESS_DROP_NONE, 0);
-	class = judge->set < EGRESS_SET_FIRST ? 0
-					      : tables_class6(judge->bank->ipv6_root, 0, egress_address_number(address),
-							      egress_address_number(address + 2));
+	class = judge->set < EGRESS_SET_FIRST ? 0 : tables_class6(judge->bank->ipv6_root, 0, upper, lower);
 	if (class == TABLES_NONE)
 		return POLICY_RESULT(EGRESS_DROP_TABLES, 0);
 	return policy_cell(class, 1, kind, judge->set, active);
