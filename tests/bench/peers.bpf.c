@@ -87,6 +87,9 @@ struct {
 /* Part of every connection's key: with another one, all connections are new. */
 __u32 bench_zone;
 
+/* Whatever has no connection gets one, as if it had been opened to the pod: what follows is the pod's answers. */
+__u32 bench_admit;
+
 static __always_inline int bench_parse(struct __sk_buff *skb, struct bench_tuple *tuple)
 {
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
@@ -184,6 +187,11 @@ int bench_lpm_per_pod(struct __sk_buff *skb)
 		return TC_ACT_SHOT;
 	if (bench_connection_hit(&tuple)) {
 		bench_count(0);
+		return TC_ACT_UNSPEC;
+	}
+	if (bench_admit) {
+		bench_connection_add(&tuple);
+		bench_count(1);
 		return TC_ACT_UNSPEC;
 	}
 	bench_prefix_of(&tuple, &prefix);
