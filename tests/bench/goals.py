@@ -29,6 +29,11 @@ def quotient(above, below):
     return above / below if above and below else None
 
 
+def multiple(results, **here):
+    """Of the empty program beside it: the two families are measured minutes apart, and the machine changes meanwhile."""
+    return quotient(times(results, "egressd", **here), times(results, "empty", **here))
+
+
 def packet_goals(results):
     for prefixes, limits in ALLOWED.items():
         for destinations, limit in zip(DESTINATIONS, limits):
@@ -43,8 +48,8 @@ def packet_goals(results):
                    quotient(times(results, "egressd", "first", **here), times(results, LPM, "first", **here)), 0.06)
             yield (f"answer, {where}: times the connection-table-first design's hit",
                    quotient(times(results, "egressd", "reply", **here), times(results, LPM, "reply", **here)), 1.0)
-            yield (f"IPv6, {where}: times IPv4",
-                   quotient(times(results, "egressd", family=6, **here), times(results, "egressd", **here)), 1.6)
+            yield (f"IPv6, {where}: multiple of the empty program, times IPv4's",
+                   quotient(multiple(results, family=6, **here), multiple(results, family=4, **here)), 1.6)
             yield (f"denied, {where}: times an allowed packet",
                    quotient(times(results, "egressd", "deny", **here), times(results, "egressd", **here)), 1.5)
     for program, limit in (("egressd, towards the pod", 1.7), ("egressd, towards the pod, no policy", 1.5)):
