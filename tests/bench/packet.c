@@ -177,32 +177,23 @@ static void put_flows(struct bench *bench, size_t count)
 	}
 }
 
+/* Over all processors; what counts packets comes first in a counter, or is all of it. */
 static uint64_t counted(struct bpf_map *map, uint32_t index)
 {
+	uint64_t values[CPUS_MAX * sizeof(struct egress_counter) / sizeof(uint64_t)], sum = 0;
+	size_t words = bpf_map__value_size(map) / sizeof(*values);
 	int cpus = libbpf_num_possible_cpus(), cpu;
-	struct egress_counter values[CPUS_MAX];
-	uint64_t sum = 0;
 
 	bench_check(cpus <= CPUS_MAX, "%d possible processors", cpus);
+	bench_check(bpf_map__value_size(map) <= sizeof(struct egress_counter), "a counter of %u bytes",
+		    bpf_map__value_size(map));
 	die_on(bpf_map_lookup_elem(bpf_map__fd(map), &index, values), "counter");
 	for (cpu = 0; cpu < cpus; cpu++)
-		sum += values[cpu].packets;
+		sum += values[(size_t)cpu * words];
 	return sum;
 }
 
 /* ------------------------------------------------------------------ the peers' side */
-
-static uint64_t peers_passed(const struct bench *bench)
-{
-	uint64_t values[CPUS_MAX], sum = 0;
-	uint32_t index = 0;
-	int cpu;
-
-	die_on(bpf_map_lookup_elem(bpf_map__fd(bench->peers->maps.bench_counters), &index, values), "peer's counter");
-	for (cpu = 0; cpu < libbpf_num_possible_cpus(); cpu++)
-		sum += values[cpu];
-	return sum;
-}
 
 static void share_destinations(struct bench *bench)
 {
@@ -371,9 +362,9 @@ static void warm_up(struct bench *bench, const struct subject *subject, const st
 	int pass = 0;
 
 	do {
-		found = peers_passed(bench);
+		found = counted(bench->peers->maps.bench_counters, 0);
 		run(subject, frame, repeat);
-		found = peers_passed(bench) - found;
+		found = counted(bench->peers->maps.bench_counters, 0) - found;
 	} while (subject->kind == KIND_PEER && subject->flows && !all_found(found, repeat) && ++pass < PASSES_MAX);
 }
 
@@ -435,11 +426,11 @@ static double measure(struct bench *bench, struct subject *subject, size_t desti
 	}
 	passed = counted(bench->egressd->maps.allowed, POD);
 	dropped = counted(bench->egressd->maps.dropped, POD * EGRESS_DROP_REASON_SLOTS + EGRESS_DROP_POLICY);
-	found = peers_passed(bench);
+	found = counted(bench->peers->maps.bench_counters, 0);
 	time = run(subject, &frame, repeat);
 	check_counted(bench, subject, passed, dropped, repeat);
 	if (subject->kind == KIND_PEER)
-		check_found(subject, peers_passed(bench) - found, repeat);
+		check_found(subject, counted(bench->peers->maps.bench_counters, 0) - found, repeat);
 	set_open(bench, false);
 	return time;
 }
