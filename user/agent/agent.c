@@ -210,8 +210,7 @@ static void on_check(evutil_socket_t fd, short what, void *data)
 	(void)fd;
 	(void)what;
 	agent_check_pins(agent);
-	if (!agent->superseded)
-		agent_check_state(agent);
+	agent_check_state(agent);
 	if (!agent->superseded && attachments_check(agent))
 		agent_reconcile(agent);
 }

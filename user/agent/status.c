@@ -347,7 +347,7 @@ static int make_state_directory(struct agent *agent)
 
 void agent_check_state(struct agent *agent)
 {
-	if (lock_holds(agent->options->state, agent->state_lock))
+	if (agent->superseded || lock_holds(agent->options->state, agent->state_lock))
 		return;
 	/* What cannot be made is told where the state cannot be written. */
 	if (make_state_directory(agent))

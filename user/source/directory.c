@@ -469,11 +469,17 @@ static int watch_way(struct directory_source *source, const char *path, unsigned
 	return error;
 }
 
+/* Of a link in a directory that was walked to: the way there is watched already. */
+static int watch_way_of_entry(struct directory_source *source, const char *path)
+{
+	return watch_way_of_link(source, path, (size_t)(strrchr(path, '/') + 1 - path), 0);
+}
+
 /* What a link leads to may be replaced where it is, or by what the link leads through. */
 static int watch_target(struct directory_source *source, const char *path)
 {
 	_cleanup_free_ char *target = realpath(path, NULL);
-	int error = watch_way(source, path, 0);
+	int error = watch_way_of_entry(source, path);
 
 	if (error || !target)
 		return error;
@@ -494,7 +500,7 @@ static int visit(struct directory_source *source, const char *path, const char *
 	if (link && stat(path, &status))
 		status.st_mode = S_IFREG;
 	if (S_ISDIR(status.st_mode)) {
-		error = link ? watch_way(source, path, 0) : 0;
+		error = link ? watch_way_of_entry(source, path) : 0;
 		return error ? error : walk_directory(source, path, level);
 	}
 	if (!is_manifest(name))
