@@ -135,6 +135,7 @@ static int ask(struct mnl_socket *socket, struct nlmsghdr *request)
 	return mnl_socket_sendto(socket, request, request->nlmsg_len) < 0 ? -errno : 0;
 }
 
+/* `deadline`: of the whole answer; 0: each part of it has NETLINK_ANSWER_SECONDS. */
 static int read_answer(struct mnl_socket *socket, uint32_t sequence, int64_t deadline, mnl_cb_t visit, void *data)
 {
 	_cleanup_free_ char *buffer = malloc(NETLINK_BUFFER_SIZE);
@@ -145,7 +146,8 @@ static int read_answer(struct mnl_socket *socket, uint32_t sequence, int64_t dea
 	if (!buffer)
 		return -ENOMEM;
 	while (status > MNL_CB_STOP) {
-		ssize_t length = receive(socket, buffer, deadline);
+		int64_t limit = deadline ? deadline : netlink_in(NETLINK_ANSWER_SECONDS * 1000);
+		ssize_t length = receive(socket, buffer, limit);
 
 		if (length < 0)
 			return (int)length;
@@ -169,9 +171,12 @@ int netlink_request(struct mnl_socket *socket, struct nlmsghdr *request, mnl_cb_
 {
 	int error = ask(socket, request);
 
-	/* The kernel answers while it is asked, and may have waited for others then, as long as it took. */
-	return error < 0 ? error : read_answer(socket, request->nlmsg_seq, netlink_in(NETLINK_ANSWER_SECONDS * 1000),
-					       visit, data);
+	/*
+	 * The kernel makes the answer's first part while it is asked, and each further one before it gives us the one
+	 * before. It may wait for others then (rtnl_lock), seconds of them where hundreds of interfaces go at once: that is
+	 * no silence of the kernel.
+	 */
+	return error < 0 ? error : read_answer(socket, request->nlmsg_seq, 0, visit, data);
 }
 
 int netlink_request_once(struct nlmsghdr *request, mnl_cb_t visit, void *data)

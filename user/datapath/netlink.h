@@ -20,7 +20,7 @@ void netlink_close(struct mnl_socket **socket);
  * Sends the request (type and flags set; NLM_F_REQUEST and the sequence number are added) and calls back for each
  * message of the answer. Only the kernel is listened to: in a pod's network namespace whoever has CAP_NET_ADMIN there may
  * send to our port, too. -EINTR: what was dumped changed meanwhile and the answer may be torn; the caller begins anew.
- * -ETIMEDOUT: the answer did not end within NETLINK_ANSWER_SECONDS of its beginning.
+ * -ETIMEDOUT: for NETLINK_ANSWER_SECONDS nothing came, though the answer had not ended.
  */
 #define NETLINK_ANSWER_SECONDS 5
 #define NETLINK_ATTEMPTS 5 /* at an answer that is torn */
