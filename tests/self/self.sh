@@ -49,6 +49,15 @@ test_runner_counts_each_result()
 	assert_equal "two groups" "2 0 0" "$(printf '%s\n' 1..1 'ok 1 - a' 1..1 'ok 1 - b' | counts 0)"
 }
 
+test_runner_shows_what_cmocka_said()
+{
+	local shown
+
+	shown=$(printf '%s\n' 'ERROR: open: -110, cannot list the qdiscs' 1..2 'ok 1 - a' 'not ok 2 - b' '# Failure!' |
+		with_runner 'print(run.parse_tap(run.Job("suite", "name", []), sys.stdin.read(), 1).failed[0])')
+	assert_matches "what failed" 'cannot list the qdiscs' "$shown"
+}
+
 test_runner_counts_what_did_not_run()
 {
 	assert_equal "died half-way" "1 2 0" "$(printf '%s\n' 1..3 'ok 1 - a' | counts 139)"
