@@ -111,7 +111,7 @@ static __always_inline __u64 policy_ask(struct __sk_buff *skb, const struct judg
 	if (upper == egress_address_number(judge->endpoint->ipv6) &&
 	    lower == egress_address_number(judge->endpoint->ipv6 + 2) && (upper | lower))
 		return POLICY_RESULT(EGRESS_DROP_NONE, 0);
-	class = judge->set < EGRESS_SET_FIRST ? 0 : tables_class6(judge->bank->ipv6_root, 0, upper, lower);
+	class = judge->set < EGRESS_SET_FIRST ? 0 : tables_class6(judge->bank->ipv6_root, upper, lower);
 	if (class == TABLES_NONE)
 		return POLICY_RESULT(EGRESS_DROP_TABLES, 0);
 	return policy_cell(class, 1, kind, judge->set, active);

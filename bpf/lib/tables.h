@@ -13,13 +13,13 @@
 /* No trie entry is this: no table reaches so far. */
 #define TABLES_NONE (~0u)
 
-/* Class of an IPv6 address as numbers, or TABLES_NONE. depth: see egress_class6_number(). */
-__noinline __u32 tables_class6(__u32 root, __u32 depth, __u64 high, __u64 low)
+/* Class of an IPv6 address as numbers (see egress_class6_number()), or TABLES_NONE. */
+__noinline __u32 tables_class6(__u32 root, __u64 first, __u64 last)
 {
-	const __u32 *first = tables_first();
+	const __u32 *tables = tables_first();
 	__u32 class;
 
-	return first && egress_class6_number(first, root, depth, high, low, &class) ? class : TABLES_NONE;
+	return tables && egress_class6_number(tables, root, first, last, &class) ? class : TABLES_NONE;
 }
 
 #endif

@@ -207,7 +207,7 @@ static __always_inline enum usual_verdict usual_ipv6(struct __sk_buff *skb, stru
 		return USUAL_NOT;
 	if (unlikely(judge->set < EGRESS_SET_FIRST))
 		return usual_without_tables(judge);
-	class = tables_class6(judge->bank->ipv6_root, 0, destination[0], destination[1]);
+	class = tables_class6(judge->bank->ipv6_root, destination[0], destination[1]);
 	if (class == TABLES_NONE)
 		return USUAL_NOT;
 	verdict = usual_cell(judge, transport, class, ports->destination);

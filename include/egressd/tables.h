@@ -68,10 +68,10 @@ _Static_assert(sizeof(struct egress_control) <= EGRESS_CONTROL_WORDS * 4, "the c
 #define EGRESS_SET_FIRST 256
 
 /*
- * Trie entries: the kind in the top three bits, below it a class or where the child is. Children are aligned to 16 words
+ * Trie entries: the kind in the top four bits, below it a class or where the child is. Children are aligned to 16 words
  * (64 bytes) and named in that unit.
  */
-#define EGRESS_TRIE_KIND_SHIFT 29
+#define EGRESS_TRIE_KIND_SHIFT 28
 #define EGRESS_TRIE_VALUE_MASK ((1u << EGRESS_TRIE_KIND_SHIFT) - 1)
 #define EGRESS_TRIE_UNIT_SHIFT 4
 
@@ -79,11 +79,13 @@ enum egress_trie_kind {
 	EGRESS_TRIE_LEAF,    /* value: the address class */
 	EGRESS_TRIE_FULL,    /* child: 256 entries by the next byte of the address */
 	EGRESS_TRIE_SKIP,    /* child: struct egress_trie_skip */
+	EGRESS_TRIE_TURNS,   /* child: ranges of the next two bytes, up to 21 bounds, two entries in turn, 64 bytes */
 	EGRESS_TRIE_RANGES9, /* child: ranges of the next two bytes, up to 9 bounds between them, 64 bytes */
 	EGRESS_TRIE_RANGES18, /* the same with 18 bounds, 128 bytes */
 	EGRESS_TRIE_RANGES37, /* the same with 37 bounds, 256 bytes */
 	EGRESS_TRIE_BITS,     /* child: struct egress_trie_bits */
 	EGRESS_TRIE_HASH,     /* child: struct egress_trie_hash */
+	EGRESS_TRIE_WIDE,     /* child: 65,536 entries by the next two bytes of the address, IPv6 only */
 };
 
 #define EGRESS_TRIE_ENTRY(kind, value) (((__u32)(kind) << EGRESS_TRIE_KIND_SHIFT) | (__u32)(value))
@@ -93,27 +95,30 @@ enum egress_trie_kind {
 #define EGRESS_TRIE_POINTER(kind, address) EGRESS_TRIE_ENTRY(kind, (address) >> EGRESS_TRIE_UNIT_SHIFT)
 
 /*
- * Path compression, IPv6 only: all prefixes below this place agree in some bytes. When (address & mask) == value the
- * walk goes on with `match` at byte `depth` of the address; otherwise the answer is `other`, always a leaf.
+ * IPv6 only: what is left of the address, when nothing but a prefix of it matters. "Left" are the bytes that no node on the
+ * way has taken, as a number of 128 bits: the next byte is its highest one, zeros follow behind the end of the address.
+ * When (left & mask) == value the walk goes on with `match`; otherwise the answer is `other`, always a leaf.
  */
 struct egress_trie_skip {
-	__u32 mask[4];  /* network order, like the address */
-	__u32 value[4]; /* network order */
-	__u32 match;    /* trie entry */
-	__u32 other;    /* trie entry, a leaf */
-	__u32 depth;    /* byte of the address that `match` is judged by, if it is a block */
+	__u64 mask[2];  /* leading bits, at least one; the upper half first */
+	__u64 value[2];
+	__u32 match; /* trie entry; one that is no leaf needs a prefix of whole bytes */
+	__u32 other; /* trie entry, a leaf */
+	__u32 taken; /* bits of the address that the node takes before `match` is judged, a multiple of 8 */
 	__u32 reserved[5];
 };
 _Static_assert(sizeof(struct egress_trie_skip) == 64, "one unit");
 
 /*
- * Ranges: the next two bytes of the address as a number, or the last byte where only one is left, are in range i when i
- * bounds are not above them; the walk goes on with entry i, behind those bytes. First the entries, one more than there can
- * be bounds, then the bounds in ascending order, up to the end of the node; it is aligned to its size.
+ * Ranges: the next two bytes of the address as a number (the last byte and a zero where only one is left) are in range i
+ * when i bounds are not above it; the walk goes on with entry i, behind those bytes. First the entries, one more than there
+ * can be bounds, then the bounds in ascending order, up to the end of the node; it is aligned to its size. Where two entries
+ * take turns, as in a list of networks that policy treats alike, these two are enough.
  *
  * Bounds are three to a double word, in lanes of 21 bits from the lowest on, so that one subtraction compares three. One
  * that is not in use is EGRESS_BOUND_UNUSED, which no value reaches.
  */
+#define EGRESS_TURNS_WORDS 16u
 #define EGRESS_RANGES9_WORDS 16u
 #define EGRESS_RANGES18_WORDS 32u
 #define EGRESS_RANGES37_WORDS 64u
@@ -134,24 +139,25 @@ _Static_assert(sizeof(struct egress_trie_bits) == 64, "one unit");
 
 /*
  * A table of few values of the next two to four bytes, IPv6 only: what has an entry of its own goes on with it behind
- * these bytes, all else is `other`. The bytes as a number are the key. Buckets of EGRESS_HASH_SLOTS slots follow, 32 bytes
- * each; a key can only be in bucket (key * multiplier) >> bucket_shift, in 64 bits. No bucket overflows: the writer looks
- * for a multiplier and a size with which none does.
+ * these bytes, all else is `other`. The bytes as a number are the key. Buckets of EGRESS_HASH_SLOTS slots follow, one
+ * cache line each; a key can only be in bucket (key * multiplier) >> bucket_shift, in 64 bits. No bucket overflows: the
+ * writer looks for a multiplier and a size with which none does.
  *
- * A slot is one double word, the key in its upper half, the complement of the trie entry in its lower one; 0 is free (no
- * entry has all bits set).
+ * A slot is two double words. The first holds the key in its upper half and the complement of the trie entry in its lower
+ * one; 0 is free (no entry has all bits set). The second holds a mask in its upper half and a value in its lower one: an
+ * address of that key whose next four bytes & mask are not the value is `other`, too. So the network that alone is below a
+ * key needs no node of its own. A mask other than zero stands with a leaf only, and is never written while packets read.
  */
 struct egress_trie_hash {
 	__u64 multiplier;
 	__u32 bucket_shift; /* 64 - the binary logarithm of the number of buckets, which is 2 at least */
-	__u32 key_shift;    /* 64 - 8 * bytes: from the next eight bytes of the address as a number to the key */
-	__u32 bytes;        /* of the address that the key takes */
+	__u32 taken;        /* bits of the address that are the key: 16, 24 or 32 */
 	__u32 other;        /* trie entry, a leaf */
-	__u32 reserved[10];
+	__u32 reserved[11];
 };
 #define EGRESS_HASH_HEAD_WORDS 16u
 #define EGRESS_HASH_SLOTS 4u
-#define EGRESS_HASH_BUCKET_WORDS (2 * EGRESS_HASH_SLOTS)
+#define EGRESS_HASH_BUCKET_WORDS (4 * EGRESS_HASH_SLOTS)
 _Static_assert(sizeof(struct egress_trie_hash) == 4 * EGRESS_HASH_HEAD_WORDS, "one unit");
 
 /*

@@ -70,6 +70,12 @@ EGRESS_INLINE _Bool egress_ranges_entry(const void *tables, __u32 value, __u32 *
 
 	if (!node)
 		return 0;
+	if (kind == EGRESS_TRIE_TURNS) {
+		node += address & (EGRESS_CHUNK_WORDS - EGRESS_TURNS_WORDS);
+		index = egress_bounds_below(node + 2, 7, value);
+		*entry = node[index & 1];
+		return 1;
+	}
 	if (kind == EGRESS_TRIE_RANGES9) {
 		node += address & (EGRESS_CHUNK_WORDS - EGRESS_RANGES9_WORDS);
 		index = egress_bounds_below(node + 10, 3, value);
@@ -115,11 +121,11 @@ EGRESS_INLINE _Bool egress_class4(const void *tables, const struct egress_bank *
 	if (EGRESS_TRIE_KIND(entry) == EGRESS_TRIE_FULL) {
 		if (!egress_word(tables, EGRESS_TRIE_CHILD(entry) + (value >> 8), &entry))
 			return 0;
-		value &= 0xff;
-		if (EGRESS_TRIE_KIND(entry) == EGRESS_TRIE_BITS && !egress_bits_entry(tables, value, &entry))
+		value = value << 8 & 0xff00;
+		if (EGRESS_TRIE_KIND(entry) == EGRESS_TRIE_BITS && !egress_bits_entry(tables, value >> 8, &entry))
 			return 0;
 		if (EGRESS_TRIE_KIND(entry) == EGRESS_TRIE_FULL &&
-		    !egress_word(tables, EGRESS_TRIE_CHILD(entry) + value, &entry))
+		    !egress_word(tables, EGRESS_TRIE_CHILD(entry) + (value >> 8), &entry))
 			return 0;
 	}
 	if (EGRESS_TRIE_KIND(entry) != EGRESS_TRIE_LEAF && !egress_ranges_entry(tables, value, &entry))
@@ -128,117 +134,119 @@ EGRESS_INLINE _Bool egress_class4(const void *tables, const struct egress_bank *
 	return EGRESS_TRIE_KIND(entry) == EGRESS_TRIE_LEAF;
 }
 
-/* A skip node: where the walk goes on, and with which byte of the address. */
-EGRESS_INLINE _Bool egress_trie_skip(const void *tables, __u64 high, __u64 low, __u32 *entry, __u32 *depth)
+/* What is left of an IPv6 address, see struct egress_trie_skip. */
+struct egress_left {
+	__u64 high, low;
+};
+
+/* bits: 63 at most. */
+EGRESS_INLINE void egress_take(struct egress_left *left, __u32 bits)
+{
+	left->high = left->high << bits | left->low >> 1 >> (63 - bits);
+	left->low <<= bits;
+}
+
+/* A skip node: where the walk goes on. */
+EGRESS_INLINE _Bool egress_skip_entry(const void *tables, struct egress_left *left, __u32 *entry)
 {
 	__u32 at = EGRESS_TRIE_CHILD(*entry);
 	const __u32 *chunk = egress_table_chunk(tables, at);
-	const egress_double_word *mask, *value;
 	const struct egress_trie_skip *skip;
 
 	if (!chunk)
 		return 0;
 	skip = (const void *)(chunk + (at & (EGRESS_CHUNK_WORDS - 16)));
-	mask = (const void *)skip->mask;
-	value = (const void *)skip->value;
-	if (((high & mask[0]) ^ value[0]) | ((low & mask[1]) ^ value[1])) {
+	if (((left->high & skip->mask[0]) ^ skip->value[0]) | ((left->low & skip->mask[1]) ^ skip->value[1])) {
 		*entry = skip->other;
 		return 1;
 	}
 	*entry = skip->match;
-	*depth = skip->depth;
+	if (skip->taken & 64) {
+		left->high = left->low;
+		left->low = 0;
+	}
+	egress_take(left, skip->taken & 63);
 	return 1;
 }
 
 /*
- * The entry for the next bytes of the address, and how many they are, in a hash node. Without branches over the slots: one
- * of them at most holds the key, so what is left of the others is nothing.
+ * The entry for the next bytes of the address in a hash node. Without branches over the slots: one of them at most holds
+ * the key, so what is left of the others is nothing.
  */
-EGRESS_INLINE _Bool egress_hash_entry(const void *tables, __u64 bytes, __u32 *entry, __u32 *depth)
+EGRESS_INLINE _Bool egress_hash_entry(const void *tables, struct egress_left *left, __u32 *entry)
 {
-	__u32 address = EGRESS_TRIE_CHILD(*entry), i;
+	__u32 address = EGRESS_TRIE_CHILD(*entry), taken, i;
 	const __u32 *chunk = egress_table_chunk(tables, address);
 	const struct egress_trie_hash *node;
 	const egress_double_word *slot;
-	__u64 key, found = 0;
+	__u64 key, found = 0, rest = 0;
 
 	if (!chunk)
 		return 0;
 	node = (const void *)(chunk + (address & (EGRESS_CHUNK_WORDS - EGRESS_HASH_HEAD_WORDS)));
-	key = bytes >> (node->key_shift & 63);
+	taken = node->taken & 63;
+	key = left->high >> ((64 - taken) & 63);
 	address += EGRESS_HASH_HEAD_WORDS +
 		   (__u32)(key * node->multiplier >> (node->bucket_shift & 63)) * EGRESS_HASH_BUCKET_WORDS;
 	*entry = node->other;
-	*depth += node->bytes;
 	chunk = egress_table_chunk(tables, address);
 	if (!chunk)
 		return 0;
 	slot = (const void *)(chunk + (address & (EGRESS_CHUNK_WORDS - EGRESS_HASH_BUCKET_WORDS)));
 	EGRESS_UNROLL
-	for (i = 0; i < EGRESS_HASH_SLOTS; i++)
-		found |= slot[i] & (__u64)((__s64)((slot[i] >> 32 ^ key) - 1) >> 63);
-	if ((__u32)found)
+	for (i = 0; i < 2 * EGRESS_HASH_SLOTS; i += 2) {
+		__u64 same = (__u64)((__s64)((slot[i] >> 32 ^ key) - 1) >> 63);
+
+		found |= slot[i] & same;
+		rest |= slot[i + 1] & same;
+	}
+	egress_take(left, taken);
+	if ((__u32)found && !((left->high & rest) >> 32 ^ (__u32)rest))
 		*entry = ~(__u32)found;
 	return 1;
 }
 
-/* The eight bytes of the address from byte `depth` on, zeros behind its end. Without branches, for the verifier. */
-EGRESS_INLINE __u64 egress_bytes_from(__u64 high, __u64 low, __u32 depth)
-{
-	__u64 behind = depth & 8 ? 0 : low, from = depth & 8 ? low : high;
-	__u32 shift = 8 * (depth & 7);
-
-	return from << shift | behind >> 1 >> (63 - shift);
-}
-
 /*
- * Class of an IPv6 address, given as numbers: `high` is the first eight bytes, `low` the others, as they stand in memory.
- * (The kernel's program passes them on like this; see bpf/lib/policy.h.) Each node takes at least one of the 16 bytes.
- * depth: 0; the verifier, which must not know it, then takes all ways to a step for the same.
+ * Class of an IPv6 address, given as two numbers as they stand in memory: the first eight bytes and the others. (The
+ * kernel's program passes them on like this; see bpf/lib/policy.h.) Each node takes at least one of the 16 bytes.
  */
-EGRESS_INLINE _Bool egress_class6_number(const void *tables, __u32 root, __u32 depth, __u64 high, __u64 low,
-					 __u32 *class)
+EGRESS_INLINE _Bool egress_class6_number(const void *tables, __u32 root, __u64 first, __u64 last, __u32 *class)
 {
-	const __u64 first = __builtin_bswap64(high), last = __builtin_bswap64(low);
+	struct egress_left left = {__builtin_bswap64(first), __builtin_bswap64(last)};
 	__u32 entry = root;
 	__u64 step; /* of a register's size: the verifier of 5.10 follows a spilled constant only then */
 
 	EGRESS_NO_UNROLL
 	for (step = 0; step < 17; step++) {
 		__u32 kind = EGRESS_TRIE_KIND(entry);
-		__u64 bytes;
 
 		if (kind == EGRESS_TRIE_LEAF) {
 			*class = EGRESS_TRIE_VALUE(entry);
 			return 1;
 		}
-		if (kind == EGRESS_TRIE_SKIP) {
-			if (!egress_trie_skip(tables, high, low, &entry, &depth))
-				return 0;
-			continue;
-		}
-		bytes = egress_bytes_from(first, last, depth);
-		if (kind == EGRESS_TRIE_FULL) {
-			if (!egress_word(tables, EGRESS_TRIE_CHILD(entry) + (__u32)(bytes >> 56), &entry))
-				return 0;
-			depth++;
-			continue;
-		}
-		if (kind == EGRESS_TRIE_BITS) {
-			if (!egress_bits_entry(tables, (__u32)(bytes >> 56), &entry))
-				return 0;
-			depth++;
-			continue;
-		}
 		if (kind == EGRESS_TRIE_HASH) {
-			if (!egress_hash_entry(tables, bytes, &entry, &depth))
+			if (!egress_hash_entry(tables, &left, &entry))
 				return 0;
-			continue;
+		} else if (kind == EGRESS_TRIE_SKIP) {
+			if (!egress_skip_entry(tables, &left, &entry))
+				return 0;
+		} else if (kind == EGRESS_TRIE_WIDE) {
+			if (!egress_word(tables, EGRESS_TRIE_CHILD(entry) + (__u32)(left.high >> 48), &entry))
+				return 0;
+			egress_take(&left, 16);
+		} else if (kind == EGRESS_TRIE_FULL) {
+			if (!egress_word(tables, EGRESS_TRIE_CHILD(entry) + (__u32)(left.high >> 56), &entry))
+				return 0;
+			egress_take(&left, 8);
+		} else if (kind == EGRESS_TRIE_BITS) {
+			if (!egress_bits_entry(tables, (__u32)(left.high >> 56), &entry))
+				return 0;
+			egress_take(&left, 8);
+		} else {
+			if (!egress_ranges_entry(tables, (__u32)(left.high >> 48), &entry))
+				return 0;
+			egress_take(&left, 16);
 		}
-		/* The last byte is a number of its own. */
-		if (!egress_ranges_entry(tables, (__u32)(bytes >> 48 >> ((depth + 1) / 2 & 8)), &entry))
-			return 0;
-		depth += 2;
 	}
 	return 0;
 }
@@ -255,7 +263,7 @@ EGRESS_INLINE __u64 egress_address_number(const __u32 address[2])
 EGRESS_INLINE _Bool egress_class6(const void *tables, const struct egress_bank *bank, const __u32 address[4],
 				  __u32 *class)
 {
-	return egress_class6_number(tables, bank->ipv6_root, 0, egress_address_number(address),
+	return egress_class6_number(tables, bank->ipv6_root, egress_address_number(address),
 				    egress_address_number(address + 2), class);
 }
 

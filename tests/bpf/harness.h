@@ -134,11 +134,11 @@ static inline uint32_t table_ipv6(struct harness *harness)
 	uint32_t at = table_allocate(harness, 16), block = table_trie_block(harness, 0);
 	struct egress_trie_skip *skip = (void *)&harness->words[at];
 
-	skip->mask[0] = 0xffffffff;
-	skip->value[0] = htonl(0x20010db8);
+	skip->mask[0] = 0xffffffff00000000;
+	skip->value[0] = 0x20010db800000000;
 	skip->match = EGRESS_TRIE_POINTER(EGRESS_TRIE_FULL, block);
 	skip->other = EGRESS_TRIE_ENTRY(EGRESS_TRIE_LEAF, CLASS_NOTHING);
-	skip->depth = 4;
+	skip->taken = 32;
 	harness->words[block] = EGRESS_TRIE_ENTRY(EGRESS_TRIE_LEAF, CLASS_SERVICES);
 	harness->words[block + 1] = EGRESS_TRIE_ENTRY(EGRESS_TRIE_LEAF, CLASS_EVERYTHING);
 	return EGRESS_TRIE_POINTER(EGRESS_TRIE_SKIP, at);

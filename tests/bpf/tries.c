@@ -62,6 +62,32 @@ static void make_ipv6(struct list *list)
 	}
 }
 
+/* As published lists are: in each of many /32s one network, or a /48 with eight that take turns with what is around. */
+static void make_published_ipv6(struct list *list)
+{
+	uint32_t network, i;
+
+	add(list, 0, CLASS_NOTHING);
+	for (network = 0; network < 500; network++) {
+		address_number place = (address_number)(0x2001 + 3 * (network / 10)) << 112;
+
+		place += (address_number)(network % 10 * 600 + network) << 96;
+		if (network % 3) {
+			unsigned int host = 64 + network % 32;
+
+			place += (address_number)(network % 7) << host;
+			add(list, place, network % 3 == 1 ? CLASS_EVERYTHING : CLASS_SERVICES);
+			add(list, place + ((address_number)1 << host), CLASS_NOTHING);
+			continue;
+		}
+		for (i = 0; i < 8; i++) {
+			add(list, place + ((address_number)i << 77), CLASS_EVERYTHING);
+			add(list, place + ((address_number)i << 77) + ((address_number)1 << (64 + network % 9)),
+			    CLASS_NOTHING);
+		}
+	}
+}
+
 static void write_list(struct harness *harness, const struct list *list, uint32_t left, bool packed)
 {
 	struct egress_bank *bank = &control(harness)->bank[0];
@@ -125,11 +151,26 @@ static void ipv6_lists_are_judged_as_written(void **state)
 	try_list(*state, &list);
 }
 
+static void published_ipv6_lists_are_judged_as_written(void **state)
+{
+	struct list list = {.family = FAMILY_IPV6};
+	struct harness *harness = *state;
+	uint32_t root;
+
+	make_published_ipv6(&list);
+	write_list(harness, &list, places[0], false);
+	root = control(harness)->bank[0].ipv6_root;
+	assert_int_equal(EGRESS_TRIE_KIND(root), EGRESS_TRIE_WIDE);
+	assert_int_equal(EGRESS_TRIE_KIND(harness->words[EGRESS_TRIE_CHILD(root) + 0x2007]), EGRESS_TRIE_HASH);
+	try_list(harness, &list);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(ipv4_lists_are_judged_as_written, setup, teardown),
 		cmocka_unit_test_setup_teardown(ipv6_lists_are_judged_as_written, setup, teardown),
+		cmocka_unit_test_setup_teardown(published_ipv6_lists_are_judged_as_written, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,6 +15,7 @@
 #include "cli/bank.h"
 #include "cli/port_ranges.h"
 #include "cli/rule_book.h"
+#include "policy/trie.h"
 
 /* Word addresses of the tables below; what the walk needs aligned is. */
 enum {
@@ -29,7 +30,7 @@ enum {
 	SKIP = FULL + 768,     /* 64 bytes each */
 	SKIP_BELOW = SKIP + 16,
 	BITS = SKIP + 32,
-	HASH = SKIP + 48, /* its head, then two buckets of 32 bytes */
+	HASH = SKIP + 48, /* its head, then two buckets */
 	FULL6 = FULL + 1024,
 	PORTS = FULL + 2048,
 	ROOT = PORTS + 3 * 32768,
@@ -40,7 +41,10 @@ enum {
 #define CLASSES      8
 #define PORT_CLASSES 4
 
+#define LARGE_WORDS  (1u << 22)
+
 static uint32_t *memory;
+static address_number collected_end;
 
 static struct egress_bank *bank_words(void)
 {
@@ -78,20 +82,15 @@ static void make_ipv4(void)
 	memory[BITS + 15] = 1u << 31;
 	memory[FULL + 6] = EGRESS_TRIE_POINTER(EGRESS_TRIE_RANGES9, RANGES9);
 	memory[FULL + 7] = EGRESS_TRIE_POINTER(EGRESS_TRIE_RANGES18, RANGES18);
-	make_ranges(RANGES9, EGRESS_RANGES9_WORDS, 9, (uint16_t[]){128}, (uint32_t[]){0, 2}, 1);
-	make_ranges(RANGES18, EGRESS_RANGES18_WORDS, 18, (uint16_t[]){9, 10}, (uint32_t[]){0, 3, 0}, 2);
+	make_ranges(RANGES9, EGRESS_RANGES9_WORDS, 9, (uint16_t[]){128 << 8}, (uint32_t[]){0, 2}, 1);
+	make_ranges(RANGES18, EGRESS_RANGES18_WORDS, 18, (uint16_t[]){9 << 8, 10 << 8}, (uint32_t[]){0, 3, 0}, 2);
 	make_ranges(RANGES37, EGRESS_RANGES37_WORDS, 37, (uint16_t[]){0xffff}, (uint32_t[]){0, 7}, 1);
 	for (i = 0; i < 65536; i++)
 		if (i >> 8 == 0xc0)
 			memory[ROOT + i] = LEAF(4); /* 192.0.0.0/8 */
 }
 
-static void set_byte(uint32_t words[4], unsigned int byte, uint8_t value)
-{
-	((uint8_t *)words)[byte] = value;
-}
-
-/* By two bytes: 0x0100 is class 6, 0xffff class 7. */
+/* By two bytes: 0x0100 is class 6, 0x0200 class 6 where a 1 bit follows, 0xffff class 7. */
 static void make_hash(void)
 {
 	struct egress_trie_hash *head = (void *)&memory[HASH];
@@ -99,9 +98,11 @@ static void make_hash(void)
 
 	/* The highest bit of the key chooses the bucket. */
 	*head = (struct egress_trie_hash){
-		.multiplier = 1ull << 48, .bucket_shift = 63, .key_shift = 48, .bytes = 2, .other = LEAF(5)};
+		.multiplier = 1ull << 48, .bucket_shift = 63, .taken = 16, .other = LEAF(5)};
 	slot[0] = 0x0100ull << 32 | (uint32_t)~LEAF(6);
-	slot[EGRESS_HASH_SLOTS] = 0xffffull << 32 | (uint32_t)~LEAF(7);
+	slot[2] = 0x0200ull << 32 | (uint32_t)~LEAF(6);
+	slot[3] = 0x8000000080000000ull;
+	slot[2 * EGRESS_HASH_SLOTS] = 0xffffull << 32 | (uint32_t)~LEAF(7);
 }
 
 /* fd00:0:0:aa00::/56 leads to a FULL block by byte 7, in which 0x42 leads to a skip whose match is a leaf of a /76. */
@@ -110,25 +111,20 @@ static void make_ipv6(void)
 	struct egress_trie_skip *skip = (void *)&memory[SKIP], *below = (void *)&memory[SKIP_BELOW];
 	unsigned int i;
 
-	for (i = 0; i < 7; i++)
-		set_byte(skip->mask, i, 0xff);
-	set_byte(skip->value, 0, 0xfd);
-	set_byte(skip->value, 6, 0xaa);
+	skip->mask[0] = 0xffffffffffffff00;
+	skip->value[0] = 0xfd0000000000aa00;
 	skip->match = EGRESS_TRIE_POINTER(EGRESS_TRIE_FULL, FULL6);
 	skip->other = LEAF(0);
-	skip->depth = 7;
+	skip->taken = 56;
 	for (i = 0; i < 256; i++)
 		memory[FULL6 + i] = LEAF(5);
 	memory[FULL6 + 0x42] = EGRESS_TRIE_POINTER(EGRESS_TRIE_SKIP, SKIP_BELOW);
 	memory[FULL6 + 0x43] = EGRESS_TRIE_POINTER(EGRESS_TRIE_HASH, HASH);
 	make_hash();
-	set_byte(below->mask, 8, 0xff);
-	set_byte(below->mask, 9, 0xf0);
-	set_byte(below->value, 8, 0x80);
-	set_byte(below->value, 9, 0x70);
+	below->mask[0] = 0xfff0000000000000;
+	below->value[0] = 0x8070000000000000;
 	below->match = LEAF(6);
 	below->other = LEAF(5);
-	below->depth = 10;
 	bank_words()->ipv6_root = EGRESS_TRIE_POINTER(EGRESS_TRIE_SKIP, SKIP);
 }
 
@@ -214,6 +210,8 @@ static void test_single_addresses(void **state)
 	assert_int_equal(class_of(&bank, "10.1.8.255"), 6);
 	assert_int_equal(class_of(&bank, "fd00:0:0:aa43:100::1"), 6);
 	assert_int_equal(class_of(&bank, "fd00:0:0:aa43::"), 5);
+	assert_int_equal(class_of(&bank, "fd00:0:0:aa43:200:7fff::"), 5);
+	assert_int_equal(class_of(&bank, "fd00:0:0:aa43:200:8000::"), 6);
 	assert_int_equal(class_of(&bank, "fd00:0:0:aa43:ffff::"), 7);
 	assert_int_equal(class_of(&bank, "fd00:0:0:aa01::"), 5);
 	assert_int_equal(class_of(&bank, "fd00:0:0:aa42:8075::"), 6);
@@ -267,7 +265,9 @@ static void test_walk(void **state)
 		{"fd00:0:0:aa42:8070::", "fd00::aa42:807f:ffff:ffff:ffff", 6},
 		{"fd00:0:0:aa42:8080::", "fd00::aa43:ff:ffff:ffff:ffff", 5},
 		{"fd00:0:0:aa43:100::", "fd00::aa43:100:ffff:ffff:ffff", 6},
-		{"fd00:0:0:aa43:101::", "fd00::aa43:fffe:ffff:ffff:ffff", 5},
+		{"fd00:0:0:aa43:101::", "fd00::aa43:200:7fff:ffff:ffff", 5},
+		{"fd00::aa43:200:8000:0:0", "fd00::aa43:200:ffff:ffff:ffff", 6},
+		{"fd00:0:0:aa43:201::", "fd00::aa43:fffe:ffff:ffff:ffff", 5},
 		{"fd00:0:0:aa43:ffff::", "fd00::aa43:ffff:ffff:ffff:ffff", 7},
 		{"fd00:0:0:aa44::", "fd00::aaff:ffff:ffff:ffff:ffff", 5},
 		{"fd00:0:0:ab00::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", 0},
@@ -348,6 +348,74 @@ static int ignore_range(const struct class_range *range, void *data)
 	return 0;
 }
 
+/* ------------------------------------------------------------------ tries that the compiler wrote */
+
+static int collect_ipv6(const struct class_range *range, void *data)
+{
+	struct ranges *ranges = data;
+
+	if (range->first.family == 4)
+		return 0;
+	assert_int_equal(address_to_number(&range->first), ranges->count ? collected_end + 1 : 0);
+	collected_end = address_to_number(&range->last);
+	return ranges_append(ranges, address_to_number(&range->first), range->class);
+}
+
+/* In /32s of a few /16s: one network each, or eight in a /48, or networks of several classes. */
+static void make_list(struct ranges *list, uint32_t count)
+{
+	uint32_t network, i;
+
+	assert_int_equal(ranges_append(list, 0, 0), 0);
+	for (network = 0; network < count; network++) {
+		address_number place = (address_number)(0x20010000 + network * 1009) << 96;
+		unsigned int host = 64 + network % 13;
+
+		for (i = 0; i < (network % 3 ? 1 : 8); i++, place += (address_number)1 << 77) {
+			assert_int_equal(ranges_append(list, place, 1 + (network % 3 ? network % 2 : i % (network % 2 + 1))), 0);
+			assert_int_equal(ranges_append(list, place + ((address_number)1 << host), 0), 0);
+		}
+	}
+}
+
+static void walk_written(uint32_t count, bool packed)
+{
+	struct ranges list = {0}, walked = {0};
+	struct memory room;
+	const struct trie trie = {.memory = &room, .packed = packed};
+	uint32_t *hand_made = memory;
+	struct bank bank;
+
+	memory = calloc(LARGE_WORDS, sizeof(*memory));
+	assert_non_null(memory);
+	memcpy(memory, hand_made, WORDS * sizeof(*memory));
+	make_list(&list, count);
+	assert_int_equal(memory_init(&room, memory, LARGE_WORDS, WORDS), 0);
+	assert_int_equal(trie_write_ipv6(&trie, &list, &bank_words()->ipv6_root), 0);
+	assert_int_equal(bank_open(memory, LARGE_WORDS, &bank), 0);
+	assert_int_equal(bank_each_class(&bank, collect_ipv6, &walked), 0);
+	assert_int_equal(walked.count, list.count);
+	assert_memory_equal(walked.start, list.start, list.count * sizeof(*list.start));
+	assert_memory_equal(walked.value, list.value, list.count * sizeof(*list.value));
+	ranges_clear(&list);
+	ranges_clear(&walked);
+	memory_clear(&room);
+	free(memory);
+	memory = hand_made;
+}
+
+static void test_written_tries(void **state)
+{
+	static const uint32_t counts[] = {1, 5, 60, 1500};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < 2 * ARRAY_SIZE(counts); i++)
+		walk_written(counts[i / 2], i % 2);
+}
+
+/* ------------------------------------------------------------------ tables that do not hold together */
+
 /* A hash node that cannot be: more buckets than there is memory, a key twice, bytes that the address does not have. */
 static void test_damaged_hash(void **state)
 {
@@ -359,12 +427,23 @@ static void test_damaged_hash(void **state)
 	head->bucket_shift = 40;
 	assert_int_equal(bank_each_class(&bank, ignore_range, NULL), -EINVAL);
 	head->bucket_shift = 63;
-	head->bytes = 9;
+	head->taken = 72;
 	assert_int_equal(bank_each_class(&bank, ignore_range, NULL), -EINVAL);
-	head->bytes = 2;
-	slot[1] = slot[0];
+	head->taken = 17;
 	assert_int_equal(bank_each_class(&bank, ignore_range, NULL), -EINVAL);
-	slot[1] = 0;
+	head->taken = 16;
+	slot[4] = slot[0];
+	assert_int_equal(bank_each_class(&bank, ignore_range, NULL), -EINVAL);
+	slot[4] = 0;
+	/* A mask with a hole, a value outside of it, a mask before what is no leaf. */
+	slot[3] = 0xa0000000a0000000;
+	assert_int_equal(bank_each_class(&bank, ignore_range, NULL), -EINVAL);
+	slot[3] = 0x8000000040000000;
+	assert_int_equal(bank_each_class(&bank, ignore_range, NULL), -EINVAL);
+	slot[3] = 0x8000000080000000;
+	slot[2] = 0x0200ull << 32 | (uint32_t)~EGRESS_TRIE_POINTER(EGRESS_TRIE_SKIP, SKIP_BELOW);
+	assert_int_equal(bank_each_class(&bank, ignore_range, NULL), -EINVAL);
+	slot[2] = 0x0200ull << 32 | (uint32_t)~LEAF(6);
 	assert_int_equal(bank_each_class(&bank, ignore_range, NULL), 0);
 	/* IPv4 has bits for its last byte only. */
 	memory[ROOT] = EGRESS_TRIE_POINTER(EGRESS_TRIE_BITS, BITS);
@@ -410,6 +489,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_walk_stops, make_tables, free_tables),
 		cmocka_unit_test_setup_teardown(test_rows, make_tables, free_tables),
 		cmocka_unit_test_setup_teardown(test_row_numbers_are_checked, make_tables, free_tables),
+		cmocka_unit_test_setup_teardown(test_written_tries, make_tables, free_tables),
 		cmocka_unit_test_setup_teardown(test_damaged_hash, make_tables, free_tables),
 		cmocka_unit_test_setup_teardown(test_damaged, make_tables, free_tables),
 	};

@@ -153,6 +153,21 @@ static void set_address(struct world *world, address_number address, uint32_t cl
 	check_address(world, address);
 }
 
+/* As the compiler does where a node is too large to be written anew beside packets: it stayed what it was. */
+static void set_or_write_anew(struct world *world, address_number address, uint32_t class)
+{
+	uint32_t before = class_of(world, address);
+	int error = try_to_set(world, address, class);
+
+	set_reference(world, address, class);
+	if (error) {
+		assert_int_equal(error, -ENOSPC);
+		assert_int_equal(class_of(world, address), before);
+		write_trie(world);
+	}
+	check_address(world, address);
+}
+
 static void run(enum family family, size_t count, unsigned int spread, bool packed)
 {
 	struct world world = {.family = family};
@@ -309,10 +324,51 @@ static void ipv6_lists_read_as_written(void **state)
 		write_trie(&world);
 		check_all(&world);
 		for (network = 1; network < world.ranges.count; network += 97)
-			set_address(&world, world.ranges.start[network] - 1 - random_below(1000), 3);
+			set_or_write_anew(&world, world.ranges.start[network] - 1 - random_below(1000), 3);
 		check_all(&world);
 		end(&world);
 	}
+}
+
+/* A network alone below a key is in its slot, until an address below that key gets another class. */
+static void lone_networks_are_in_their_slots(void **state)
+{
+	const address_number first = (address_number)0x20010db8 << 96, below = (address_number)1 << 96;
+	struct world world;
+	struct trie_key slot;
+	uint32_t i, key;
+
+	(void)state;
+	start(&world, FAMILY_IPV6);
+	assert_int_equal(ranges_append(&world.ranges, 0, 0), 0);
+	/* /33 to /64: at the beginning, at the end and in the middle of a /32. */
+	for (i = 1; i <= 32; i++) {
+		address_number size = below >> i, network = first + ((address_number)i << 112);
+
+		network += i % 3 == 1 ? below - size : i % 3 == 2 ? below / 2 : 0;
+		assert_int_equal(ranges_append(&world.ranges, network, 1), 0);
+		assert_int_equal(ranges_append(&world.ranges, network + size, 0), 0);
+	}
+	write_trie(&world);
+	check_all(&world);
+	assert_int_equal(EGRESS_TRIE_KIND(world.bank.ipv6_root), EGRESS_TRIE_HASH);
+	for (i = 1; i <= 32; i++) {
+		key = 0x20010db8 + (i << 16);
+		slot = trie_hash_find(&world.memory, world.bank.ipv6_root, key);
+		assert_int_equal(__builtin_popcount(slot.mask), i);
+		/* What it has already. */
+		set_address(&world, world.ranges.start[2 * i - 1], 1);
+		set_address(&world, world.ranges.start[2 * i - 1] - 1, 0);
+		assert_int_equal(trie_hash_find(&world.memory, world.bank.ipv6_root, key).mask, slot.mask);
+	}
+	for (i = 1; i <= 32; i++) {
+		key = 0x20010db8 + (i << 16);
+		set_address(&world, (address_number)key << 96 | (i % 2 ? below / 2 - 1 : below / 2 + 12345), 2);
+		set_address(&world, (address_number)key << 96 | (i % 2 ? below / 2 + 12345 : below / 2 - 1), 3);
+		assert_int_equal(trie_hash_find(&world.memory, world.bank.ipv6_root, key).mask, 0);
+		check_all(&world);
+	}
+	end(&world);
 }
 
 /* What would be too much to write anew beside packets is left to the next compile; the node stays what it was. */
@@ -333,6 +389,13 @@ static void large_hash_nodes_say_when_they_are_full(void **state)
 	end(&world);
 }
 
+static void add_key(struct trie_keys *keys, uint32_t key, uint32_t class)
+{
+	const struct trie_key slot = {.key = key, .entry = EGRESS_TRIE_ENTRY(EGRESS_TRIE_LEAF, class)};
+
+	assert_int_equal(trie_keys_add(keys, &slot), 0);
+}
+
 /* Keys that share their low bits, their high bits, and the first and last there can be. */
 static void hash_nodes_hold_all_their_keys(void **state)
 {
@@ -348,23 +411,22 @@ static void hash_nodes_hold_all_their_keys(void **state)
 
 			start(&world, FAMILY_IPV6);
 			for (k = 0; k < counts[i]; k++)
-				assert_int_equal(trie_keys_add(&keys, shape == 0 ? (uint32_t)k :
-							       shape == 1 ? (uint32_t)k << 20 :
-							       shape == 2 ? UINT32_MAX - 3 * (uint32_t)k :
-									    (uint32_t)k << 20 | random_below(1 << 20),
-							       EGRESS_TRIE_ENTRY(EGRESS_TRIE_LEAF, k)), 0);
+				add_key(&keys, shape == 0 ? (uint32_t)k :
+					       shape == 1 ? (uint32_t)k << 20 :
+					       shape == 2 ? UINT32_MAX - 3 * (uint32_t)k :
+							    (uint32_t)k << 20 | random_below(1 << 20), (uint32_t)k);
 			assert_int_equal(trie_new_hash(&world.trie, &keys, 4, EGRESS_TRIE_ENTRY(EGRESS_TRIE_LEAF, 9999),
 						       &entry), 0);
 			for (k = 0; k < counts[i]; k++) {
 				uint32_t class = 0;
 
-				assert_int_equal(trie_hash_find(&world.memory, entry, keys.items[k].key), k);
-				assert_true(egress_class6_number(&(struct table_view){words, WORDS}, entry, 0,
+				assert_int_equal(trie_hash_find(&world.memory, entry, keys.items[k].key).entry, k);
+				assert_true(egress_class6_number(&(struct table_view){words, WORDS}, entry,
 								 __builtin_bswap64((uint64_t)keys.items[k].key << 32),
 								 0, &class));
 				assert_int_equal(class, k);
 			}
-			assert_int_equal(trie_hash_find(&world.memory, entry, 0x12345), 9999);
+			assert_int_equal(trie_hash_find(&world.memory, entry, 0x12345).entry, 9999);
 			assert_int_equal(trie_hash_keys(&world.memory, entry, &read), 0);
 			assert_int_equal(read.count, counts[i]);
 			trie_keys_clear(&keys);
@@ -396,6 +458,7 @@ int main(void)
 		cmocka_unit_test(ipv6_lists_read_as_written),
 		cmocka_unit_test(bits_hold_two_classes),
 		cmocka_unit_test(hash_nodes_take_more_keys),
+		cmocka_unit_test(lone_networks_are_in_their_slots),
 		cmocka_unit_test(large_hash_nodes_say_when_they_are_full),
 		cmocka_unit_test(hash_nodes_hold_all_their_keys),
 	};

@@ -132,30 +132,32 @@ static int emit_span(struct trie_walk *walk, const struct ip_address *address, u
 
 static int walk_entry(struct trie_walk *walk, uint32_t entry, struct ip_address *address, unsigned int depth);
 
-static int walk_full(struct trie_walk *walk, uint32_t entry, struct ip_address *address, unsigned int depth)
-{
-	unsigned int byte;
-	int error;
-
-	if (depth / 8 >= walk->length)
-		return -EINVAL;
-	for (byte = 0; byte < 256; byte++) {
-		uint32_t child;
-
-		if (read_word(walk->bank, EGRESS_TRIE_CHILD(entry) + byte, &child))
-			return -EINVAL;
-		address->bytes[depth / 8] = (uint8_t)byte;
-		error = walk_entry(walk, child, address, depth + 8);
-		if (error)
-			return error;
-	}
-	return 0;
-}
-
 static void put_value(struct ip_address *address, unsigned int at, unsigned int bytes, uint32_t value)
 {
 	for (; bytes; bytes--)
 		address->bytes[at++] = (uint8_t)(value >> 8 * (bytes - 1));
+}
+
+/* All entries of a block by so many bytes. */
+static int walk_block(struct trie_walk *walk, uint32_t entry, unsigned int bytes, struct ip_address *address,
+		      unsigned int depth)
+{
+	uint32_t value;
+	int error;
+
+	if (depth / 8 + bytes > walk->length)
+		return -EINVAL;
+	for (value = 0; value < 1u << 8 * bytes; value++) {
+		uint32_t child;
+
+		if (read_word(walk->bank, EGRESS_TRIE_CHILD(entry) + value, &child))
+			return -EINVAL;
+		put_value(address, depth / 8, bytes, value);
+		error = walk_entry(walk, child, address, depth + 8 * bytes);
+		if (error)
+			return error;
+	}
+	return 0;
 }
 
 /* All addresses whose next bytes are first .. last: one class, or what is below each of them. */
@@ -186,7 +188,8 @@ static int walk_ranges(struct trie_walk *walk, uint32_t entry, struct ip_address
 	const struct table_view *view = &walk->bank->memory;
 	const struct memory memory = {.words = (uint32_t *)view->words, .word_count = view->word_count};
 	unsigned int bytes = depth / 8 + 2u <= walk->length ? 2 : 1;
-	uint32_t limit = 1u << (8 * bytes), last;
+	/* Of one byte that is left, the numbers are 256 times it. */
+	uint32_t step = bytes == 2 ? 1 : 256, first, end;
 	struct trie_ranges ranges;
 	size_t i;
 	int error = 0;
@@ -196,10 +199,11 @@ static int walk_ranges(struct trie_walk *walk, uint32_t entry, struct ip_address
 		return -EINVAL;
 	trie_read_ranges(&memory, entry, &ranges);
 	for (i = 0; i < ranges.count && !error; i++) {
-		last = i + 1 < ranges.count ? ranges.start[i + 1] - 1 : limit - 1;
-		if (ranges.start[i] > last || last >= limit)
+		first = ranges.start[i];
+		end = i + 1 < ranges.count ? ranges.start[i + 1] : 0x10000;
+		if (first >= end || end > 0x10000 || first % step || end % step)
 			return -EINVAL;
-		error = walk_values(walk, ranges.entry[i], address, depth, bytes, ranges.start[i], last);
+		error = walk_values(walk, ranges.entry[i], address, depth, bytes, first / step, end / step - 1);
 	}
 	return error;
 }
@@ -221,11 +225,84 @@ static int walk_bits(struct trie_walk *walk, uint32_t entry, struct ip_address *
 	return error;
 }
 
+/* A way down without branches: addresses that agree with `value` up to bit `end` go on with `match`. */
+struct path {
+	address_number value; /* of the bits from where the path begins */
+	unsigned int end;
+	uint32_t match, other; /* trie entries; other: a leaf */
+};
+
+/* Bit by bit: what branches off before the end is `other`, what is left at the end goes on with `match`. */
+static int walk_path(struct trie_walk *walk, const struct path *path, struct ip_address *address, unsigned int depth)
+{
+	struct ip_address aside = *address;
+	uint8_t bit = (uint8_t)(0x80 >> depth % 8);
+	int error;
+
+	if (depth == path->end)
+		return EGRESS_TRIE_KIND(path->match) == EGRESS_TRIE_LEAF ?
+			       emit_span(walk, address, depth, EGRESS_TRIE_VALUE(path->match)) :
+			       walk_entry(walk, path->match, address, depth);
+	if (path->value >> (127 - depth) & 1) {
+		aside.bytes[depth / 8] &= (uint8_t)~bit;
+		error = emit_span(walk, &aside, depth + 1, EGRESS_TRIE_VALUE(path->other));
+		address->bytes[depth / 8] |= bit;
+		return error ? error : walk_path(walk, path, address, depth + 1);
+	}
+	address->bytes[depth / 8] &= (uint8_t)~bit;
+	error = walk_path(walk, path, address, depth + 1);
+	if (error)
+		return error;
+	aside.bytes[depth / 8] |= bit;
+	return emit_span(walk, &aside, depth + 1, EGRESS_TRIE_VALUE(path->other));
+}
+
+static int walk_skip(struct trie_walk *walk, uint32_t entry, const struct ip_address *address, unsigned int depth)
+{
+	uint32_t at = EGRESS_TRIE_CHILD(entry);
+	const uint32_t *chunk = egress_table_chunk(&walk->bank->memory, at);
+	struct ip_address below = *address;
+	const struct egress_trie_skip *skip;
+	address_number mask;
+	struct path path;
+
+	if (!chunk || walk->family != 6 || depth >= 128)
+		return -EINVAL;
+	skip = (const void *)(chunk + (at & (EGRESS_CHUNK_WORDS - 16)));
+	path = (struct path){.match = skip->match, .other = skip->other};
+	path.end = trie_skip_length(skip, depth / 8, &path.value);
+	mask = (address_number)skip->mask[0] << 64 | skip->mask[1];
+	/* Leading bits only, and at least one: two nodes at one depth could lead to each other for ever. */
+	if (path.end <= depth || path.end > 128 || mask != ~highest_number(128 - (path.end - depth)) ||
+	    EGRESS_TRIE_KIND(skip->other) != EGRESS_TRIE_LEAF)
+		return -EINVAL;
+	if (EGRESS_TRIE_KIND(skip->match) != EGRESS_TRIE_LEAF && (path.end % 8 || skip->taken != path.end - depth))
+		return -EINVAL;
+	return walk_path(walk, &path, &below, depth);
+}
+
 static int compare_keys(const void *left, const void *right)
 {
 	const struct trie_key *a = left, *b = right;
 
 	return a->key < b->key ? -1 : a->key > b->key;
+}
+
+/* The network that is alone below a slot's key. */
+static int walk_slot(struct trie_walk *walk, const struct trie_key *slot, uint32_t other, const struct ip_address *address,
+		     unsigned int depth, unsigned int bytes)
+{
+	struct path path = {.match = slot->entry, .other = other, .end = depth + 8 * bytes};
+	struct ip_address below = *address;
+	unsigned int bits = (unsigned int)__builtin_popcount(slot->mask);
+
+	if (slot->mask != ~(uint32_t)highest_number(32 - bits) || slot->value & ~slot->mask ||
+	    path.end + bits > walk->length * 8u || EGRESS_TRIE_KIND(slot->entry) != EGRESS_TRIE_LEAF)
+		return -EINVAL;
+	put_value(&below, depth / 8, bytes, slot->key);
+	path.value = (address_number)slot->value << 96 >> path.end;
+	path.end += bits;
+	return walk_path(walk, &path, &below, depth + 8 * bytes);
 }
 
 /* All values of the next bytes in order: those that have a child, and what is between them. */
@@ -237,15 +314,16 @@ static int walk_keys(struct trie_walk *walk, const struct trie_keys *keys, uint3
 	int error = 0;
 
 	for (i = 0; i < keys->count && !error; i++) {
-		uint32_t key = keys->items[i].key;
+		const struct trie_key *slot = &keys->items[i];
 
-		if (key < next || key >= end)
+		if (slot->key < next || slot->key >= end)
 			return -EINVAL;
-		if (key > next)
-			error = walk_values(walk, other, address, depth, bytes, (uint32_t)next, key - 1);
+		if (slot->key > next)
+			error = walk_values(walk, other, address, depth, bytes, (uint32_t)next, slot->key - 1);
 		if (!error)
-			error = walk_values(walk, keys->items[i].entry, address, depth, bytes, key, key);
-		next = (uint64_t)key + 1;
+			error = slot->mask ? walk_slot(walk, slot, other, address, depth, bytes) :
+					     walk_values(walk, slot->entry, address, depth, bytes, slot->key, slot->key);
+		next = (uint64_t)slot->key + 1;
 	}
 	if (!error && next < end)
 		error = walk_values(walk, other, address, depth, bytes, (uint32_t)next, (uint32_t)(end - 1));
@@ -262,8 +340,8 @@ static bool hash_holds_together(const struct trie_walk *walk, uint32_t entry, un
 	if (walk->family != 6 || at + EGRESS_HASH_HEAD_WORDS > view->word_count)
 		return false;
 	node = (const void *)(view->words + at);
-	return node->bytes >= 2 && node->bytes <= TRIE_HASH_BYTES_MAX && depth / 8 + node->bytes <= walk->length &&
-	       node->key_shift == 64 - 8 * node->bytes && EGRESS_TRIE_KIND(node->other) == EGRESS_TRIE_LEAF &&
+	return node->taken >= 16 && node->taken <= 8 * TRIE_HASH_BYTES_MAX && !(node->taken % 8) &&
+	       depth + node->taken <= walk->length * 8u && EGRESS_TRIE_KIND(node->other) == EGRESS_TRIE_LEAF &&
 	       node->bucket_shift > 32 && node->bucket_shift < 64 &&
 	       at + EGRESS_HASH_HEAD_WORDS + ((size_t)EGRESS_HASH_BUCKET_WORDS << (64 - node->bucket_shift)) <=
 		       view->word_count;
@@ -284,92 +362,10 @@ static int walk_hash(struct trie_walk *walk, uint32_t entry, struct ip_address *
 	if (!error) {
 		if (keys.count)
 			qsort(keys.items, keys.count, sizeof(*keys.items), compare_keys);
-		error = walk_keys(walk, &keys, node->other, address, depth, node->bytes);
+		error = walk_keys(walk, &keys, node->other, address, depth, node->taken / 8);
 	}
 	trie_keys_clear(&keys);
 	return error;
-}
-
-/* How many leading bits of the mask are set; -EINVAL where others are set behind them. `depth` bits count as set. */
-static int mask_length(const uint8_t mask[16], unsigned int depth, unsigned int *out)
-{
-	unsigned int bit, length = depth;
-
-	while (length < 128 && mask[length / 8] & (0x80 >> length % 8))
-		length++;
-	for (bit = length; bit < 128; bit++)
-		if (mask[bit / 8] & (0x80 >> bit % 8))
-			return -EINVAL;
-	*out = length;
-	return 0;
-}
-
-/* Whether the known part of the address, its first `depth` bits, can be that of the node. */
-static bool known_part_fits(const struct ip_address *address, const struct egress_trie_skip *skip, unsigned int depth)
-{
-	const uint8_t *mask = (const uint8_t *)skip->mask, *value = (const uint8_t *)skip->value;
-	unsigned int i;
-
-	for (i = 0; i < depth / 8; i++)
-		if ((address->bytes[i] & mask[i]) != value[i])
-			return false;
-	return true;
-}
-
-/*
- * Bit by bit along the node's value: what branches off before it is `other`, what is left at the end goes on with
- * `match`.
- */
-static int walk_below_skip(struct trie_walk *walk, const struct egress_trie_skip *skip, struct ip_address *address,
-			   unsigned int depth, unsigned int length)
-{
-	const uint8_t *value = (const uint8_t *)skip->value;
-	struct ip_address aside = *address;
-	uint8_t bit = (uint8_t)(0x80 >> depth % 8);
-	int error;
-
-	if (depth == length) {
-		/* The blocks below are judged from a whole byte; bits between are the same on every way there. */
-		if (EGRESS_TRIE_KIND(skip->match) == EGRESS_TRIE_LEAF)
-			return emit_span(walk, address, depth, EGRESS_TRIE_VALUE(skip->match));
-		if (depth % 8 || (EGRESS_TRIE_KIND(skip->match) != EGRESS_TRIE_SKIP && skip->depth * 8 != depth))
-			return -EINVAL;
-		return walk_entry(walk, skip->match, address, depth);
-	}
-	if (value[depth / 8] & bit) {
-		aside.bytes[depth / 8] &= (uint8_t)~bit;
-		error = emit_span(walk, &aside, depth + 1, EGRESS_TRIE_VALUE(skip->other));
-		address->bytes[depth / 8] |= bit;
-		return error ? error : walk_below_skip(walk, skip, address, depth + 1, length);
-	}
-	address->bytes[depth / 8] &= (uint8_t)~bit;
-	error = walk_below_skip(walk, skip, address, depth + 1, length);
-	if (error)
-		return error;
-	aside.bytes[depth / 8] |= bit;
-	return emit_span(walk, &aside, depth + 1, EGRESS_TRIE_VALUE(skip->other));
-}
-
-static int walk_skip(struct trie_walk *walk, uint32_t entry, const struct ip_address *address, unsigned int depth)
-{
-	uint32_t at = EGRESS_TRIE_CHILD(entry);
-	const uint32_t *chunk = egress_table_chunk(&walk->bank->memory, at);
-	struct ip_address below = *address;
-	const struct egress_trie_skip *skip;
-	unsigned int length;
-
-	if (!chunk || walk->family != 6)
-		return -EINVAL;
-	skip = (const void *)(chunk + (at & (EGRESS_CHUNK_WORDS - 16)));
-	if (mask_length((const uint8_t *)skip->mask, depth, &length) ||
-	    EGRESS_TRIE_KIND(skip->other) != EGRESS_TRIE_LEAF)
-		return -EINVAL;
-	/* Two nodes at one depth could lead to each other for ever. */
-	if (length == depth && EGRESS_TRIE_KIND(skip->match) == EGRESS_TRIE_SKIP)
-		return -EINVAL;
-	if (!known_part_fits(address, skip, depth))
-		return emit_span(walk, &below, depth, EGRESS_TRIE_VALUE(skip->other));
-	return walk_below_skip(walk, skip, &below, depth, length);
 }
 
 /* Everything below the first `depth` bits of the address; depth is a multiple of 8. */
@@ -381,7 +377,9 @@ static int walk_entry(struct trie_walk *walk, uint32_t entry, struct ip_address 
 	case EGRESS_TRIE_SKIP:
 		return walk_skip(walk, entry, address, depth);
 	case EGRESS_TRIE_FULL:
-		return walk_full(walk, entry, address, depth);
+		return walk_block(walk, entry, 1, address, depth);
+	case EGRESS_TRIE_WIDE:
+		return walk->family == 6 ? walk_block(walk, entry, 2, address, depth) : -EINVAL;
 	case EGRESS_TRIE_BITS:
 		return walk_bits(walk, entry, address, depth);
 	case EGRESS_TRIE_HASH:

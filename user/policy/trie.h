@@ -14,8 +14,9 @@ struct trie {
 	bool packed; /* written to take little memory, not to be read soonest */
 };
 
-/* Words of the IPv4 root: one for each value of the first 16 bits. */
-#define TRIE_IPV4_ROOT_WORDS 65536u
+/* One word for each value of two bytes: the IPv4 root, and wide blocks of IPv6. */
+#define TRIE_WIDE_WORDS 65536u
+#define TRIE_IPV4_ROOT_WORDS TRIE_WIDE_WORDS
 
 /* root: the address of TRIE_IPV4_ROOT_WORDS words, which are the caller's. 0, -ENOSPC, -ENOMEM. */
 int trie_write_ipv4(const struct trie *trie, const struct ranges *classes, uint32_t root);
@@ -30,6 +31,6 @@ int trie_set_ipv4(const struct trie *trie, uint32_t root, address_number address
 int trie_set_ipv6(const struct trie *trie, uint32_t *root, address_number address, uint32_t class);
 
 /* Words that one call of trie_set_* may take: a node of ranges that becomes 38 full blocks, and those above it. */
-#define TRIE_SET_WORDS 16384u
+#define TRIE_SET_WORDS 32768u
 
 #endif

@@ -100,10 +100,74 @@ uint32_t trie_usual_class(const struct trie_part *part, address_number base, uns
 	return class;
 }
 
+/* The length of the network that the addresses first .. last of 2^bits are; 0: they are none, or all. */
+static unsigned int network_length(address_number first, address_number last, unsigned int bits)
+{
+	address_number differ = first ^ last;
+	unsigned int host = 0;
+
+	while (differ >> host)
+		host++;
+	return host < bits && !(first & differ) && differ == highest_number(host) ? bits - host : 0;
+}
+
+bool trie_find_network(const struct trie_part *part, address_number base, unsigned int bits, uint32_t usual,
+		       size_t *range, unsigned int *length)
+{
+	size_t i, found = part->last + 1;
+	address_number first, last;
+	unsigned int found_length;
+
+	if (part->last - part->first > 2)
+		return false;
+	for (i = part->first; i <= part->last; i++) {
+		if (part->ranges->value[i] == usual)
+			continue;
+		if (found <= part->last)
+			return false;
+		found = i;
+	}
+	if (found > part->last)
+		return false;
+	trie_part_offsets(part, base, bits, found, &first, &last);
+	found_length = network_length(first, last, bits);
+	if (!found_length)
+		return false;
+	*range = found;
+	*length = found_length;
+	return true;
+}
+
+/* Words that a hash node may always take for each range below it. */
+#define WORDS_FOR_RANGE 3u
+
 /* Words that it takes, as far as can be seen from here: a bucket for a key, and a small node for a branch. */
 static size_t plan_words(const struct trie_hash_plan *plan)
 {
-	return EGRESS_HASH_BUCKET_WORDS * plan->keys + EGRESS_RANGES18_WORDS * plan->branches;
+	return EGRESS_HASH_BUCKET_WORDS * plan->keys + EGRESS_TURNS_WORDS * plan->branches;
+}
+
+/*
+ * Whether range i, which lies in one child of 2^width addresses behind those looked at before, is all there is in it that
+ * is not usual, and what a slot can hold.
+ */
+static bool is_lone(const struct trie_part *part, address_number base, unsigned int bits, unsigned int width,
+		    uint32_t usual, size_t i)
+{
+	address_number first, last, next_first, next_last;
+	unsigned int length;
+	size_t next = i + 1;
+
+	trie_part_offsets(part, base, bits, i, &first, &last);
+	length = network_length(first & highest_number(width), last & highest_number(width), width);
+	if (!length || length > TRIE_SLOT_BITS)
+		return false;
+	if (next <= part->last && part->ranges->value[next] == usual)
+		next++;
+	if (next > part->last)
+		return true;
+	trie_part_offsets(part, base, bits, next, &next_first, &next_last);
+	return next_first >> width > last >> width;
 }
 
 /* False: they are too many. */
@@ -124,6 +188,8 @@ static bool plan_hash(const struct trie_part *part, address_number base, unsigne
 		trie_part_offsets(part, base, bits, i, &first, &last);
 		child = first >> width;
 		end = last >> width;
+		if (child == end && child >= next && is_lone(part, base, bits, width, usual, i))
+			next_branch = end + 1;
 		if (child >= next_branch && first & highest_number(width)) {
 			plan->branches++;
 			next_branch = child + 1;
@@ -155,7 +221,9 @@ bool trie_find_hash(const struct trie_part *part, address_number base, unsigned 
 		if (plan_words(&plans[bytes]) < least)
 			least = plan_words(&plans[bytes]);
 	}
-	least = 2 * least < part->last - part->first ? part->last - part->first : 2 * least;
+	least *= 2;
+	if (least < WORDS_FOR_RANGE * (part->last - part->first))
+		least = WORDS_FOR_RANGE * (part->last - part->first);
 	for (bytes--; bytes >= 2 && !best; bytes--)
 		if (plan_words(&plans[bytes]) <= least)
 			best = &plans[bytes];

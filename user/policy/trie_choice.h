@@ -38,6 +38,13 @@ bool trie_find_skip(const struct trie_part *part, unsigned int bits, address_num
 /* The class of the longest range: what most addresses have, and a hash node need not hold. */
 uint32_t trie_usual_class(const struct trie_part *part, address_number base, unsigned int bits);
 
+/*
+ * Whether all of the part's addresses, 2^bits of them from `base` on, are `usual` but for one network. *range: which one;
+ * *length: its bits behind those of the base.
+ */
+bool trie_find_network(const struct trie_part *part, address_number base, unsigned int bits, uint32_t usual,
+		       size_t *range, unsigned int *length);
+
 /* What a hash node of so many bytes would hold: keys, and of these those that do not end with it. */
 struct trie_hash_plan {
 	unsigned int bytes;

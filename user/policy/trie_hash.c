@@ -8,16 +8,18 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 
-/* Multipliers that are tried for a size before the next one is: a key for each bucket at first, the most that works. */
+/* Multipliers that are tried for a size before the next one is: at first two keys a bucket, the most that works. */
 #define MULTIPLIERS 16u
+/* Words of a node that is written anew beside packets at most; what is below it takes words too. */
+#define TRIE_HASH_SET_WORDS (TRIE_SET_WORDS / 2)
 /* Buckets for each key at most. */
 #define SPARSEST    16u
 
-int trie_keys_add(struct trie_keys *keys, uint32_t key, uint32_t entry)
+int trie_keys_add(struct trie_keys *keys, const struct trie_key *key)
 {
 	if (array_reserve(&keys->items, &keys->capacity, keys->count + 1, sizeof(*keys->items)) < 0)
 		return -ENOMEM;
-	keys->items[keys->count++] = (struct trie_key){.key = key, .entry = entry};
+	keys->items[keys->count++] = *key;
 	return 0;
 }
 
@@ -82,7 +84,7 @@ static int find_spread(const struct trie_keys *keys, struct spread *out)
 
 	if (!used)
 		return -ENOMEM;
-	while (bucket_count(&spread) < keys->count)
+	while (2 * bucket_count(&spread) < keys->count)
 		spread.shift--;
 	for (; bucket_count(&spread) <= most + 1; spread.shift--) {
 		for (attempt = 0; attempt < MULTIPLIERS; attempt++) {
@@ -96,12 +98,23 @@ static int find_spread(const struct trie_keys *keys, struct spread *out)
 	return -E2BIG;
 }
 
-/* A double word of the tables. */
+/* A double word of the tables; a slot is two. */
 typedef uint64_t __attribute__((may_alias)) slot_word;
+#define SLOT_WORDS 2u
 
 static uint64_t slot_of(uint32_t key, uint32_t entry)
 {
 	return (uint64_t)key << 32 | (uint32_t)~entry;
+}
+
+static struct trie_key read_slot(const slot_word *slot)
+{
+	return (struct trie_key){
+		.key = (uint32_t)(slot[0] >> 32),
+		.entry = ~(uint32_t)slot[0],
+		.mask = (uint32_t)(slot[1] >> 32),
+		.value = (uint32_t)slot[1],
+	};
 }
 
 static slot_word *first_slot(uint32_t *node, size_t bucket)
@@ -115,8 +128,7 @@ static void write_node(uint32_t *words, const struct spread *spread, const struc
 	const struct egress_trie_hash head = {
 		.multiplier = spread->multiplier,
 		.bucket_shift = spread->shift,
-		.key_shift = 64 - 8 * bytes,
-		.bytes = bytes,
+		.taken = 8 * bytes,
 		.other = other,
 	};
 	size_t i;
@@ -124,16 +136,19 @@ static void write_node(uint32_t *words, const struct spread *spread, const struc
 	memset(words, 0, node_size(spread) * sizeof(*words));
 	memcpy(words, &head, sizeof(head));
 	for (i = 0; i < keys->count; i++) {
-		slot_word *slot = first_slot(words, bucket_of(spread, keys->items[i].key));
+		const struct trie_key *key = &keys->items[i];
+		slot_word *slot = first_slot(words, bucket_of(spread, key->key));
 
 		while (*slot)
-			slot++;
-		*slot = slot_of(keys->items[i].key, keys->items[i].entry);
+			slot += SLOT_WORDS;
+		slot[0] = slot_of(key->key, key->entry);
+		slot[1] = (uint64_t)key->mask << 32 | key->value;
 	}
 }
 
-int trie_new_hash(const struct trie *trie, const struct trie_keys *keys, unsigned int bytes, uint32_t other,
-		  uint32_t *entry)
+/* limit: -E2BIG where it would take more words. */
+static int new_hash(const struct trie *trie, const struct trie_keys *keys, unsigned int bytes, uint32_t other,
+		    size_t limit, uint32_t *entry)
 {
 	struct spread spread;
 	uint32_t address;
@@ -141,6 +156,8 @@ int trie_new_hash(const struct trie *trie, const struct trie_keys *keys, unsigne
 
 	if (error < 0)
 		return error;
+	if (node_size(&spread) > limit)
+		return -E2BIG;
 	error = memory_take(trie->memory, trie->bank, node_size(&spread), EGRESS_HASH_HEAD_WORDS, &address);
 	if (error < 0)
 		return error;
@@ -148,6 +165,12 @@ int trie_new_hash(const struct trie *trie, const struct trie_keys *keys, unsigne
 		write_node(trie->memory->words + address, &spread, keys, bytes, other);
 	*entry = EGRESS_TRIE_POINTER(EGRESS_TRIE_HASH, address);
 	return 0;
+}
+
+int trie_new_hash(const struct trie *trie, const struct trie_keys *keys, unsigned int bytes, uint32_t other,
+		  uint32_t *entry)
+{
+	return new_hash(trie, keys, bytes, other, SIZE_MAX, entry);
 }
 
 /* ------------------------------------------------------------------ one in force */
@@ -179,22 +202,36 @@ static slot_word *find_slot(const struct memory *memory, uint32_t entry, uint32_
 	slot_word *slot = first_slot(node_words(memory, entry), bucket_of(&spread, key));
 	unsigned int i;
 
-	for (i = 0; i < EGRESS_HASH_SLOTS; i++)
-		if (!slot[i] || slot[i] >> 32 == key)
-			return &slot[i];
+	for (i = 0; i < EGRESS_HASH_SLOTS; i++, slot += SLOT_WORDS)
+		if (!*slot || *slot >> 32 == key)
+			return slot;
 	return NULL;
 }
 
-uint32_t trie_hash_find(const struct memory *memory, uint32_t entry, uint32_t key)
+struct trie_key trie_hash_find(const struct memory *memory, uint32_t entry, uint32_t key)
 {
 	const slot_word *slot = find_slot(memory, entry, key);
 
-	return slot && *slot ? ~(uint32_t)*slot : node_head(memory, entry).other;
+	if (slot && *slot)
+		return read_slot(slot);
+	return (struct trie_key){.key = key, .entry = trie_hash_other(memory, entry)};
+}
+
+bool trie_key_matches(const struct trie_key *slot, address_number address, unsigned int end)
+{
+	address_number left = end < 16 ? address << 8 * end : 0;
+
+	return ((uint32_t)(left >> 96) & slot->mask) == slot->value;
+}
+
+uint32_t trie_hash_other(const struct memory *memory, uint32_t entry)
+{
+	return node_head(memory, entry).other;
 }
 
 unsigned int trie_hash_bytes(const struct memory *memory, uint32_t entry)
 {
-	return node_head(memory, entry).bytes;
+	return node_head(memory, entry).taken / 8;
 }
 
 int trie_hash_keys(const struct memory *memory, uint32_t entry, struct trie_keys *keys)
@@ -203,39 +240,57 @@ int trie_hash_keys(const struct memory *memory, uint32_t entry, struct trie_keys
 	const slot_word *slot = first_slot(node_words(memory, entry), 0);
 	size_t i;
 
-	for (i = 0; i < bucket_count(&spread) * EGRESS_HASH_SLOTS; i++)
-		if (slot[i] && trie_keys_add(keys, (uint32_t)(slot[i] >> 32), ~(uint32_t)slot[i]) < 0)
+	for (i = 0; i < bucket_count(&spread) * EGRESS_HASH_SLOTS; i++, slot += SLOT_WORDS) {
+		const struct trie_key key = read_slot(slot);
+
+		if (*slot && trie_keys_add(keys, &key) < 0)
 			return -ENOMEM;
+	}
 	return 0;
 }
 
-/* The node anew, with a key more. */
-static int grow(const struct trie *trie, uint32_t entry, uint32_t key, uint32_t child, uint32_t *result)
+static int put_key(struct trie_keys *keys, const struct trie_key *key)
+{
+	size_t i;
+
+	for (i = 0; i < keys->count; i++) {
+		if (keys->items[i].key == key->key) {
+			keys->items[i] = *key;
+			return 0;
+		}
+	}
+	return trie_keys_add(keys, key);
+}
+
+/* The node anew, with a key more or one that is another. */
+static int write_anew(const struct trie *trie, uint32_t entry, const struct trie_key *key, uint32_t *result)
 {
 	const struct spread spread = node_spread(trie->memory, entry);
 	const struct egress_trie_hash head = node_head(trie->memory, entry);
 	struct trie_keys keys = {0};
 	int error;
 
-	/* It may become four times as large, and what is below it takes words too. */
-	if (4 * node_size(&spread) > TRIE_SET_WORDS / 2)
+	/* It will hardly be smaller. */
+	if (node_size(&spread) > TRIE_HASH_SET_WORDS)
 		return -ENOSPC;
 	error = trie_hash_keys(trie->memory, entry, &keys);
 	if (!error)
-		error = trie_keys_add(&keys, key, child);
+		error = put_key(&keys, key);
 	if (!error)
-		error = trie_new_hash(trie, &keys, head.bytes, head.other, result);
+		error = new_hash(trie, &keys, head.taken / 8, head.other, TRIE_HASH_SET_WORDS, result);
 	trie_keys_clear(&keys);
 	return error == -E2BIG ? -ENOSPC : error;
 }
 
 int trie_hash_set(const struct trie *trie, uint32_t entry, uint32_t key, uint32_t child, uint32_t *result)
 {
+	const struct trie_key new = {.key = key, .entry = child};
 	slot_word *slot = find_slot(trie->memory, entry, key);
 
-	if (!slot)
-		return grow(trie, entry, key, child, result);
-	/* Both halves at once: a packet sees the key with the old child, with the new one, or not at all. */
+	/* A packet that has read one half of a slot must not see the other one change. */
+	if (!slot || slot[1])
+		return write_anew(trie, entry, &new, result);
+	/* Key and child at once: a packet sees the key with the old child, with the new one, or not at all. */
 	__atomic_store_n(slot, slot_of(key, child), __ATOMIC_RELEASE);
 	*result = entry;
 	return 0;

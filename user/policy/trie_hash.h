@@ -9,8 +9,12 @@
 /* Keys that a node may have: more are better divided among nodes, each of which is found in the cache more often. */
 #define TRIE_HASH_KEYS_MAX 4096u
 
+/* Bits of the address behind the key that a slot can ask for. */
+#define TRIE_SLOT_BITS      32u
+
+/* A slot: see struct egress_trie_hash. */
 struct trie_key {
-	uint32_t key, entry;
+	uint32_t key, entry, mask, value;
 };
 
 struct trie_keys {
@@ -19,7 +23,7 @@ struct trie_keys {
 };
 
 /* 0 or -ENOMEM. */
-int trie_keys_add(struct trie_keys *keys, uint32_t key, uint32_t entry);
+int trie_keys_add(struct trie_keys *keys, const struct trie_key *key);
 void trie_keys_clear(struct trie_keys *keys);
 
 /*
@@ -29,14 +33,17 @@ void trie_keys_clear(struct trie_keys *keys);
 int trie_new_hash(const struct trie *trie, const struct trie_keys *keys, unsigned int bytes, uint32_t other,
 		  uint32_t *entry);
 
-/* The child that the node `entry` of the trie in force has for a key: its own, or that of all that have none. */
-uint32_t trie_hash_find(const struct memory *memory, uint32_t entry, uint32_t key);
+/* What the node `entry` of the trie in force has for a key; one without a slot: `other`, without a mask. */
+struct trie_key trie_hash_find(const struct memory *memory, uint32_t entry, uint32_t key);
+/* Whether the address, which has that key before byte `end`, is of the network that the slot's mask names. */
+bool trie_key_matches(const struct trie_key *slot, address_number address, unsigned int end);
+uint32_t trie_hash_other(const struct memory *memory, uint32_t entry);
 /* Bytes of the address that the node takes. */
 unsigned int trie_hash_bytes(const struct memory *memory, uint32_t entry);
 /* All keys of a node, in no order. 0 or -ENOMEM. */
 int trie_hash_keys(const struct memory *memory, uint32_t entry, struct trie_keys *keys);
 /*
- * Gives a key another child while packets read the node. *result is the entry that is to stand in the parent in place of
+ * Gives a key another child, for all its addresses, while packets read the node. *result is the entry that is to stand in the parent in place of
  * `entry`: the same one where the node had room. 0, -ENOMEM, -ENOSPC: what would have to be written anew is too much to
  * do here.
  */

@@ -11,10 +11,12 @@
 static const struct ranges_kind {
 	enum egress_trie_kind kind;
 	uint32_t words, bounds;
+	uint32_t last_entry; /* the highest number of one that is written; those behind it are the same in turn */
 } ranges_kinds[] = {
-	{EGRESS_TRIE_RANGES9, EGRESS_RANGES9_WORDS, 9},
-	{EGRESS_TRIE_RANGES18, EGRESS_RANGES18_WORDS, 18},
-	{EGRESS_TRIE_RANGES37, EGRESS_RANGES37_WORDS, TRIE_RANGES_MAX - 1},
+	{EGRESS_TRIE_RANGES9, EGRESS_RANGES9_WORDS, 9, 9},
+	{EGRESS_TRIE_TURNS, EGRESS_TURNS_WORDS, 21, 1},
+	{EGRESS_TRIE_RANGES18, EGRESS_RANGES18_WORDS, 18, 18},
+	{EGRESS_TRIE_RANGES37, EGRESS_RANGES37_WORDS, TRIE_RANGES_MAX - 1, TRIE_RANGES_MAX - 1},
 };
 
 #define LANES 3u
@@ -24,17 +26,28 @@ static uint32_t *first_bounds(uint32_t *words, const struct ranges_kind *kind)
 	return words + kind->words - (kind->bounds + LANES - 1) / LANES * 2;
 }
 
-int trie_new_full(const struct trie *trie, const uint32_t entries[TRIE_FAN_OUT], uint32_t *entry)
+static int new_block(const struct trie *trie, enum egress_trie_kind kind, const uint32_t *entries, size_t count,
+		     uint32_t *entry)
 {
 	uint32_t address;
-	int error = memory_take(trie->memory, trie->bank, TRIE_FAN_OUT, UNIT_WORDS, &address);
+	int error = memory_take(trie->memory, trie->bank, count, UNIT_WORDS, &address);
 
 	if (error < 0)
 		return error;
 	if (trie->memory->words)
-		memcpy(trie->memory->words + address, entries, TRIE_FAN_OUT * sizeof(*entries));
-	*entry = EGRESS_TRIE_POINTER(EGRESS_TRIE_FULL, address);
+		memcpy(trie->memory->words + address, entries, count * sizeof(*entries));
+	*entry = EGRESS_TRIE_POINTER(kind, address);
 	return 0;
+}
+
+int trie_new_full(const struct trie *trie, const uint32_t entries[TRIE_FAN_OUT], uint32_t *entry)
+{
+	return new_block(trie, EGRESS_TRIE_FULL, entries, TRIE_FAN_OUT, entry);
+}
+
+int trie_new_wide(const struct trie *trie, const uint32_t entries[TRIE_WIDE_WORDS], uint32_t *entry)
+{
+	return new_block(trie, EGRESS_TRIE_WIDE, entries, TRIE_WIDE_WORDS, entry);
 }
 
 int trie_new_bits(const struct trie *trie, const struct egress_trie_bits *bits, uint32_t *entry)
@@ -69,7 +82,8 @@ static void write_ranges(uint32_t *words, const struct ranges_kind *kind, const 
 	uint32_t *end = words + kind->words, *bounds = first_bounds(words, kind), i = 1, lane;
 
 	memset(words, 0, kind->words * sizeof(*words));
-	memcpy(words, ranges->entry, ranges->count * sizeof(*words));
+	for (lane = 0; lane < ranges->count && lane <= kind->last_entry; lane++)
+		words[lane] = ranges->entry[lane];
 	for (; bounds < end; bounds += 2) {
 		uint64_t three = 0;
 
@@ -80,14 +94,31 @@ static void write_ranges(uint32_t *words, const struct ranges_kind *kind, const 
 	}
 }
 
-int trie_new_ranges(const struct trie *trie, const struct trie_ranges *ranges, uint32_t *entry)
+static bool take_turns(const struct trie_ranges *ranges)
+{
+	size_t i;
+
+	for (i = 2; i < ranges->count; i++)
+		if (ranges->entry[i] != ranges->entry[i - 2])
+			return false;
+	return true;
+}
+
+static const struct ranges_kind *smallest_kind(const struct trie_ranges *ranges)
 {
 	const struct ranges_kind *kind = ranges_kinds;
+
+	while (kind->bounds + 1 < ranges->count || (kind->kind == EGRESS_TRIE_TURNS && !take_turns(ranges)))
+		kind++;
+	return kind;
+}
+
+int trie_new_ranges(const struct trie *trie, const struct trie_ranges *ranges, uint32_t *entry)
+{
+	const struct ranges_kind *kind = smallest_kind(ranges);
 	uint32_t address;
 	int error;
 
-	while (kind->bounds + 1 < ranges->count)
-		kind++;
 	/* Aligned to their size, so that a node never crosses a chunk of the map. */
 	error = memory_take(trie->memory, trie->bank, kind->words, kind->words, &address);
 	if (error < 0)
@@ -113,29 +144,36 @@ void trie_read_ranges(const struct memory *memory, uint32_t entry, struct trie_r
 		memcpy(&three, first_bounds(words, kind) + i / LANES * 2, sizeof(three));
 		bound = three >> EGRESS_BOUND_LANE_BITS * (i % LANES) & ((1u << EGRESS_BOUND_LANE_BITS) - 1);
 		if (bound < EGRESS_BOUND_UNUSED)
-			trie_ranges_append(ranges, bound, words[i + 1]);
+			trie_ranges_append(ranges, bound, words[kind->last_entry == 1 ? (i + 1) % 2 : i + 1]);
 	}
 }
 
-int trie_new_skip(const struct trie *trie, address_number address, unsigned int from, unsigned int to, uint32_t match,
-		  uint32_t other, uint32_t *entry)
+static void put_halves(__u64 halves[2], address_number number)
 {
-	struct egress_trie_skip skip = {.match = match, .other = other, .depth = to};
-	uint8_t mask[16] = {0}, value[16] = {0};
+	halves[0] = (__u64)(number >> 64);
+	halves[1] = (__u64)number;
+}
+
+int trie_new_skip(const struct trie *trie, address_number address, unsigned int depth, unsigned int length,
+		  uint32_t match, uint32_t other, uint32_t *entry)
+{
+	const address_number mask = ~highest_number(128 - (length - 8 * depth));
+	struct egress_trie_skip skip = {.match = match, .other = other, .taken = (length / 8 - depth) * 8};
 	uint32_t place;
-	unsigned int i;
 	int error = memory_take(trie->memory, trie->bank, UNIT_WORDS, UNIT_WORDS, &place);
 
 	if (error < 0)
 		return error;
-	for (i = from; i < to; i++) {
-		mask[i] = 0xff;
-		value[i] = ipv6_byte(address, i);
-	}
-	memcpy(skip.mask, mask, sizeof(skip.mask));
-	memcpy(skip.value, value, sizeof(skip.value));
+	put_halves(skip.mask, mask);
+	put_halves(skip.value, address << 8 * depth & mask);
 	if (trie->memory->words)
 		memcpy(trie->memory->words + place, &skip, sizeof(skip));
 	*entry = EGRESS_TRIE_POINTER(EGRESS_TRIE_SKIP, place);
 	return 0;
+}
+
+unsigned int trie_skip_length(const struct egress_trie_skip *skip, unsigned int depth, address_number *address)
+{
+	*address = ((address_number)skip->value[0] << 64 | skip->value[1]) >> 8 * depth;
+	return 8 * depth + (unsigned int)(__builtin_popcountll(skip->mask[0]) + __builtin_popcountll(skip->mask[1]));
 }

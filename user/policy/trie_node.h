@@ -14,6 +14,7 @@ static inline uint32_t trie_leaf(uint32_t class)
 
 /* A full block with these entries; *entry points to it. */
 int trie_new_full(const struct trie *trie, const uint32_t entries[TRIE_FAN_OUT], uint32_t *entry);
+int trie_new_wide(const struct trie *trie, const uint32_t entries[TRIE_WIDE_WORDS], uint32_t *entry);
 
 /* A node of bits; *entry points to it. */
 int trie_new_bits(const struct trie *trie, const struct egress_trie_bits *bits, uint32_t *entry);
@@ -23,7 +24,10 @@ static inline uint32_t trie_bits_entry(const struct egress_trie_bits *bits, unsi
 	return bits->entry[bits->bits[byte / 32] >> byte % 32 & 1];
 }
 
-/* What a node of ranges says: from start[i] on, the entry is entry[i]; start[0] is 0, neighbours differ. */
+/*
+ * What a node of ranges says: from start[i] on, the entry is entry[i]; start[0] is 0, neighbours differ. Starts are numbers
+ * of two bytes; where only one is left of the address, it is the upper one.
+ */
 #define TRIE_RANGES_MAX 38u
 struct trie_ranges {
 	/* Room for one address more than fits into a node. */
@@ -38,11 +42,14 @@ int trie_new_ranges(const struct trie *trie, const struct trie_ranges *ranges, u
 void trie_read_ranges(const struct memory *memory, uint32_t entry, struct trie_ranges *ranges);
 
 /*
- * All addresses that agree with `address` in bytes from .. to - 1 go on with `match` at byte `to`, all others are
- * `other`.
+ * Judged from byte `depth` on, where all that was before agrees: addresses that agree with `address` in the first
+ * `length` bits go on with `match`, all others are `other`. length: more than 8 * depth; a multiple of 8 where `match` is
+ * no leaf.
  */
-int trie_new_skip(const struct trie *trie, address_number address, unsigned int from, unsigned int to, uint32_t match,
-		  uint32_t other, uint32_t *entry);
+int trie_new_skip(const struct trie *trie, address_number address, unsigned int depth, unsigned int length,
+		  uint32_t match, uint32_t other, uint32_t *entry);
+/* What a skip node at byte `depth` asks for: the address from that byte on, and how many bits of the whole address. */
+unsigned int trie_skip_length(const struct egress_trie_skip *skip, unsigned int depth, address_number *address);
 
 /* Makes a word, written in full, visible to packets that read the trie. */
 static inline void trie_publish(uint32_t *word, uint32_t entry)

@@ -25,8 +25,8 @@ static size_t range_of(const struct trie_ranges *ranges, uint32_t value)
 	return i;
 }
 
-/* One value, of those below `limit`, gets another entry. */
-static void replace_value(struct trie_ranges *ranges, uint32_t value, uint32_t entry, uint32_t limit)
+/* The values from this one up to `end` get another entry. */
+static void replace_values(struct trie_ranges *ranges, uint32_t value, uint32_t end, uint32_t entry)
 {
 	const struct trie_ranges old = *ranges;
 	size_t at = range_of(&old, value), i;
@@ -35,13 +35,13 @@ static void replace_value(struct trie_ranges *ranges, uint32_t value, uint32_t e
 	for (i = 0; i <= at; i++)
 		trie_ranges_append(ranges, old.start[i], old.entry[i]);
 	trie_ranges_append(ranges, value, entry);
-	if (value + 1 < limit && (at + 1 == old.count || old.start[at + 1] > value + 1))
-		trie_ranges_append(ranges, value + 1, old.entry[at]);
+	if (end < 0x10000 && (at + 1 == old.count || old.start[at + 1] > end))
+		trie_ranges_append(ranges, end, old.entry[at]);
 	for (i = at + 1; i < old.count; i++)
 		trie_ranges_append(ranges, old.start[i], old.entry[i]);
 }
 
-/* What the ranges say of first .. first + 255, as the next byte's own. */
+/* What the ranges say of first .. first + 255: of the second of two bytes, alone. */
 static void narrow_ranges(const struct trie_ranges *ranges, uint32_t first, struct trie_ranges *out)
 {
 	size_t i = range_of(ranges, first);
@@ -49,7 +49,7 @@ static void narrow_ranges(const struct trie_ranges *ranges, uint32_t first, stru
 	out->count = 0;
 	trie_ranges_append(out, 0, ranges->entry[i]);
 	for (i++; i < ranges->count && ranges->start[i] < first + TRIE_FAN_OUT; i++)
-		trie_ranges_append(out, ranges->start[i] - first, ranges->entry[i]);
+		trie_ranges_append(out, (ranges->start[i] - first) * TRIE_FAN_OUT, ranges->entry[i]);
 }
 
 /* A node for one byte: of ranges only where that byte is the last. */
@@ -60,7 +60,7 @@ static int new_byte_node(const struct trie *trie, const struct trie_ranges *rang
 	if (is_last && ranges->count <= TRIE_RANGES_MAX)
 		return trie_new_ranges(trie, ranges, result);
 	for (i = 0; i < TRIE_FAN_OUT; i++)
-		entries[i] = ranges->entry[range_of(ranges, i)];
+		entries[i] = ranges->entry[range_of(ranges, i * TRIE_FAN_OUT)];
 	return trie_new_full(trie, entries, result);
 }
 
@@ -87,19 +87,22 @@ static int split_ranges(const struct trie *trie, const struct trie_ranges *range
 	return trie_new_full(trie, entries, result);
 }
 
-/* Replaces the entry for `value` of the node's ranges. bytes: those that the node takes; left: of the address behind. */
+/* Replaces the entry for `value`, which is so many bytes of the address; left: those behind them. */
 static int set_range(const struct trie *trie, struct trie_ranges *ranges, uint32_t value, uint32_t child,
 		     unsigned int bytes, unsigned int left, uint32_t *result)
 {
-	replace_value(ranges, value, child, bytes == 2 ? 0x10000 : TRIE_FAN_OUT);
+	if (bytes == 1)
+		replace_values(ranges, value * TRIE_FAN_OUT, (value + 1) * TRIE_FAN_OUT, child);
+	else
+		replace_values(ranges, value, value + 1, child);
 	if (ranges->count <= TRIE_RANGES_MAX)
 		return trie_new_ranges(trie, ranges, result);
 	return bytes == 2 ? split_ranges(trie, ranges, !left, result) : new_byte_node(trie, ranges, true, result);
 }
 
-static void set_in_place(const struct trie *trie, uint32_t block, unsigned int byte, uint32_t child)
+static void set_in_place(const struct trie *trie, uint32_t block, uint32_t index, uint32_t child)
 {
-	trie_publish(&trie->memory->words[EGRESS_TRIE_CHILD(block) + byte], child);
+	trie_publish(&trie->memory->words[EGRESS_TRIE_CHILD(block) + index], child);
 }
 
 /* ------------------------------------------------------------------ nodes of bits */
@@ -136,7 +139,7 @@ static int set4_ranges(const struct trie *trie, uint32_t entry, unsigned int bit
 
 	if (EGRESS_TRIE_KIND(entry) != EGRESS_TRIE_LEAF)
 		trie_read_ranges(trie->memory, entry, &ranges);
-	if (ranges.entry[range_of(&ranges, value)] == trie_leaf(class))
+	if (ranges.entry[range_of(&ranges, bits == 8 ? value * TRIE_FAN_OUT : value)] == trie_leaf(class))
 		return 0;
 	return set_range(trie, &ranges, value, trie_leaf(class), bits / 8, 0, result);
 }
@@ -181,39 +184,21 @@ static int lone_address(const struct trie *trie, uint32_t other, unsigned int de
 			uint32_t class, uint32_t *result)
 {
 	*result = trie_leaf(class);
-	return depth == 16 ? 0 : trie_new_skip(trie, address, depth, 16, trie_leaf(class), other, result);
+	return depth == 16 ? 0 : trie_new_skip(trie, address, depth, 128, trie_leaf(class), other, result);
 }
 
 static int set6(const struct trie *trie, uint32_t entry, unsigned int depth, address_number address, uint32_t class,
 		uint32_t *result);
 
-/* The bytes that a skip node compares, from `depth` on, in *value; returns where they end. */
-static unsigned int skip_end(const struct egress_trie_skip *skip, address_number *value)
-{
-	uint8_t mask[16], bytes[16];
-	unsigned int end = 0, i;
-
-	memcpy(mask, skip->mask, sizeof(mask));
-	memcpy(bytes, skip->value, sizeof(bytes));
-	*value = 0;
-	for (i = 0; i < 16; i++) {
-		*value = *value << 8 | bytes[i];
-		if (mask[i])
-			end = i + 1;
-	}
-	return end;
-}
-
 /*
- * The address leaves the skip node's path at byte `at`: a block there, with the rest of the path and the address below
- * it, and a skip node before it for the bytes that both have.
+ * The address leaves the skip node's path, of `end` whole bytes to `value`, at byte `at`: a block there, with the rest of
+ * the path and the address below it, and a skip node before it for the bytes that both have.
  */
-static int split_skip(const struct trie *trie, const struct egress_trie_skip *skip, unsigned int depth, unsigned int at,
-		      address_number address, uint32_t class, uint32_t *result)
+static int split_skip(const struct trie *trie, const struct egress_trie_skip *skip, unsigned int depth,
+		      address_number value, unsigned int end, unsigned int at, address_number address, uint32_t class,
+		      uint32_t *result)
 {
-	uint32_t entries[TRIE_FAN_OUT], block;
-	address_number value;
-	unsigned int end = skip_end(skip, &value), i;
+	uint32_t entries[TRIE_FAN_OUT], block, i;
 	uint32_t *old, *new;
 	int error = 0;
 
@@ -223,7 +208,7 @@ static int split_skip(const struct trie *trie, const struct egress_trie_skip *sk
 	new = &entries[ipv6_byte(address, at)];
 	*old = skip->match;
 	if (at + 1 < end)
-		error = trie_new_skip(trie, value, at + 1, end, skip->match, skip->other, old);
+		error = trie_new_skip(trie, value, at + 1, 8 * end, skip->match, skip->other, old);
 	if (!error)
 		error = lone_address(trie, skip->other, at + 1, address, class, new);
 	if (!error)
@@ -233,7 +218,41 @@ static int split_skip(const struct trie *trie, const struct egress_trie_skip *sk
 	*result = block;
 	if (at == depth)
 		return 0;
-	return trie_new_skip(trie, address, depth, at, block, skip->other, result);
+	return trie_new_skip(trie, address, depth, 8 * at, block, skip->other, result);
+}
+
+/*
+ * A skip node to a leaf whose path ends within byte length / 8, to change something below it: a block for that byte, and a
+ * skip node before it.
+ */
+static int skip_to_whole_bytes(const struct trie *trie, const struct egress_trie_skip *skip, unsigned int depth,
+			       address_number value, unsigned int length, uint32_t *result)
+{
+	uint32_t entries[TRIE_FAN_OUT], block, i;
+	unsigned int at = length / 8, bits = 8 - length % 8;
+	int error;
+
+	for (i = 0; i < TRIE_FAN_OUT; i++)
+		entries[i] = i >> bits == (uint32_t)ipv6_byte(value, at) >> bits ? skip->match : skip->other;
+	error = trie_new_full(trie, entries, &block);
+	if (error < 0)
+		return error;
+	*result = block;
+	return at == depth ? 0 : trie_new_skip(trie, value, depth, 8 * at, block, skip->other, result);
+}
+
+static int set6_part_of_byte(const struct trie *trie, uint32_t entry, unsigned int depth, address_number value,
+			     unsigned int length, address_number address, uint32_t class, uint32_t *result)
+{
+	const struct egress_trie_skip *skip = (void *)(trie->memory->words + EGRESS_TRIE_CHILD(entry));
+	/* What is before `depth` agrees, or the walk would not be here. */
+	bool matches = !((address ^ value) & highest_number(128 - 8 * depth) & ~highest_number(128 - length));
+	int error;
+
+	if ((matches ? skip->match : skip->other) == trie_leaf(class))
+		return 0;
+	error = skip_to_whole_bytes(trie, skip, depth, value, length, &entry);
+	return error < 0 ? error : set6(trie, entry, depth, address, class, result);
 }
 
 static int set6_skip(const struct trie *trie, uint32_t entry, unsigned int depth, address_number address,
@@ -241,14 +260,16 @@ static int set6_skip(const struct trie *trie, uint32_t entry, unsigned int depth
 {
 	struct egress_trie_skip *skip = (void *)(trie->memory->words + EGRESS_TRIE_CHILD(entry));
 	address_number value;
-	unsigned int end = skip_end(skip, &value), at;
+	unsigned int length = trie_skip_length(skip, depth, &value), end = length / 8, at;
 	uint32_t match;
 	int error;
 
+	if (length % 8)
+		return set6_part_of_byte(trie, entry, depth, value, length, address, class, result);
 	for (at = depth; at < end; at++)
 		if (ipv6_byte(address, at) != ipv6_byte(value, at))
-			return skip->other == trie_leaf(class) ? 0
-							  : split_skip(trie, skip, depth, at, address, class, result);
+			return skip->other == trie_leaf(class) ?
+				       0 : split_skip(trie, skip, depth, value, end, at, address, class, result);
 	error = set6(trie, skip->match, end, address, class, &match);
 	if (!error && match != skip->match)
 		trie_publish(&skip->match, match);
@@ -266,11 +287,23 @@ static int set6_ranges(const struct trie *trie, uint32_t entry, unsigned int dep
 	if (bytes == 2)
 		value = value << 8 | ipv6_byte(address, depth + 1);
 	trie_read_ranges(trie->memory, entry, &ranges);
-	old = ranges.entry[range_of(&ranges, value)];
+	old = ranges.entry[range_of(&ranges, bytes == 1 ? value * TRIE_FAN_OUT : value)];
 	error = set6(trie, old, depth + bytes, address, class, &child);
 	if (error < 0 || child == old)
 		return error;
 	return set_range(trie, &ranges, value, child, bytes, 16 - depth - bytes, result);
+}
+
+/* Below entry `index` of a block, which stays where it is; depth: behind that index. */
+static int set6_block(const struct trie *trie, uint32_t block, uint32_t index, unsigned int depth, address_number address,
+		      uint32_t class)
+{
+	uint32_t old = trie->memory->words[EGRESS_TRIE_CHILD(block) + index], child;
+	int error = set6(trie, old, depth, address, class, &child);
+
+	if (!error && child != old)
+		set_in_place(trie, block, index, child);
+	return error;
 }
 
 static int set6_bits(const struct trie *trie, uint32_t entry, unsigned int depth, address_number address,
@@ -283,23 +316,42 @@ static int set6_bits(const struct trie *trie, uint32_t entry, unsigned int depth
 	return error < 0 || child == old ? error : set_bits(trie, entry, byte, child, result);
 }
 
+/* The network that is alone below a slot's key becomes a skip node, below which the address is changed. */
+static int set_below_lone(const struct trie *trie, const struct trie_key *slot, uint32_t other, unsigned int depth,
+			  address_number address, uint32_t class, uint32_t *child)
+{
+	address_number network = address & ~highest_number(128 - 8 * depth);
+	unsigned int length = 8 * depth + (unsigned int)__builtin_popcount(slot->mask);
+	uint32_t skip;
+	int error;
+
+	network |= (address_number)slot->value << 96 >> 8 * depth;
+	error = trie_new_skip(trie, network, depth, length, slot->entry, other, &skip);
+	return error < 0 ? error : set6(trie, skip, depth, address, class, child);
+}
+
 static int set6_hash(const struct trie *trie, uint32_t entry, unsigned int depth, address_number address,
 		     uint32_t class, uint32_t *result)
 {
 	unsigned int end = depth + trie_hash_bytes(trie->memory, entry);
 	uint32_t key = (uint32_t)((address >> (128 - 8 * end)) & highest_number(8 * (end - depth)));
-	uint32_t old = trie_hash_find(trie->memory, entry, key), child;
-	int error = set6(trie, old, end, address, class, &child);
+	struct trie_key slot = trie_hash_find(trie->memory, entry, key);
+	uint32_t other = trie_hash_other(trie->memory, entry), child;
+	int error;
 
-	return error < 0 || child == old ? error : trie_hash_set(trie, entry, key, child, result);
+	if (!slot.mask) {
+		error = set6(trie, slot.entry, end, address, class, &child);
+		return error < 0 || child == slot.entry ? error : trie_hash_set(trie, entry, key, child, result);
+	}
+	if ((trie_key_matches(&slot, address, end) ? slot.entry : other) == trie_leaf(class))
+		return 0;
+	error = set_below_lone(trie, &slot, other, end, address, class, &child);
+	return error < 0 ? error : trie_hash_set(trie, entry, key, child, result);
 }
 
 static int set6(const struct trie *trie, uint32_t entry, unsigned int depth, address_number address, uint32_t class,
 		uint32_t *result)
 {
-	uint32_t child, old;
-	int error;
-
 	*result = entry;
 	if (entry == trie_leaf(class))
 		return 0;
@@ -311,13 +363,12 @@ static int set6(const struct trie *trie, uint32_t entry, unsigned int depth, add
 		return set6_bits(trie, entry, depth, address, class, result);
 	if (EGRESS_TRIE_KIND(entry) == EGRESS_TRIE_HASH)
 		return set6_hash(trie, entry, depth, address, class, result);
-	if (!is_full(entry))
-		return set6_ranges(trie, entry, depth, address, class, result);
-	old = trie->memory->words[EGRESS_TRIE_CHILD(entry) + ipv6_byte(address, depth)];
-	error = set6(trie, old, depth + 1, address, class, &child);
-	if (!error && child != old)
-		set_in_place(trie, entry, ipv6_byte(address, depth), child);
-	return error;
+	if (is_full(entry))
+		return set6_block(trie, entry, ipv6_byte(address, depth), depth + 1, address, class);
+	if (EGRESS_TRIE_KIND(entry) == EGRESS_TRIE_WIDE)
+		return set6_block(trie, entry, (uint32_t)ipv6_byte(address, depth) << 8 | ipv6_byte(address, depth + 1),
+				  depth + 2, address, class);
+	return set6_ranges(trie, entry, depth, address, class, result);
 }
 
 int trie_set_ipv6(const struct trie *trie, uint32_t *root, address_number address, uint32_t class)

@@ -8,6 +8,9 @@
 /* Larger nodes of ranges take longer to read than full blocks that are in the cache: not while tables are small. */
 #define RANGES_UNPACKED 18
 
+/* A hash node at the root of so many keys is not in the fastest cache any more. */
+#define WIDE_ABOVE_KEYS 256
+
 /* The ranges of `part` that meet base .. base + 2^bits - 1, where the first of them is at or behind part->first. */
 static struct trie_part narrow(const struct trie_part *part, address_number base, unsigned int bits)
 {
@@ -30,12 +33,13 @@ static int write_entry(const struct trie *trie, const struct trie_part *part, ad
 struct children {
 	uint32_t *entries;
 	struct trie_ranges *ranges;
+	unsigned int shift; /* from a child's number to that in the ranges */
 };
 
 static void children_put(const struct children *out, size_t index, size_t count, uint32_t entry)
 {
 	if (out->ranges)
-		trie_ranges_append(out->ranges, (uint32_t)index, entry);
+		trie_ranges_append(out->ranges, (uint32_t)index << out->shift, entry);
 	for (; out->entries && count; count--)
 		out->entries[index++] = entry;
 }
@@ -87,12 +91,25 @@ static int write_full(const struct trie *trie, const struct trie_part *part, add
 	return error < 0 ? error : trie_new_full(trie, entries, entry);
 }
 
+/* The root of many networks. */
+static int write_wide(const struct trie *trie, const struct trie_part *part, address_number base, uint32_t *entry)
+{
+	_cleanup_free_ uint32_t *entries = calloc(TRIE_WIDE_WORDS, sizeof(*entries));
+	const struct children children = {.entries = entries};
+	int error;
+
+	if (!entries)
+		return -ENOMEM;
+	error = write_children(trie, part, base, 128 - 16, TRIE_WIDE_WORDS, true, &children);
+	return error < 0 ? error : trie_new_wide(trie, entries, entry);
+}
+
 static int write_ranges(const struct trie *trie, const struct trie_part *part, address_number base, unsigned int bits,
 			bool ipv6, uint32_t *entry)
 {
 	struct trie_ranges ranges = {.count = 0};
-	const struct children children = {.ranges = &ranges};
 	unsigned int taken = trie_ranges_bits(bits);
+	const struct children children = {.ranges = &ranges, .shift = 16 - taken};
 	int error = write_children(trie, part, base, bits - taken, (size_t)1 << taken, ipv6, &children);
 
 	return error < 0 ? error : trie_new_ranges(trie, &ranges, entry);
@@ -107,20 +124,47 @@ static int write_skip(const struct trie *trie, const struct trie_part *part, add
 
 	if (error < 0)
 		return error;
-	return trie_new_skip(trie, base, from, to, match, trie_leaf(part->ranges->value[part->first]), entry);
+	return trie_new_skip(trie, base, from, 8 * to, match, trie_leaf(part->ranges->value[part->first]), entry);
 }
 
 /* ------------------------------------------------------------------ hash nodes */
 
-static int add_child(const struct trie *trie, const struct trie_part *part, address_number base, unsigned int width,
-		     uint32_t key, struct trie_keys *keys)
+/* The first four bytes of an offset among 2^bits, zeros behind its end. */
+static uint32_t first_word(address_number offset, unsigned int bits)
 {
-	const address_number child = base + ((address_number)key << width);
-	const struct trie_part inner = narrow(part, child, width);
-	uint32_t entry;
-	int error = write_entry(trie, &inner, child, width, true, &entry);
+	return (uint32_t)(bits > 32 ? offset >> (bits - 32) : offset << (32 - bits));
+}
 
-	return error < 0 ? error : trie_keys_add(keys, key, entry);
+/* What a slot says of range i, a network and all that is not usual below its key. */
+static void put_network(const struct trie_part *part, address_number base, unsigned int bits, size_t i,
+			struct trie_key *key)
+{
+	address_number first, last;
+
+	trie_part_offsets(part, base, bits, i, &first, &last);
+	key->entry = trie_leaf(part->ranges->value[i]);
+	key->value = first_word(first, bits);
+	key->mask = ~first_word(first ^ last, bits);
+	if (bits < 32)
+		key->mask &= ~(uint32_t)highest_number(32 - bits);
+}
+
+static int add_child(const struct trie *trie, const struct trie_part *part, address_number base, unsigned int width,
+		     uint32_t number, uint32_t usual, struct trie_keys *keys)
+{
+	const address_number child = base + ((address_number)number << width);
+	const struct trie_part inner = narrow(part, child, width);
+	struct trie_key key = {.key = number};
+	unsigned int length;
+	size_t network;
+	int error;
+
+	if (trie_find_network(&inner, child, width, usual, &network, &length) && length <= TRIE_SLOT_BITS) {
+		put_network(&inner, child, width, network, &key);
+		return trie_keys_add(keys, &key);
+	}
+	error = write_entry(trie, &inner, child, width, true, &key.entry);
+	return error < 0 ? error : trie_keys_add(keys, &key);
 }
 
 static int collect_keys(const struct trie *trie, const struct trie_part *part, address_number base, unsigned int bits,
@@ -139,7 +183,7 @@ static int collect_keys(const struct trie *trie, const struct trie_part *part, a
 		/* What is before the child's first range is behind us. */
 		inner.first = i > part->first ? i - 1 : i;
 		for (; child <= last >> width; child++) {
-			int error = add_child(trie, &inner, base, width, (uint32_t)child, keys);
+			int error = add_child(trie, &inner, base, width, (uint32_t)child, usual, keys);
 
 			if (error < 0)
 				return error;
@@ -161,36 +205,81 @@ static int write_hash(const struct trie *trie, const struct trie_part *part, add
 	return error;
 }
 
+/*
+ * Whether the root is better a wide block than such a hash node. The little of a wide block that is in use is always in the
+ * cache, and the hash nodes behind it, few and large, take four bytes at once.
+ */
+static bool wants_wide_root(const struct trie *trie, unsigned int bits, const struct trie_hash_plan *plan)
+{
+	return bits == 128 && (trie->packed || plan->bytes == 2 || plan->keys > WIDE_ABOVE_KEYS);
+}
+
+static bool wants_ranges(const struct trie *trie, const struct trie_part *part, address_number base, unsigned int bits)
+{
+	return trie_changes_rarely(part, base, bits - trie_ranges_bits(bits),
+				   trie->packed ? TRIE_RANGES_MAX - 1 : RANGES_UNPACKED);
+}
+
+static int write_ipv4_entry(const struct trie *trie, const struct trie_part *part, address_number base,
+			    unsigned int bits, uint32_t *entry)
+{
+	struct egress_trie_bits node;
+
+	/* Only the last byte has such a node: the walk has no room for more. */
+	if (bits == 8 && trie_find_bits(part, base, bits - 8, &node))
+		return trie_new_bits(trie, &node, entry);
+	if (wants_ranges(trie, part, base, bits))
+		return write_ranges(trie, part, base, bits, false, entry);
+	return write_full(trie, part, base, bits, false, entry);
+}
+
+/* Many networks, or scattered ones: a hash node if that can be. */
+static int write_scattered(const struct trie *trie, const struct trie_part *part, address_number base,
+			   unsigned int bits, uint32_t usual, uint32_t *entry)
+{
+	struct trie_hash_plan plan;
+	bool found = trie_find_hash(part, base, bits, usual, &plan), at_once = found && !trie->packed && !plan.branches;
+	int error;
+
+	/* All in one step is better than ranges where memory is no matter. */
+	if (!at_once && wants_ranges(trie, part, base, bits))
+		return write_ranges(trie, part, base, bits, true, entry);
+	if (at_once || (found && !wants_wide_root(trie, bits, &plan))) {
+		error = write_hash(trie, part, base, bits, plan.bytes, usual, entry);
+		if (error != -E2BIG)
+			return error;
+	}
+	return bits == 128 ? write_wide(trie, part, base, entry) : write_full(trie, part, base, bits, true, entry);
+}
+
+static int write_ipv6_entry(const struct trie *trie, const struct trie_part *part, address_number base,
+			    unsigned int bits, uint32_t *entry)
+{
+	uint32_t usual = trie_usual_class(part, base, bits);
+	struct egress_trie_bits node;
+	address_number inner;
+	unsigned int length;
+	size_t network;
+
+	if (trie_find_network(part, base, bits, usual, &network, &length))
+		return trie_new_skip(trie, network > part->first ? part->ranges->start[network] : base, 16 - bits / 8,
+				     128 - bits + length, trie_leaf(part->ranges->value[network]), trie_leaf(usual),
+				     entry);
+	if (trie_find_skip(part, bits, &inner, &length))
+		return write_skip(trie, part, inner, 16 - bits / 8, length, entry);
+	if (trie_find_bits(part, base, bits - 8, &node))
+		return trie_new_bits(trie, &node, entry);
+	return write_scattered(trie, part, base, bits, usual, entry);
+}
+
 static int write_entry(const struct trie *trie, const struct trie_part *part, address_number base, unsigned int bits,
 		       bool ipv6, uint32_t *entry)
 {
-	struct egress_trie_bits node;
-	struct trie_hash_plan plan;
-	address_number inner;
-	unsigned int to;
-	uint32_t usual;
-	int error;
-
 	if (part->first == part->last) {
 		*entry = trie_leaf(part->ranges->value[part->first]);
 		return 0;
 	}
-	if (ipv6 && trie_find_skip(part, bits, &inner, &to))
-		return write_skip(trie, part, inner, 16 - bits / 8, to, entry);
-	/* Of IPv4 only the last byte has such a node: its walk has no room for more. */
-	if ((ipv6 || bits == 8) && trie_find_bits(part, base, bits - 8, &node))
-		return trie_new_bits(trie, &node, entry);
-	if (trie_changes_rarely(part, base, bits - trie_ranges_bits(bits),
-				trie->packed ? TRIE_RANGES_MAX - 1 : RANGES_UNPACKED))
-		return write_ranges(trie, part, base, bits, ipv6, entry);
-	if (ipv6) {
-		usual = trie_usual_class(part, base, bits);
-		error = trie_find_hash(part, base, bits, usual, &plan) ?
-				write_hash(trie, part, base, bits, plan.bytes, usual, entry) : -E2BIG;
-		if (error != -E2BIG)
-			return error;
-	}
-	return write_full(trie, part, base, bits, ipv6, entry);
+	return ipv6 ? write_ipv6_entry(trie, part, base, bits, entry) : write_ipv4_entry(trie, part, base, bits, entry);
 }
 
 int trie_write_ipv4(const struct trie *trie, const struct ranges *classes, uint32_t root)
