@@ -125,8 +125,9 @@ static __always_inline void usual_key_ipv6(const struct ipv6hdr *ip, __u32 endpo
 }
 
 /*
- * The packet that policy denies: USUAL_PASSES if the pod answers with it. ip: its header without options, of `length`
- * bytes, behind which the ports are in the linear part. Its frame is its own, so that the usual packet's is no larger.
+ * The packet that policy denies, of a pod with flows: USUAL_PASSES if the pod answers with it. ip: its header without
+ * options, of `length` bytes, behind which the ports are in the linear part. Its frame is its own, so that the usual
+ * packet's is no larger.
  */
 static __noinline int usual_answer(const void *ip, const void *end, __u32 length, __u32 endpoint,
 				   const struct egress_control *control)
@@ -135,8 +136,6 @@ static __noinline int usual_answer(const void *ip, const void *end, __u32 length
 	union usual_key key;
 	__u64 segment = 0;
 
-	if (!flow_any(endpoint))
-		return USUAL_DENIED;
 	if (length == sizeof(struct iphdr))
 		usual_key_ipv4(ip, endpoint, &key);
 	else
@@ -181,7 +180,8 @@ static __always_inline enum usual_verdict usual_ipv4(struct __sk_buff *skb, stru
 		return verdict;
 	if (ip->daddr == ip->saddr) /* the pod's own */
 		return USUAL_PASSES;
-	verdict = usual_answer(ip, end, sizeof(*ip), judge->endpoint->id, judge->control);
+	if (flow_any(judge->endpoint->id))
+		verdict = usual_answer(ip, end, sizeof(*ip), judge->endpoint->id, judge->control);
 	usual->network = network_make(4, ip->protocol, ETH_HLEN + sizeof(*ip), ETH_HLEN + length);
 	usual->ports = ports_make(ports->source, ports->destination);
 	return verdict;
@@ -215,7 +215,8 @@ static __always_inline enum usual_verdict usual_ipv6(struct __sk_buff *skb, stru
 		return verdict;
 	if (!((source[0] ^ destination[0]) | (source[1] ^ destination[1])))
 		return USUAL_PASSES;
-	verdict = usual_answer(ip, end, sizeof(*ip), judge->endpoint->id, judge->control);
+	if (flow_any(judge->endpoint->id))
+		verdict = usual_answer(ip, end, sizeof(*ip), judge->endpoint->id, judge->control);
 	usual->network = network_make(6, ip->nexthdr, ETH_HLEN + sizeof(*ip), ETH_HLEN + length);
 	usual->ports = ports_make(ports->source, ports->destination);
 	return verdict;
