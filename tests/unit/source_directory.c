@@ -669,12 +669,31 @@ static void write_random_file(const char *path)
 	write_text(path, text);
 }
 
+/* A link to a directory elsewhere comes, has another name or goes; neither name is a manifest's. */
+static void change_link(const struct fixture *fixture)
+{
+	const char *link = join(fixture->directory, "link"), *temporary = join(fixture->directory, "link~");
+
+	switch (rand() % 3) {
+	case 0:
+		if (access(temporary, F_OK))
+			assert_int_equal(symlink(join(fixture->root, "elsewhere"), temporary), 0);
+		break;
+	case 1:
+		rename(temporary, link);
+		break;
+	default:
+		unlink(rand() % 2 ? link : temporary);
+	}
+}
+
 static void change_something(const struct fixture *fixture)
 {
 	static const char *const files[] = {"a.yaml", "b.yaml", "c.yaml", "below/a.yaml", "below/d.yaml", "notes"};
 	const char *path = join(fixture->directory, files[rand() % 6]), *other;
+	unsigned int step;
 
-	switch (rand() % 8) {
+	switch (rand() % 9) {
 	case 0:
 		unlink(path);
 		break;
@@ -684,7 +703,7 @@ static void change_something(const struct fixture *fixture)
 		break;
 	case 2:
 		/* As an editor does it. */
-		other = join(fixture->root, "new");
+		other = join(rand() % 2 ? fixture->root : fixture->directory, "new~");
 		write_random_file(other);
 		rename(other, path);
 		break;
@@ -693,6 +712,10 @@ static void change_something(const struct fixture *fixture)
 			rename(join(fixture->directory, "below"), join(fixture->root, "away"));
 		else
 			rename(join(fixture->root, "away"), join(fixture->directory, "below"));
+		break;
+	case 4:
+		for (step = rand() % 4 ? 0 : 4; step; step--)
+			change_link(fixture);
 		break;
 	default:
 		if (!strstr(path, "below/") || !access(join(fixture->directory, "below"), F_OK))
@@ -734,7 +757,9 @@ static void entries_add_up_to_a_walk(void **state)
 
 	srand(7);
 	assert_int_equal(mkdir(join(fixture->directory, "below"), 0755), 0);
-	for (round = 0; round < 400; round++) {
+	assert_int_equal(mkdir(join(fixture->root, "elsewhere"), 0755), 0);
+	write_random_file(join(fixture->root, "elsewhere/e.yaml"));
+	for (round = 0; round < 800; round++) {
 		changes = 1 + (unsigned int)rand() % 4;
 		for (change = 0; change < changes; change++)
 			change_something(fixture);

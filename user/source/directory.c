@@ -55,6 +55,12 @@ struct source_file {
 	UT_hash_handle hh;
 };
 
+/* That inotify told of. */
+struct told_entry {
+	char *path;
+	bool left; /* by what was told last, it was deleted or has another name */
+};
+
 struct directory_source {
 	char *path;
 	int root;     /* the tree watch's number of the directory that was read last; -1: none */
@@ -67,7 +73,7 @@ struct directory_source {
 	bool links; /* the walk came by symbolic links: what one entry's event means is not known then */
 
 	/* What inotify told: entries to look at, unless all of the tree is to be walked. */
-	char *entries[ENTRIES_MAX];
+	struct told_entry entries[ENTRIES_MAX];
 	size_t entry_count;
 	bool walk_due;
 	time_t walked; /* CLOCK_MONOTONIC */
@@ -91,7 +97,7 @@ static void free_file(struct source_file *file)
 static void forget_entries(struct directory_source *source)
 {
 	while (source->entry_count)
-		free(source->entries[--source->entry_count]);
+		free(source->entries[--source->entry_count].path);
 }
 
 void directory_source_free(struct directory_source *source)
@@ -162,21 +168,33 @@ int directory_source_fd(const struct directory_source *source)
 	return tree_watch_fd(source->watch);
 }
 
-static void note_entry(const char *path, void *data)
+/* A file that is written in pieces is read once. */
+static struct told_entry *find_entry(struct directory_source *source, const char *path)
+{
+	size_t i;
+
+	for (i = 0; i < source->entry_count; i++)
+		if (!strcmp(source->entries[i].path, path))
+			return &source->entries[i];
+	return NULL;
+}
+
+static void note_entry(const char *path, bool left, void *data)
 {
 	struct directory_source *source = data;
+	struct told_entry *entry;
 	char *copy;
-	size_t i;
 
 	if (source->walk_due)
 		return;
-	/* A file that is written in pieces is read once. */
-	for (i = 0; i < source->entry_count; i++)
-		if (!strcmp(source->entries[i], path))
-			return;
+	entry = find_entry(source, path);
+	if (entry) {
+		entry->left = left;
+		return;
+	}
 	copy = source->entry_count < ENTRIES_MAX ? strdup(path) : NULL;
 	if (copy)
-		source->entries[source->entry_count++] = copy;
+		source->entries[source->entry_count++] = (struct told_entry){.path = copy, .left = left};
 	else
 		source->walk_due = true;
 }
@@ -266,18 +284,15 @@ static int decode(struct source_file *file, const char *text, size_t length)
 	return 0;
 }
 
-/* Reads the file if it may have changed. */
-static int read_if_changed(struct source_file *file)
+/* Reads the file if it may have changed: `found` is what is there now. */
+static int read_if_changed(struct source_file *file, const struct file_identity *found)
 {
 	_cleanup_free_ char *text = NULL;
 	struct file_identity identity;
 	size_t length;
 	int error;
 
-	error = manifest_file_identify(file->path, &identity);
-	if (error)
-		return file_failed(file, error);
-	if (file->read && file->settled && file_identity_equal(&file->identity, &identity))
+	if (file->read && file->settled && file_identity_equal(&file->identity, found))
 		return 0;
 	error = manifest_file_read(file->path, DECODE_FILE_MAX, &text, &length, &identity, &file->settled);
 	if (error)
@@ -291,10 +306,11 @@ static int read_if_changed(struct source_file *file)
 	return 0;
 }
 
-static int refresh_file(struct directory_source *source, struct source_file *file)
+/* error: why it is not known what is there. */
+static int refresh_file(struct directory_source *source, struct source_file *file, int error,
+			const struct file_identity *found)
 {
-	int error = read_if_changed(file);
-
+	error = error ? file_failed(file, error) : read_if_changed(file, found);
 	if (file->problems.count)
 		note_trouble(source, file);
 	if (file->changed && !file->queued) {
@@ -406,7 +422,7 @@ static struct source_file *add_file(struct directory_source *source, const char 
 	return file;
 }
 
-static int visit_file(struct directory_source *source, const char *path)
+static int visit_file(struct directory_source *source, const char *path, struct source_file **out)
 {
 	struct source_file *file;
 
@@ -416,6 +432,7 @@ static int visit_file(struct directory_source *source, const char *path)
 	if (!file)
 		return -ENOMEM;
 	file->walk = source->walk;
+	*out = file;
 	return 0;
 }
 
@@ -488,12 +505,13 @@ static int watch_target(struct directory_source *source, const char *path)
 
 static int visit(struct directory_source *source, const char *path, const char *name, const struct level *level)
 {
+	struct source_file *file;
 	struct stat status;
 	bool link;
 	int error;
 
 	if (lstat(path, &status))
-		return errno == ENOENT ? 0 : visit_file(source, path);
+		return errno == ENOENT ? 0 : visit_file(source, path, &file);
 	link = S_ISLNK(status.st_mode);
 	source->links |= link;
 	/* A link that leads nowhere is a file that cannot be read, if it is called one. */
@@ -510,7 +528,7 @@ static int visit(struct directory_source *source, const char *path, const char *
 		if (error)
 			return error;
 	}
-	return visit_file(source, path);
+	return visit_file(source, path, &file);
 }
 
 static bool is_around(const struct level *level, const struct stat *status)
@@ -640,11 +658,12 @@ static int walk(struct directory_source *source)
 
 static int refresh(struct directory_source *source)
 {
+	struct file_identity found;
 	struct source_file *file;
 	int error = walk(source);
 
 	for (file = source->files; file && !error; file = file->hh.next)
-		error = refresh_file(source, file);
+		error = refresh_file(source, file, manifest_file_identify(file->path, &found), &found);
 	return error;
 }
 
@@ -691,29 +710,29 @@ static int entry_is_gone(struct directory_source *source, const char *path)
 }
 
 /* As the walk would come by it. What only a walk can tell: directories, links. */
-static int look_at(struct directory_source *source, const char *path)
+static int look_at(struct directory_source *source, const struct told_entry *entry)
 {
-	const char *name = strrchr(path, '/') + 1;
+	const char *path = entry->path, *name = strrchr(path, '/') + 1;
+	struct file_identity found;
 	struct source_file *file;
 	struct stat status;
-	int error;
+	int error, unknown = 0;
 
-	if (*name == '.')
+	/* No file is known by a name that is no manifest's; and where there was a link, all of the tree is walked. */
+	if (*name == '.' || (entry->left && !is_manifest(name)))
 		return 0;
-	if (lstat(path, &status)) {
-		if (errno == ENOENT)
-			return entry_is_gone(source, path);
-	} else if (S_ISDIR(status.st_mode) || S_ISLNK(status.st_mode)) {
+	if (lstat(path, &status))
+		unknown = -errno;
+	else if (!S_ISDIR(status.st_mode) && !S_ISLNK(status.st_mode))
+		unknown = file_identity_of(&status, &found);
+	else
 		source->walk_due = true;
+	if (unknown == -ENOENT)
+		return entry_is_gone(source, path);
+	if (source->walk_due || !is_manifest(name))
 		return 0;
-	}
-	if (!is_manifest(name))
-		return 0;
-	error = visit_file(source, path);
-	if (error)
-		return error;
-	HASH_FIND_STR(source->files, path, file);
-	return refresh_file(source, file);
+	error = visit_file(source, path, &file);
+	return error ? error : refresh_file(source, file, unknown, &found);
 }
 
 static bool may_look_at_entries(const struct directory_source *source)
@@ -731,7 +750,7 @@ static int look_at_entries(struct directory_source *source)
 		size_t count = source->entry_count, i;
 
 		for (i = 0; i < count && !error; i++)
-			error = look_at(source, source->entries[i]);
+			error = look_at(source, &source->entries[i]);
 		forget_entries(source);
 		if (attempt == SYNC_ATTEMPTS || !events_wait(source))
 			break;

@@ -27,7 +27,7 @@ bool file_identity_equal(const struct file_identity *a, const struct file_identi
 	       time_equal(&a->modified, &b->modified) && time_equal(&a->changed, &b->changed);
 }
 
-static int identity_of(const struct stat *status, struct file_identity *identity)
+int file_identity_of(const struct stat *status, struct file_identity *identity)
 {
 	if (!S_ISREG(status->st_mode))
 		return -EINVAL;
@@ -47,7 +47,7 @@ int manifest_file_identify(const char *path, struct file_identity *identity)
 
 	if (stat(path, &status))
 		return -errno;
-	return identity_of(&status, identity);
+	return file_identity_of(&status, identity);
 }
 
 static int identify_fd(int fd, struct file_identity *identity)
@@ -56,21 +56,26 @@ static int identify_fd(int fd, struct file_identity *identity)
 
 	if (fstat(fd, &status))
 		return -errno;
-	return identity_of(&status, identity);
+	return file_identity_of(&status, identity);
 }
 
 /*
  * A file that its writer has not closed may be half a file, and half a list of policies is a valid one. The kernel
  * grants a read lease only where nobody has the file open for writing; file systems without leases are taken as they
- * are. Breaking the lease sends a signal, which must be one that is ignored by default.
+ * are. Breaking the lease sends a signal (choose_signal).
  */
 static bool being_written(int fd)
 {
-	fcntl(fd, F_SETSIG, SIGURG);
 	if (fcntl(fd, F_SETLEASE, F_RDLCK))
 		return errno == EAGAIN;
 	fcntl(fd, F_SETLEASE, F_UNLCK);
 	return false;
+}
+
+/* One that is ignored by default. */
+static void choose_signal(int fd)
+{
+	fcntl(fd, F_SETSIG, SIGURG);
 }
 
 static int read_all(int fd, char *text, size_t length)
@@ -142,6 +147,7 @@ int manifest_file_read(const char *path, size_t limit, char **text, size_t *leng
 
 	if (fd < 0)
 		return errno == ENXIO ? -EINVAL : -errno;
+	choose_signal(fd);
 	for (attempt = 0; error == -EAGAIN && attempt < READ_ATTEMPTS; attempt++)
 		error = read_once(fd, limit, text, length, identity);
 	if (error)

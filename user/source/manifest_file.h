@@ -15,6 +15,8 @@ struct file_identity {
 	struct timespec modified, changed;
 };
 bool file_identity_equal(const struct file_identity *a, const struct file_identity *b);
+/* 0; -EINVAL: not a regular file. */
+int file_identity_of(const struct stat *status, struct file_identity *identity);
 
 /*
  * The content as it was at one moment; the caller frees *text. *settled: no later write can leave the identity as it is

@@ -247,7 +247,7 @@ static void tell_entry(struct dispatch *dispatch, const struct directory_watch *
 	if (length < 0 || (size_t)length >= sizeof(path))
 		dispatch->walk = true;
 	else if (dispatch->entry)
-		dispatch->entry(path, dispatch->data);
+		dispatch->entry(path, event->mask & (IN_DELETE | IN_MOVED_FROM), dispatch->data);
 }
 
 static void take_event(struct dispatch *dispatch, const struct inotify_event *event)

@@ -43,11 +43,11 @@ enum tree_news tree_watch_dispatch(struct tree_watch *watch);
 
 /*
  * The same for a caller who looks at single entries instead of walking: `entry` is called with the path of each that
- * came, changed or went in a directory that the last walk named once with
+ * came, changed or went (left: it was deleted or has another name now) in a directory that the last walk named once with
  * tree_watch_entries. *walk is set where that does not tell all
  * (a directory came or went, an entry left and did not arrive, events were lost), and left alone otherwise.
  */
-typedef void (*tree_entry_handler)(const char *path, void *data);
+typedef void (*tree_entry_handler)(const char *path, bool left, void *data);
 enum tree_news tree_watch_dispatch_entries(struct tree_watch *watch, tree_entry_handler entry, void *data, bool *walk);
 
 #endif
