@@ -197,8 +197,6 @@ int generation_follow(struct generation *generation, const struct changes *chang
 
 	if (!generation->tables || changes->others)
 		return -EAGAIN;
-	/* What a change let go may be used again by the next one. */
-	generation->grace_owed = true;
 	tables_count_change(generation->tables);
 	generation->changes++;
 	for (i = 0; i < changes->pod_count; i++) {

@@ -55,7 +55,11 @@ int generation_publish(struct generation *generation, struct datapath *datapath)
 /* Waits until no packet is judged by anything that was in force before. 0, or -errno and generation->failure. */
 int generation_settle(struct generation *generation, struct datapath *datapath);
 
-/* Follows changes of pods without a new generation. -EAGAIN: it cannot; some may have been followed, so compile. */
+/*
+ * Follows changes of pods without a new generation. -EAGAIN: it cannot; some may have been followed, so compile. No grace
+ * period is owed for it: words that a change lets go stay as they are until their bank is emptied, and a packet that reads
+ * them is judged by what was in force when it came.
+ */
 int generation_follow(struct generation *generation, const struct changes *changes);
 
 /* The set word of an endpoint in the bank in force: EGRESS_SET_* or an address. EGRESS_SET_PENDING where nothing is. */

@@ -222,6 +222,8 @@ static int build(struct agent *agent)
 		return error;
 	error = generation_prepare(&agent->generation, agent->datapath, policy);
 	if (!error) {
+		/* Before what endpoints gave up is given to others. */
+		agent->generation.grace_owed = true;
 		assign_endpoints(agent);
 		attachments_withdraw_retiring(agent);
 		found = connections_before_isolation(agent);
