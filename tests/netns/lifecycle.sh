@@ -177,6 +177,14 @@ test_lock_is_on_the_directory_and_not_on_its_path()
 	enforced
 }
 
+# By the kernel's ticks the pause after a notice, one millisecond, takes up to four more.
+test_timers_end_when_they_are_due()
+{
+	cluster_up
+	agent_up
+	[ -n "$(find "/proc/$AGENT/fd" -lname 'anon_inode:\[timerfd\]')" ]
+}
+
 test_nothing_is_left_once_all_pods_are_gone()
 {
 	local maps

@@ -316,10 +316,26 @@ static void log_libevent(int severity, const char *message)
 	log_message(severity >= EVENT_LOG_WARN ? LOG_LEVEL_WARNING : LOG_LEVEL_DEBUG, "libevent: %s", message);
 }
 
+/*
+ * By the clock that libevent takes otherwise a pause of one millisecond ends with the kernel's next tick, up to four later,
+ * and the loop wakes every millisecond until then.
+ */
+static struct event_base *new_precise_base(void)
+{
+	struct event_config *config = event_config_new();
+	struct event_base *base = NULL;
+
+	if (config && !event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER))
+		base = event_base_new_with_config(config);
+	if (config)
+		event_config_free(config);
+	return base;
+}
+
 static int make_loop(struct agent *agent)
 {
 	event_set_log_callback(log_libevent);
-	agent->loop = event_base_new();
+	agent->loop = new_precise_base();
 	if (!agent->loop)
 		return -ENOMEM;
 	agent->source_timer = evtimer_new(agent->loop, on_source_timer, agent);
