@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
 #include "agent/endpoints.h"
 
 #include <errno.h>
@@ -453,26 +454,31 @@ static bool is_attached(const struct locality *locality, const struct object *po
 	return false;
 }
 
-bool endpoints_concern(const struct endpoint_table *table, const struct locality *locality, const struct object *pod)
-{
-	_cleanup_free_ char *key = text_format("%s/%s", pod->namespace, pod->name);
-	struct endpoint *endpoint = NULL;
+/* A Kubernetes name has at most 253 characters, a namespace 63; longer ones are in no store. */
+#define KEY_SIZE 512
 
-	if (!key || is_local(pod, locality) || is_attached(locality, pod))
-		return true;
+/* The endpoint of the pod's name, or NULL. Every change of any pod in the cluster comes here: nothing is allocated. */
+static struct endpoint *find_current(const struct endpoint_table *table, const struct object *pod)
+{
+	struct endpoint *endpoint = NULL;
+	char key[KEY_SIZE];
+
+	if (strlen(pod->namespace) + 1 + strlen(pod->name) >= sizeof(key))
+		return NULL;
+	stpcpy(stpcpy(stpcpy(key, pod->namespace), "/"), pod->name);
 	HASH_FIND_STR(table->current, key, endpoint);
 	return endpoint;
 }
 
+bool endpoints_concern(const struct endpoint_table *table, const struct locality *locality, const struct object *pod)
+{
+	return is_local(pod, locality) || is_attached(locality, pod) || find_current(table, pod);
+}
+
 bool endpoints_have(const struct endpoint_table *table, const struct object *pod)
 {
-	_cleanup_free_ char *key = text_format("%s/%s", pod->namespace, pod->name);
-	struct endpoint *endpoint = NULL;
+	const struct endpoint *endpoint = find_current(table, pod);
 
-	/* Without memory: said to be local, and so left to a compile, which will fail for want of memory. */
-	if (!key)
-		return true;
-	HASH_FIND_STR(table->current, key, endpoint);
 	return endpoint && !endpoint->unknown && endpoint->pod == pod;
 }
 
