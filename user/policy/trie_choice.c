@@ -138,8 +138,9 @@ bool trie_find_network(const struct trie_part *part, address_number base, unsign
 	return true;
 }
 
-/* Words that a hash node may always take for each range below it. */
-#define WORDS_FOR_RANGE 3u
+/* Words that a hash node may always take for each range below it: where memory is no matter, and where it is. */
+#define WORDS_FOR_RANGE        3u
+#define WORDS_FOR_RANGE_PACKED 1u
 
 /* Words that it takes, as far as can be seen from here: a bucket for a key, and a small node for a branch. */
 static size_t plan_words(const struct trie_hash_plan *plan)
@@ -207,11 +208,12 @@ static bool plan_hash(const struct trie_part *part, address_number base, unsigne
 	return true;
 }
 
-bool trie_find_hash(const struct trie_part *part, address_number base, unsigned int bits, uint32_t usual,
-		      struct trie_hash_plan *out)
+bool trie_find_hash(const struct trie_part *part, address_number base, unsigned int bits, uint32_t usual, bool packed,
+		    struct trie_hash_plan *out)
 {
 	unsigned int bytes, most = bits / 8 < TRIE_HASH_BYTES_MAX ? bits / 8 : TRIE_HASH_BYTES_MAX;
 	struct trie_hash_plan plans[TRIE_HASH_BYTES_MAX + 1], *best = NULL;
+	size_t always = (packed ? WORDS_FOR_RANGE_PACKED : WORDS_FOR_RANGE) * (part->last - part->first);
 	size_t least = SIZE_MAX;
 
 	for (bytes = 2; bytes <= most; bytes++) {
@@ -222,8 +224,8 @@ bool trie_find_hash(const struct trie_part *part, address_number base, unsigned 
 			least = plan_words(&plans[bytes]);
 	}
 	least *= 2;
-	if (least < WORDS_FOR_RANGE * (part->last - part->first))
-		least = WORDS_FOR_RANGE * (part->last - part->first);
+	if (least < always)
+		least = always;
 	for (bytes--; bytes >= 2 && !best; bytes--)
 		if (plan_words(&plans[bytes]) <= least)
 			best = &plans[bytes];

@@ -55,7 +55,7 @@ struct trie_hash_plan {
  * How many bytes a hash node is to take: as many as possible, since every node on the way costs a packet time, unless it
  * would be much larger than another and large beside all that is below it. False: a full block is better.
  */
-bool trie_find_hash(const struct trie_part *part, address_number base, unsigned int bits, uint32_t usual,
+bool trie_find_hash(const struct trie_part *part, address_number base, unsigned int bits, uint32_t usual, bool packed,
 		    struct trie_hash_plan *out);
 
 #endif

@@ -211,7 +211,7 @@ static int write_hash(const struct trie *trie, const struct trie_part *part, add
  */
 static bool wants_wide_root(const struct trie *trie, unsigned int bits, const struct trie_hash_plan *plan)
 {
-	return bits == 128 && (trie->packed || plan->bytes == 2 || plan->keys > WIDE_ABOVE_KEYS);
+	return bits == 128 && (plan->bytes == 2 || (!trie->packed && plan->keys > WIDE_ABOVE_KEYS));
 }
 
 static bool wants_ranges(const struct trie *trie, const struct trie_part *part, address_number base, unsigned int bits)
@@ -238,7 +238,8 @@ static int write_scattered(const struct trie *trie, const struct trie_part *part
 			   unsigned int bits, uint32_t usual, uint32_t *entry)
 {
 	struct trie_hash_plan plan;
-	bool found = trie_find_hash(part, base, bits, usual, &plan), at_once = found && !trie->packed && !plan.branches;
+	bool found = trie_find_hash(part, base, bits, usual, trie->packed, &plan);
+	bool at_once = found && !trie->packed && !plan.branches;
 	int error;
 
 	/* All in one step is better than ranges where memory is no matter. */
