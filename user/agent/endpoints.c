@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#define _GNU_SOURCE
 #include "agent/endpoints.h"
 
 #include <errno.h>
@@ -454,19 +453,14 @@ static bool is_attached(const struct locality *locality, const struct object *po
 	return false;
 }
 
-/* A Kubernetes name has at most 253 characters, a namespace 63; longer ones are in no store. */
-#define KEY_SIZE 512
-
 /* The endpoint of the pod's name, or NULL. Every change of any pod in the cluster comes here: nothing is allocated. */
 static struct endpoint *find_current(const struct endpoint_table *table, const struct object *pod)
 {
 	struct endpoint *endpoint = NULL;
-	char key[KEY_SIZE];
+	char key[STORE_KEY_SIZE];
 
-	if (strlen(pod->namespace) + 1 + strlen(pod->name) >= sizeof(key))
-		return NULL;
-	stpcpy(stpcpy(stpcpy(key, pod->namespace), "/"), pod->name);
-	HASH_FIND_STR(table->current, key, endpoint);
+	if (store_key(pod->namespace, pod->name, key))
+		HASH_FIND_STR(table->current, key, endpoint);
 	return endpoint;
 }
 

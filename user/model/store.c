@@ -87,19 +87,21 @@ static void write_key(char *key, const char *namespace, const char *name)
 	memcpy(key + length + 1, name, strlen(name) + 1);
 }
 
-/* A Kubernetes name has at most 253 characters, a namespace 63; longer ones are in no store. */
-#define KEY_SIZE 512
+bool store_key(const char *namespace, const char *name, char key[STORE_KEY_SIZE])
+{
+	if (key_length(namespace, name) >= STORE_KEY_SIZE)
+		return false;
+	write_key(key, namespace, name);
+	return true;
+}
 
 static struct entry *find(const struct table *table, const char *namespace, const char *name)
 {
-	size_t length = key_length(namespace, name);
 	struct entry *entry = NULL;
-	char key[KEY_SIZE];
+	char key[STORE_KEY_SIZE];
 
-	if (length >= sizeof(key))
-		return NULL;
-	write_key(key, namespace, name);
-	HASH_FIND(hh, table->entries, key, length, entry);
+	if (store_key(namespace, name, key))
+		HASH_FIND(hh, table->entries, key, key_length(namespace, name), entry);
 	return entry;
 }
 
@@ -249,7 +251,7 @@ static int insert(struct store *store, struct object *object)
 	size_t length = key_length(object->namespace, object->name);
 	struct entry *entry;
 
-	if (length >= KEY_SIZE)
+	if (length >= STORE_KEY_SIZE)
 		return -ENAMETOOLONG;
 	entry = calloc(1, sizeof(*entry) + length + 1);
 	if (!entry)

@@ -12,6 +12,11 @@
 
 struct store;
 
+/* A Kubernetes name has at most 253 characters, a namespace 63; longer ones are in no store. */
+#define STORE_KEY_SIZE 512
+/* "namespace/name". False: longer than any in a store. */
+bool store_key(const char *namespace, const char *name, char key[STORE_KEY_SIZE]);
+
 /* 0 or -ENOMEM. */
 int store_new(struct store **out);
 void store_free(struct store *store);
