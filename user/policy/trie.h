@@ -30,7 +30,10 @@ int trie_write_ipv6(const struct trie *trie, const struct ranges *classes, uint3
 int trie_set_ipv4(const struct trie *trie, uint32_t root, address_number address, uint32_t class);
 int trie_set_ipv6(const struct trie *trie, uint32_t *root, address_number address, uint32_t class);
 
-/* Words that one call of trie_set_* may take: a node of ranges that becomes 38 full blocks, and those above it. */
+/*
+ * Words that one call of trie_set_* may take: a node of ranges that becomes 38 full blocks and those above it, or a hash
+ * node anew, of half as many at most, and what is below it.
+ */
 #define TRIE_SET_WORDS 32768u
 
 #endif

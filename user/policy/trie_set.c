@@ -25,6 +25,12 @@ static size_t range_of(const struct trie_ranges *ranges, uint32_t value)
 	return i;
 }
 
+/* So many bytes of the address as what the starts of ranges are. */
+static uint32_t range_number(uint32_t value, unsigned int bytes)
+{
+	return bytes == 1 ? value * TRIE_FAN_OUT : value;
+}
+
 /* The values from this one up to `end` get another entry. */
 static void replace_values(struct trie_ranges *ranges, uint32_t value, uint32_t end, uint32_t entry)
 {
@@ -49,7 +55,7 @@ static void narrow_ranges(const struct trie_ranges *ranges, uint32_t first, stru
 	out->count = 0;
 	trie_ranges_append(out, 0, ranges->entry[i]);
 	for (i++; i < ranges->count && ranges->start[i] < first + TRIE_FAN_OUT; i++)
-		trie_ranges_append(out, (ranges->start[i] - first) * TRIE_FAN_OUT, ranges->entry[i]);
+		trie_ranges_append(out, range_number(ranges->start[i] - first, 1), ranges->entry[i]);
 }
 
 /* A node for one byte: of ranges only where that byte is the last. */
@@ -60,7 +66,7 @@ static int new_byte_node(const struct trie *trie, const struct trie_ranges *rang
 	if (is_last && ranges->count <= TRIE_RANGES_MAX)
 		return trie_new_ranges(trie, ranges, result);
 	for (i = 0; i < TRIE_FAN_OUT; i++)
-		entries[i] = ranges->entry[range_of(ranges, i * TRIE_FAN_OUT)];
+		entries[i] = ranges->entry[range_of(ranges, range_number(i, 1))];
 	return trie_new_full(trie, entries, result);
 }
 
@@ -91,10 +97,7 @@ static int split_ranges(const struct trie *trie, const struct trie_ranges *range
 static int set_range(const struct trie *trie, struct trie_ranges *ranges, uint32_t value, uint32_t child,
 		     unsigned int bytes, unsigned int left, uint32_t *result)
 {
-	if (bytes == 1)
-		replace_values(ranges, value * TRIE_FAN_OUT, (value + 1) * TRIE_FAN_OUT, child);
-	else
-		replace_values(ranges, value, value + 1, child);
+	replace_values(ranges, range_number(value, bytes), range_number(value + 1, bytes), child);
 	if (ranges->count <= TRIE_RANGES_MAX)
 		return trie_new_ranges(trie, ranges, result);
 	return bytes == 2 ? split_ranges(trie, ranges, !left, result) : new_byte_node(trie, ranges, true, result);
@@ -139,7 +142,7 @@ static int set4_ranges(const struct trie *trie, uint32_t entry, unsigned int bit
 
 	if (EGRESS_TRIE_KIND(entry) != EGRESS_TRIE_LEAF)
 		trie_read_ranges(trie->memory, entry, &ranges);
-	if (ranges.entry[range_of(&ranges, bits == 8 ? value * TRIE_FAN_OUT : value)] == trie_leaf(class))
+	if (ranges.entry[range_of(&ranges, range_number(value, bits / 8))] == trie_leaf(class))
 		return 0;
 	return set_range(trie, &ranges, value, trie_leaf(class), bits / 8, 0, result);
 }
@@ -287,7 +290,7 @@ static int set6_ranges(const struct trie *trie, uint32_t entry, unsigned int dep
 	if (bytes == 2)
 		value = value << 8 | ipv6_byte(address, depth + 1);
 	trie_read_ranges(trie->memory, entry, &ranges);
-	old = ranges.entry[range_of(&ranges, bytes == 1 ? value * TRIE_FAN_OUT : value)];
+	old = ranges.entry[range_of(&ranges, range_number(value, bytes))];
 	error = set6(trie, old, depth + bytes, address, class, &child);
 	if (error < 0 || child == old)
 		return error;
