@@ -54,6 +54,11 @@ all_started()
 		fail "too many ADDs took longer than 2 s: $(reports 'r["add_seconds"] > 2') of $1"
 }
 
+denied_arrived()
+{
+	[ "$(seen "$DENIED" | wc -l)" = "$1" ]
+}
+
 # The capture sees what comes out: without our plugin, everything does.
 test_without_the_plugin_the_packet_is_out()
 {
@@ -65,7 +70,7 @@ network = json.load(open(path))
 network["plugins"].pop()
 json.dump(network, open(path, "w"))' "$SANDBOX/run/pods.conflist"
 	start_pods 0 2
-	eventually 5 test "$(seen "$DENIED" | wc -l)" = 2
+	eventually 5 denied_arrived 2
 }
 
 # with_agent_up PLUGIN...

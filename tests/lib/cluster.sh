@@ -109,6 +109,11 @@ dropped_packets()
 	echo "${value:-0}"
 }
 
+something_dropped()
+{
+	[ "$(dropped_packets policy)" -gt 0 ]
+}
+
 allowed_packets()
 {
 	local value

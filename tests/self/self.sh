@@ -41,6 +41,17 @@ test_runner_shows_both_ends_of_a_failure()
 	assert_equal "a short one" "7" "$(with_runner 'print(len(run.shorten(["line"] * 7)))')"
 }
 
+# The shell would run a $(…) there once, before the wait begins.
+test_what_is_waited_for_is_looked_at_again()
+{
+	local pattern='eventually [^ ]+ (test|\[) .*\$\([^(]'
+
+	# shellcheck disable=SC2016 # it is searched for as it stands
+	assert_matches "the pattern" 'eventually' "$(grep -E "$pattern" <<<'eventually 5 test "$(cat file)" = 2')"
+	assert_equal "waits for what is looked at once" "" \
+		"$(grep -rnE "$pattern" "$TESTS" --include='*.sh' | grep -v /self.sh: || true)"
+}
+
 test_runner_counts_each_result()
 {
 	assert_equal "all kinds" "2 1 1" \
