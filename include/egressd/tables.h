@@ -84,8 +84,10 @@ enum egress_trie_kind {
 	EGRESS_TRIE_RANGES18, /* the same with 18 bounds, 128 bytes */
 	EGRESS_TRIE_RANGES37, /* the same with 37 bounds, 256 bytes */
 	EGRESS_TRIE_BITS,     /* child: struct egress_trie_bits */
-	EGRESS_TRIE_HASH,     /* child: struct egress_trie_hash */
 	EGRESS_TRIE_WIDE,     /* child: 65,536 entries by the next two bytes of the address, IPv6 only */
+	EGRESS_TRIE_HASH2,    /* child: a hash table by the next two bytes, see below, IPv6 only */
+	EGRESS_TRIE_HASH3,    /* the same by three bytes */
+	EGRESS_TRIE_HASH4,    /* and by four */
 };
 
 #define EGRESS_TRIE_ENTRY(kind, value) (((__u32)(kind) << EGRESS_TRIE_KIND_SHIFT) | (__u32)(value))
@@ -138,27 +140,58 @@ struct egress_trie_bits {
 _Static_assert(sizeof(struct egress_trie_bits) == 64, "one unit");
 
 /*
- * A table of few values of the next two to four bytes, IPv6 only: what has an entry of its own goes on with it behind
- * these bytes, all else is `other`. The bytes as a number are the key. Buckets of EGRESS_HASH_SLOTS slots follow, one
- * cache line each; a key can only be in bucket (key * multiplier) >> bucket_shift, in 64 bits. No bucket overflows: the
- * writer looks for a multiplier and a size with which none does.
+ * A hash table of few values of the next two to four bytes: what has an entry of its own goes on with it behind these
+ * bytes, all else is `other`. The bytes as a number are the key. The node is nothing but buckets of EGRESS_HASH_SLOTS
+ * slots, one cache line each, 2 to EGRESS_HASH_BUCKETS_MAX, a power of two; it is aligned to its size. What a packet must
+ * know to find the one bucket that may hold its key is in the trie entry: bits 27 .. 26 say which of four functions spreads
+ * the keys, bits 25 .. 0 are twice the number of the node's unit plus the number of buckets, which so is the lowest bit
+ * that is set. No bucket overflows: the writer looks for a function and a size with which none does.
  *
  * A slot is two double words. The first holds the key in its upper half and the complement of the trie entry in its lower
  * one; 0 is free (no entry has all bits set). The second holds a mask in its upper half and a value in its lower one: an
  * address of that key whose next four bytes & mask are not the value is `other`, too. So the network that alone is below a
  * key needs no node of its own. A mask other than zero stands with a leaf only, and is never written while packets read.
+ * The last slot of bucket 0 holds `other`, a leaf, as its entry, with a key that no packet looks for there: one of another
+ * bucket.
  */
-struct egress_trie_hash {
-	__u64 multiplier;
-	__u32 bucket_shift; /* 64 - the binary logarithm of the number of buckets, which is 2 at least */
-	__u32 taken;        /* bits of the address that are the key: 16, 24 or 32 */
-	__u32 other;        /* trie entry, a leaf */
-	__u32 reserved[11];
-};
-#define EGRESS_HASH_HEAD_WORDS 16u
 #define EGRESS_HASH_SLOTS 4u
 #define EGRESS_HASH_BUCKET_WORDS (4 * EGRESS_HASH_SLOTS)
-_Static_assert(sizeof(struct egress_trie_hash) == 4 * EGRESS_HASH_HEAD_WORDS, "one unit");
+#define EGRESS_HASH_BUCKETS_MAX 32768u
+#define EGRESS_HASH_FUNCTIONS 4u
+#define EGRESS_HASH_FUNCTION_SHIFT 26
+#define EGRESS_HASH_OTHER_WORD (EGRESS_HASH_BUCKET_WORDS - 4) /* of bucket 0: the complement of `other` */
+#define EGRESS_HASH_MULTIPLIER 0x9e3779b97f4a7c15ull           /* 2^64 divided by the golden ratio */
+/* Node numbers, in units of 16 words, are below this. */
+#define EGRESS_HASH_UNITS_MAX (1u << (EGRESS_HASH_FUNCTION_SHIFT - 1))
+_Static_assert(EGRESS_HASH_BUCKET_WORDS == 1u << EGRESS_TRIE_UNIT_SHIFT, "a bucket is a unit");
+
+static inline __u32 egress_hash_buckets(__u32 entry)
+{
+	__u32 place = entry & ((1u << EGRESS_HASH_FUNCTION_SHIFT) - 1);
+
+	return place & -place;
+}
+
+/* The node's address. */
+static inline __u32 egress_hash_address(__u32 entry)
+{
+	return ((entry & ((1u << EGRESS_HASH_FUNCTION_SHIFT) - 1)) ^ egress_hash_buckets(entry))
+	       << (EGRESS_TRIE_UNIT_SHIFT - 1);
+}
+
+/* Bits of the address that the node takes. */
+static inline __u32 egress_hash_bits(__u32 entry)
+{
+	return 8 * (EGRESS_TRIE_KIND(entry) - EGRESS_TRIE_HASH2 + 2);
+}
+
+/* Number of the bucket for a key. */
+static inline __u32 egress_hash_bucket(__u32 entry, __u64 key)
+{
+	__u32 function = EGRESS_TRIE_VALUE(entry) >> EGRESS_HASH_FUNCTION_SHIFT;
+
+	return (__u32)(key * EGRESS_HASH_MULTIPLIER >> (32 + 8 * function)) & (egress_hash_buckets(entry) - 1);
+}
 
 /*
  * Cells. Bit 31: the packet passes. Bits 30 .. 24: kinds of verdict to come, zero. Bits 23 .. 0: the deciding rule, an

@@ -175,24 +175,15 @@ EGRESS_INLINE _Bool egress_skip_entry(const void *tables, struct egress_left *le
  */
 EGRESS_INLINE _Bool egress_hash_entry(const void *tables, struct egress_left *left, __u32 *entry)
 {
-	__u32 address = EGRESS_TRIE_CHILD(*entry), taken, i;
+	__u32 address = egress_hash_address(*entry), taken = egress_hash_bits(*entry) & 63, bucket, i;
 	const __u32 *chunk = egress_table_chunk(tables, address);
-	const struct egress_trie_hash *node;
+	__u64 key = left->high >> ((64 - taken) & 63), found = 0, rest = 0;
 	const egress_double_word *slot;
-	__u64 key, found = 0, rest = 0;
 
 	if (!chunk)
 		return 0;
-	node = (const void *)(chunk + (address & (EGRESS_CHUNK_WORDS - EGRESS_HASH_HEAD_WORDS)));
-	taken = node->taken & 63;
-	key = left->high >> ((64 - taken) & 63);
-	address += EGRESS_HASH_HEAD_WORDS +
-		   (__u32)(key * node->multiplier >> (node->bucket_shift & 63)) * EGRESS_HASH_BUCKET_WORDS;
-	*entry = node->other;
-	chunk = egress_table_chunk(tables, address);
-	if (!chunk)
-		return 0;
-	slot = (const void *)(chunk + (address & (EGRESS_CHUNK_WORDS - EGRESS_HASH_BUCKET_WORDS)));
+	bucket = address + egress_hash_bucket(*entry, key) * EGRESS_HASH_BUCKET_WORDS;
+	slot = (const void *)(chunk + (bucket & (EGRESS_CHUNK_WORDS - EGRESS_HASH_BUCKET_WORDS)));
 	EGRESS_UNROLL
 	for (i = 0; i < 2 * EGRESS_HASH_SLOTS; i += 2) {
 		__u64 same = (__u64)((__s64)((slot[i] >> 32 ^ key) - 1) >> 63);
@@ -201,8 +192,9 @@ EGRESS_INLINE _Bool egress_hash_entry(const void *tables, struct egress_left *le
 		rest |= slot[i + 1] & same;
 	}
 	egress_take(left, taken);
-	if ((__u32)found && !((left->high & rest) >> 32 ^ (__u32)rest))
-		*entry = ~(__u32)found;
+	if (!(__u32)found || ((left->high & rest) >> 32 ^ (__u32)rest))
+		found = chunk[(address & (EGRESS_CHUNK_WORDS - EGRESS_HASH_BUCKET_WORDS)) + EGRESS_HASH_OTHER_WORD];
+	*entry = ~(__u32)found;
 	return 1;
 }
 
@@ -224,7 +216,7 @@ EGRESS_INLINE _Bool egress_class6_number(const void *tables, __u32 root, __u64 f
 			*class = EGRESS_TRIE_VALUE(entry);
 			return 1;
 		}
-		if (kind == EGRESS_TRIE_HASH) {
+		if (kind >= EGRESS_TRIE_HASH2) {
 			if (!egress_hash_entry(tables, &left, &entry))
 				return 0;
 		} else if (kind == EGRESS_TRIE_SKIP) {

@@ -30,13 +30,17 @@ enum {
 	SKIP = FULL + 768,     /* 64 bytes each */
 	SKIP_BELOW = SKIP + 16,
 	BITS = SKIP + 32,
-	HASH = SKIP + 48, /* its head, then two buckets */
+	HASH = SKIP + 64, /* two buckets */
 	FULL6 = FULL + 1024,
 	PORTS = FULL + 2048,
 	ROOT = PORTS + 3 * 32768,
 	WORDS = ROOT + 65536,
 };
 
+/* By two bytes, spread by function 1: key 0x0200 is in bucket 0, those below in bucket 1. */
+#define HASH_ENTRY \
+	EGRESS_TRIE_ENTRY(EGRESS_TRIE_HASH2, 1u << EGRESS_HASH_FUNCTION_SHIFT | (HASH / 16 * 2 + 2))
+#define OF_BUCKET_1 1u
 #define LEAF(class)  EGRESS_TRIE_ENTRY(EGRESS_TRIE_LEAF, class)
 #define CLASSES      8
 #define PORT_CLASSES 4
@@ -90,19 +94,23 @@ static void make_ipv4(void)
 			memory[ROOT + i] = LEAF(4); /* 192.0.0.0/8 */
 }
 
+/* The slot `index` of a key's bucket: two double words. */
+static uint64_t *slot_of(uint32_t key, unsigned int index)
+{
+	uint32_t bucket = egress_hash_bucket(HASH_ENTRY, key);
+
+	return (uint64_t *)&memory[HASH + EGRESS_HASH_BUCKET_WORDS * bucket + 4 * index];
+}
+
 /* By two bytes: 0x0100 is class 6, 0x0200 class 6 where a 1 bit follows, 0xffff class 7. */
 static void make_hash(void)
 {
-	struct egress_trie_hash *head = (void *)&memory[HASH];
-	uint64_t *slot = (uint64_t *)&memory[HASH + EGRESS_HASH_HEAD_WORDS];
-
-	/* The highest bit of the key chooses the bucket. */
-	*head = (struct egress_trie_hash){
-		.multiplier = 1ull << 48, .bucket_shift = 63, .taken = 16, .other = LEAF(5)};
-	slot[0] = 0x0100ull << 32 | (uint32_t)~LEAF(6);
-	slot[2] = 0x0200ull << 32 | (uint32_t)~LEAF(6);
-	slot[3] = 0x8000000080000000ull;
-	slot[2 * EGRESS_HASH_SLOTS] = 0xffffull << 32 | (uint32_t)~LEAF(7);
+	slot_of(0x0100, 0)[0] = 0x0100ull << 32 | (uint32_t)~LEAF(6);
+	slot_of(0x0200, 0)[0] = 0x0200ull << 32 | (uint32_t)~LEAF(6);
+	slot_of(0x0200, 0)[1] = 0x8000000080000000ull;
+	slot_of(0xffff, 1)[0] = 0xffffull << 32 | (uint32_t)~LEAF(7);
+	memory[HASH + EGRESS_HASH_OTHER_WORD] = ~LEAF(5);
+	memory[HASH + EGRESS_HASH_OTHER_WORD + 1] = OF_BUCKET_1;
 }
 
 /* fd00:0:0:aa00::/56 leads to a FULL block by byte 7, in which 0x42 leads to a skip whose match is a leaf of a /76. */
@@ -119,7 +127,7 @@ static void make_ipv6(void)
 	for (i = 0; i < 256; i++)
 		memory[FULL6 + i] = LEAF(5);
 	memory[FULL6 + 0x42] = EGRESS_TRIE_POINTER(EGRESS_TRIE_SKIP, SKIP_BELOW);
-	memory[FULL6 + 0x43] = EGRESS_TRIE_POINTER(EGRESS_TRIE_HASH, HASH);
+	memory[FULL6 + 0x43] = HASH_ENTRY;
 	make_hash();
 	below->mask[0] = 0xfff0000000000000;
 	below->value[0] = 0x8070000000000000;
@@ -416,35 +424,57 @@ static void test_written_tries(void **state)
 
 /* ------------------------------------------------------------------ tables that do not hold together */
 
-/* A hash node that cannot be: more buckets than there is memory, a key twice, bytes that the address does not have. */
+/*
+ * A hash node that cannot be: more buckets than there is memory, one, none, a key twice or where no packet looks for it,
+ * or none for all the others.
+ */
 static void test_damaged_hash(void **state)
 {
-	struct egress_trie_hash *head = (void *)&memory[HASH];
-	uint64_t *slot = (uint64_t *)&memory[HASH + EGRESS_HASH_HEAD_WORDS];
+	uint32_t *entry = &memory[FULL6 + 0x43], *other = &memory[HASH + EGRESS_HASH_OTHER_WORD];
+	uint64_t *lone = slot_of(0x0200, 0), *elsewhere = slot_of(0x0200, 1);
+	const uint32_t entries[] = {
+		EGRESS_TRIE_ENTRY(EGRESS_TRIE_HASH2, EGRESS_HASH_BUCKETS_MAX / 2),
+		EGRESS_TRIE_ENTRY(EGRESS_TRIE_HASH2, 2 * EGRESS_HASH_BUCKETS_MAX),
+		EGRESS_TRIE_ENTRY(EGRESS_TRIE_HASH2, HASH / 16 * 2 + 1),
+		EGRESS_TRIE_ENTRY(EGRESS_TRIE_HASH2, 0),
+		EGRESS_TRIE_ENTRY(EGRESS_TRIE_HASH4 + 1, HASH / 16 * 2 + 2),
+	};
 	struct bank bank = open_bank();
+	size_t i;
 
 	(void)state;
-	head->bucket_shift = 40;
-	assert_int_equal(bank_each_class(&bank, ignore_range, NULL), -EINVAL);
-	head->bucket_shift = 63;
-	head->taken = 72;
-	assert_int_equal(bank_each_class(&bank, ignore_range, NULL), -EINVAL);
-	head->taken = 17;
-	assert_int_equal(bank_each_class(&bank, ignore_range, NULL), -EINVAL);
-	head->taken = 16;
-	slot[4] = slot[0];
-	assert_int_equal(bank_each_class(&bank, ignore_range, NULL), -EINVAL);
-	slot[4] = 0;
-	/* A mask with a hole, a value outside of it, a mask before what is no leaf. */
-	slot[3] = 0xa0000000a0000000;
-	assert_int_equal(bank_each_class(&bank, ignore_range, NULL), -EINVAL);
-	slot[3] = 0x8000000040000000;
-	assert_int_equal(bank_each_class(&bank, ignore_range, NULL), -EINVAL);
-	slot[3] = 0x8000000080000000;
-	slot[2] = 0x0200ull << 32 | (uint32_t)~EGRESS_TRIE_POINTER(EGRESS_TRIE_SKIP, SKIP_BELOW);
-	assert_int_equal(bank_each_class(&bank, ignore_range, NULL), -EINVAL);
-	slot[2] = 0x0200ull << 32 | (uint32_t)~LEAF(6);
+	for (i = 0; i < sizeof(entries) / sizeof(*entries); i++) {
+		*entry = entries[i];
+		assert_int_equal(bank_each_class(&bank, ignore_range, NULL), -EINVAL);
+	}
+	*entry = HASH_ENTRY;
 	assert_int_equal(bank_each_class(&bank, ignore_range, NULL), 0);
+	*other = ~EGRESS_TRIE_POINTER(EGRESS_TRIE_FULL, FULL6);
+	assert_int_equal(bank_each_class(&bank, ignore_range, NULL), -EINVAL);
+	*other = ~LEAF(5);
+	/* Key 0 is of bucket 0: a packet would take what all others get for its own. */
+	other[1] = 0;
+	assert_int_equal(bank_each_class(&bank, ignore_range, NULL), -EINVAL);
+	other[1] = OF_BUCKET_1;
+	slot_of(0x0100, 2)[0] = slot_of(0x0100, 0)[0];
+	assert_int_equal(bank_each_class(&bank, ignore_range, NULL), -EINVAL);
+	slot_of(0x0100, 2)[0] = 0;
+	*elsewhere = 0x0101ull << 32 | (uint32_t)~LEAF(6);
+	assert_int_equal(bank_each_class(&bank, ignore_range, NULL), -EINVAL);
+	*elsewhere = 0;
+	/* A mask with a hole, a value outside of it, a mask before what is no leaf. */
+	lone[1] = 0xa0000000a0000000;
+	assert_int_equal(bank_each_class(&bank, ignore_range, NULL), -EINVAL);
+	lone[1] = 0x8000000040000000;
+	assert_int_equal(bank_each_class(&bank, ignore_range, NULL), -EINVAL);
+	lone[1] = 0x8000000080000000;
+	lone[0] = 0x0200ull << 32 | (uint32_t)~EGRESS_TRIE_POINTER(EGRESS_TRIE_SKIP, SKIP_BELOW);
+	assert_int_equal(bank_each_class(&bank, ignore_range, NULL), -EINVAL);
+	lone[0] = 0x0200ull << 32 | (uint32_t)~LEAF(6);
+	assert_int_equal(bank_each_class(&bank, ignore_range, NULL), 0);
+	/* IPv4 has none. */
+	memory[ROOT] = HASH_ENTRY;
+	assert_int_equal(bank_each_class(&bank, ignore_range, NULL), -EINVAL);
 	/* IPv4 has bits for its last byte only. */
 	memory[ROOT] = EGRESS_TRIE_POINTER(EGRESS_TRIE_BITS, BITS);
 	assert_int_equal(bank_each_class(&bank, ignore_range, NULL), -EINVAL);

@@ -377,6 +377,63 @@ static void too_many_rules(void **state)
 	world_free(world);
 }
 
+/* ------------------------------------------------------------------ how large they are */
+
+/* 0 or -ENOSPC, in new memory with so many words for one bank. */
+static int write_into(struct world *world, size_t bank_words)
+{
+	size_t count = EGRESS_BLOCK_WORDS + EGRESS_BANKS * TABLES_FIXED_WORDS + bank_words - TABLES_FIXED_WORDS;
+	uint32_t *words = calloc(count, sizeof(*words));
+	struct tables *tables;
+	int error;
+
+	assert_non_null(words);
+	assert_int_equal(tables_new(words, count, &tables), 0);
+	error = tables_write(tables, world->policy, 1);
+	tables_free(tables);
+	free(words);
+	return error;
+}
+
+/*
+ * What the compiler says a bank takes is what it takes, to the word, though nodes of many sizes leave room between them.
+ * Networks of IPv6 in numbers that make hash nodes of all sizes, packed and not.
+ */
+static void words_of_a_bank_are_those_it_takes(void **state)
+{
+	static const unsigned int counts[] = {3, 200, 3000, 30000};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(counts) / sizeof(*counts); i++) {
+		struct world *world = world_new();
+		char *text = malloc(counts[i] * 64), *end = text;
+		struct policy_statistics statistics;
+		unsigned int network;
+
+		assert_non_null(text);
+		for (network = 0; network < counts[i]; network++)
+			end += sprintf(end, "{ipBlock: {cidr: '2a%02x:%x:%x:%x::/%u'}}, ", network * 7 % 37 % 16,
+				       network * network % 911, network % 2 ? network * 31 % 4093 : 0,
+				       network * 4099 % 65536, 49 + network % 16);
+		add(world, POD, "a", "client", "", "10.0.0.1");
+		add(world, POD, "b", "open", "", "10.0.0.2");
+		add(world,
+		    "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {namespace: a, name: p}, "
+		    "spec: {podSelector: {}, egress: [{to: [%s]}]}}",
+		    text);
+		add(world,
+		    "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {namespace: b, name: p}, "
+		    "spec: {podSelector: {}, egress: [{to: [{ipBlock: {cidr: 192.0.2.0/24}}], ports: [{port: 1}]}]}}");
+		free(text);
+		assert_int_equal(try_compile(world), 0);
+		policy_statistics(world->policy, &statistics);
+		assert_int_equal(write_into(world, statistics.words), 0);
+		assert_int_equal(write_into(world, statistics.words - 1), -ENOSPC);
+		world_free(world);
+	}
+}
+
 /* ------------------------------------------------------------------ packed tries */
 
 /* So many blocks that the trie is packed; every boundary is looked at. */
@@ -462,6 +519,7 @@ int main(void)
 		cmocka_unit_test(too_many_blocks_that_overlap),
 		cmocka_unit_test(too_many_table_words),
 		cmocka_unit_test(too_many_rules),
+		cmocka_unit_test(words_of_a_bank_are_those_it_takes),
 		cmocka_unit_test(packed_blocks_read_the_same),
 		cmocka_unit_test(class_texts),
 	};

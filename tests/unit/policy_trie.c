@@ -283,7 +283,7 @@ static void hash_nodes_take_more_keys(void **state)
 	write_trie(&world);
 	assert_int_equal(EGRESS_TRIE_KIND(world.bank.ipv6_root), EGRESS_TRIE_RANGES9);
 	trie_read_ranges(&world.memory, world.bank.ipv6_root, &root);
-	assert_int_equal(EGRESS_TRIE_KIND(root.entry[1]), EGRESS_TRIE_HASH);
+	assert_int_equal(EGRESS_TRIE_KIND(root.entry[1]), EGRESS_TRIE_HASH2);
 	check_all(&world);
 	for (i = 0; i < 400; i++)
 		set_address(&world, ((address_number)0x2001 << 112) + ((address_number)(2 * i + 1) << 96) + 5 * i,
@@ -351,7 +351,7 @@ static void lone_networks_are_in_their_slots(void **state)
 	}
 	write_trie(&world);
 	check_all(&world);
-	assert_int_equal(EGRESS_TRIE_KIND(world.bank.ipv6_root), EGRESS_TRIE_HASH);
+	assert_int_equal(EGRESS_TRIE_KIND(world.bank.ipv6_root), EGRESS_TRIE_HASH4);
 	for (i = 1; i <= 32; i++) {
 		key = 0x20010db8 + (i << 16);
 		slot = trie_hash_find(&world.memory, world.bank.ipv6_root, key);
@@ -389,11 +389,54 @@ static void large_hash_nodes_say_when_they_are_full(void **state)
 	end(&world);
 }
 
+/* What alignment leaves free is taken by what is smaller, and all of it comes back. */
+static void memory_between_aligned_nodes_is_used(void **state)
+{
+	uint32_t small, large, other, i;
+	struct memory memory;
+
+	(void)state;
+	assert_int_equal(memory_init(&memory, NULL, 4096, 16), 0);
+	assert_int_equal(memory_take(&memory, 0, 1024, 1024, &large), 0);
+	assert_int_equal(large, 1024);
+	for (i = 0; i < 1008 / 16; i++) {
+		assert_int_equal(memory_take(&memory, 0, 16, 16, &small), 0);
+		assert_int_equal(small, 16 + 16 * i);
+	}
+	assert_int_equal(memory_take(&memory, 1, 1, 1, &other), 0);
+	assert_int_equal(other, 2048);
+	assert_int_equal(memory_take(&memory, 0, 1024, 1024, &large), 0);
+	assert_int_equal(large, 3072);
+	assert_int_equal(memory_reached(&memory), 4096);
+	assert_int_equal(memory_used(&memory, 0) + memory_used(&memory, 1) + memory_free(&memory), 4096 - 16);
+	assert_int_equal(memory_take(&memory, 0, 1024, 1024, &large), -ENOSPC);
+	assert_int_equal(memory_release(&memory, 0), 0);
+	assert_int_equal(memory_free(&memory), 4096 - 16 - 1);
+	assert_int_equal(memory_release(&memory, 1), 0);
+	assert_true(memory_has_room(&memory, 4096 - 16));
+	memory_clear(&memory);
+}
+
 static void add_key(struct trie_keys *keys, uint32_t key, uint32_t class)
 {
 	const struct trie_key slot = {.key = key, .entry = EGRESS_TRIE_ENTRY(EGRESS_TRIE_LEAF, class)};
 
 	assert_int_equal(trie_keys_add(keys, &slot), 0);
+}
+
+/* A key that the node does not have; what stands for it is in the middle of one bucket. */
+static void assert_absent_is_other(struct world *world, uint32_t entry, const struct trie_keys *keys, uint32_t key)
+{
+	uint32_t class = 0;
+	size_t i;
+
+	for (i = 0; i < keys->count; i++)
+		if (keys->items[i].key == key)
+			return;
+	assert_int_equal(trie_hash_find(&world->memory, entry, key).entry, 9999);
+	assert_true(egress_class6_number(&(struct table_view){words, WORDS}, entry,
+					 __builtin_bswap64((uint64_t)key << 32), 0, &class));
+	assert_int_equal(class, 9999);
 }
 
 /* Keys that share their low bits, their high bits, and the first and last there can be. */
@@ -426,7 +469,8 @@ static void hash_nodes_hold_all_their_keys(void **state)
 								 0, &class));
 				assert_int_equal(class, k);
 			}
-			assert_int_equal(trie_hash_find(&world.memory, entry, 0x12345).entry, 9999);
+			for (k = 0; k < 1000; k++)
+				assert_absent_is_other(&world, entry, &keys, (uint32_t)k * 0x12345);
 			assert_int_equal(trie_hash_keys(&world.memory, entry, &read), 0);
 			assert_int_equal(read.count, counts[i]);
 			trie_keys_clear(&keys);
@@ -460,6 +504,7 @@ int main(void)
 		cmocka_unit_test(hash_nodes_take_more_keys),
 		cmocka_unit_test(lone_networks_are_in_their_slots),
 		cmocka_unit_test(large_hash_nodes_say_when_they_are_full),
+		cmocka_unit_test(memory_between_aligned_nodes_is_used),
 		cmocka_unit_test(hash_nodes_hold_all_their_keys),
 	};
 

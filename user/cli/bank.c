@@ -334,35 +334,42 @@ static int walk_keys(struct trie_walk *walk, const struct trie_keys *keys, uint3
 static bool hash_holds_together(const struct trie_walk *walk, uint32_t entry, unsigned int depth)
 {
 	const struct table_view *view = &walk->bank->memory;
-	const struct egress_trie_hash *node;
-	size_t at = EGRESS_TRIE_CHILD(entry);
+	size_t at = egress_hash_address(entry), buckets = egress_hash_buckets(entry);
 
-	if (walk->family != 6 || at + EGRESS_HASH_HEAD_WORDS > view->word_count)
-		return false;
-	node = (const void *)(view->words + at);
-	return node->taken >= 16 && node->taken <= 8 * TRIE_HASH_BYTES_MAX && !(node->taken % 8) &&
-	       depth + node->taken <= walk->length * 8u && EGRESS_TRIE_KIND(node->other) == EGRESS_TRIE_LEAF &&
-	       node->bucket_shift > 32 && node->bucket_shift < 64 &&
-	       at + EGRESS_HASH_HEAD_WORDS + ((size_t)EGRESS_HASH_BUCKET_WORDS << (64 - node->bucket_shift)) <=
-		       view->word_count;
+	return walk->family == 6 && depth + egress_hash_bits(entry) <= walk->length * 8u && buckets >= 2 &&
+	       buckets <= EGRESS_HASH_BUCKETS_MAX &&
+	       at + EGRESS_HASH_BUCKET_WORDS * buckets <= view->word_count &&
+	       EGRESS_TRIE_KIND(~view->words[at + EGRESS_HASH_OTHER_WORD]) == EGRESS_TRIE_LEAF;
+}
+
+/* Whether packets find each key, and none of them what stands for all others. */
+static bool hash_is_found(const struct memory *memory, uint32_t entry, const struct trie_keys *keys)
+{
+	uint32_t aside = memory->words[egress_hash_address(entry) + EGRESS_HASH_OTHER_WORD + 1];
+	size_t i;
+
+	for (i = 0; i < keys->count; i++)
+		if (trie_hash_find(memory, entry, keys->items[i].key).entry != keys->items[i].entry)
+			return false;
+	return egress_hash_bucket(entry, aside) != 0;
 }
 
 static int walk_hash(struct trie_walk *walk, uint32_t entry, struct ip_address *address, unsigned int depth)
 {
 	const struct table_view *view = &walk->bank->memory;
 	const struct memory memory = {.words = (uint32_t *)view->words, .word_count = view->word_count};
-	const struct egress_trie_hash *node;
 	struct trie_keys keys = {0};
 	int error;
 
 	if (!hash_holds_together(walk, entry, depth))
 		return -EINVAL;
-	node = (const void *)(view->words + EGRESS_TRIE_CHILD(entry));
 	error = trie_hash_keys(&memory, entry, &keys);
+	if (!error && !hash_is_found(&memory, entry, &keys))
+		error = -EINVAL;
 	if (!error) {
 		if (keys.count)
 			qsort(keys.items, keys.count, sizeof(*keys.items), compare_keys);
-		error = walk_keys(walk, &keys, node->other, address, depth, node->taken / 8);
+		error = walk_keys(walk, &keys, trie_hash_other(&memory, entry), address, depth, trie_hash_bytes(entry));
 	}
 	trie_keys_clear(&keys);
 	return error;
@@ -382,7 +389,9 @@ static int walk_entry(struct trie_walk *walk, uint32_t entry, struct ip_address 
 		return walk->family == 6 ? walk_block(walk, entry, 2, address, depth) : -EINVAL;
 	case EGRESS_TRIE_BITS:
 		return walk_bits(walk, entry, address, depth);
-	case EGRESS_TRIE_HASH:
+	case EGRESS_TRIE_HASH2:
+	case EGRESS_TRIE_HASH3:
+	case EGRESS_TRIE_HASH4:
 		return walk_hash(walk, entry, address, depth);
 	default:
 		return walk_ranges(walk, entry, address, depth);

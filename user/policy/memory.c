@@ -39,25 +39,37 @@ void memory_clear(struct memory *memory)
 	memset(memory, 0, sizeof(*memory));
 }
 
-/*
- * From the front of the first extent that has the room. What alignment leaves before it belongs to the bank too, and
- * comes back with it.
- */
+/* Extent i begins at `start` from now on; what was before it stays free, an extent of its own. */
+static int cut_off(struct extent_list *list, size_t i, uint32_t start)
+{
+	if (list->items[i].start == start)
+		return 0;
+	if (array_reserve(&list->items, &list->capacity, list->count + 1, sizeof(*list->items)) < 0)
+		return -ENOMEM;
+	memmove(list->items + i + 1, list->items + i, (list->count - i) * sizeof(*list->items));
+	list->count++;
+	list->items[i].end = list->items[i + 1].start = start;
+	return 1;
+}
+
+/* From the front of the first extent that has the room. What alignment leaves before it is for smaller ones. */
 int memory_take(struct memory *memory, unsigned int bank, size_t count, uint32_t alignment, uint32_t *address)
 {
+	struct extent_list *list = &memory->free;
 	size_t i;
 
-	for (i = 0; i < memory->free.count; i++) {
-		struct extent *extent = &memory->free.items[i];
-		uint64_t start = ((uint64_t)extent->start + alignment - 1) & ~((uint64_t)alignment - 1);
+	for (i = 0; i < list->count; i++) {
+		uint64_t start = ((uint64_t)list->items[i].start + alignment - 1) & ~((uint64_t)alignment - 1);
+		struct extent taken = {.start = (uint32_t)start, .end = (uint32_t)(start + count)};
+		int cut;
 
-		if (start + count > extent->end)
+		if (start + count > list->items[i].end)
 			continue;
-		if (append(&memory->bank[bank],
-			   (struct extent){.start = extent->start, .end = (uint32_t)(start + count)}) < 0)
+		cut = cut_off(list, i, taken.start);
+		if (cut < 0 || append(&memory->bank[bank], taken) < 0)
 			return -ENOMEM;
-		extent->start = (uint32_t)(start + count);
-		*address = (uint32_t)start;
+		list->items[i + (size_t)cut].start = taken.end;
+		*address = taken.start;
 		return 0;
 	}
 	return -ENOSPC;
@@ -105,6 +117,11 @@ static size_t count_words(const struct extent_list *list)
 size_t memory_used(const struct memory *memory, unsigned int bank)
 {
 	return count_words(&memory->bank[bank]);
+}
+
+size_t memory_reached(const struct memory *memory)
+{
+	return memory->free.items[memory->free.count - 1].start;
 }
 
 size_t memory_free(const struct memory *memory)

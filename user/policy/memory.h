@@ -39,6 +39,8 @@ int memory_take(struct memory *memory, unsigned int bank, size_t count, uint32_t
 int memory_release(struct memory *memory, unsigned int bank);
 
 size_t memory_used(const struct memory *memory, unsigned int bank);
+/* The word behind the last one that was taken, of memory none of which was given back yet. */
+size_t memory_reached(const struct memory *memory);
 /* Words of all free extents. */
 size_t memory_free(const struct memory *memory);
 /* Is there a free extent of so many words? */

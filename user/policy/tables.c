@@ -13,44 +13,37 @@
 /* Pod changes take words that only the next compile gives back. */
 #define CHANGE_WORDS (8u * TRIE_SET_WORDS)
 
-/* A cache line, which class vectors begin on. */
-#define LINE_WORDS 16u
-
-/*
- * What every bank has and every packet reads is in front, of both banks, so that it is in the chunk that the program
- * needs no look-up for. Where they begin:
- */
-#define BANK_FIXED(bank) (EGRESS_BLOCK_WORDS + (bank) * TABLES_FIXED_WORDS)
+/* Where the parts of TABLES_BANK_FIXED() begin. */
 #define FIXED_SETS       0u
 #define FIXED_PORTS      EGRESS_ENDPOINT_MAX
 #define PORTS_WORDS      (65536u / 2)
 #define FIXED_IPV4_ROOT  (FIXED_PORTS + EGRESS_PORT_PROTOCOLS * PORTS_WORDS)
 _Static_assert(FIXED_IPV4_ROOT + TRIE_IPV4_ROOT_WORDS == TABLES_FIXED_WORDS, "no holes");
-_Static_assert(BANK_FIXED(EGRESS_BANKS) <= EGRESS_CHUNK_WORDS, "in the first chunk");
+_Static_assert(TABLES_BANK_FIXED(EGRESS_BANKS) <= EGRESS_CHUNK_WORDS, "in the first chunk");
 
 size_t tables_words(const struct policy *policy)
 {
 	/* The next policy may be somewhat larger. */
 	size_t own = policy->words - TABLES_FIXED_WORDS, bank = own + own / 4 + CHANGE_WORDS;
 
-	return BANK_FIXED(EGRESS_BANKS) + (bank < BOTH_BANKS_MAX_WORDS ? 2 * bank : bank);
+	return TABLES_BANK_FIXED(EGRESS_BANKS) + (bank < BOTH_BANKS_MAX_WORDS ? 2 * bank : bank);
 }
 
 size_t tables_least_words(const struct policy *policy)
 {
-	return BANK_FIXED(EGRESS_BANKS) + policy->words - TABLES_FIXED_WORDS + CHANGE_WORDS;
+	return TABLES_BANK_FIXED(EGRESS_BANKS) + policy->words - TABLES_FIXED_WORDS + CHANGE_WORDS;
 }
 
 int tables_new(uint32_t *words, size_t word_count, struct tables **out)
 {
 	struct tables *tables;
 
-	if (word_count < BANK_FIXED(EGRESS_BANKS))
+	if (word_count < TABLES_BANK_FIXED(EGRESS_BANKS))
 		return -EINVAL;
 	tables = calloc(1, sizeof(*tables));
 	if (!tables)
 		return -ENOMEM;
-	if (memory_init(&tables->memory, words, word_count, BANK_FIXED(EGRESS_BANKS)) < 0) {
+	if (memory_init(&tables->memory, words, word_count, TABLES_BANK_FIXED(EGRESS_BANKS)) < 0) {
 		free(tables);
 		return -ENOMEM;
 	}
@@ -145,7 +138,7 @@ static int write_vectors(struct writer *writer)
 	for (set = 0; set < policy->set_count; set++) {
 		const uint32_t *rows = policy->sets_of_rows[set].rows;
 		uint32_t *words;
-		int error = take_words(writer, classes, LINE_WORDS, &writer->vectors[set]);
+		int error = take_words(writer, classes, TABLES_LINE_WORDS, &writer->vectors[set]);
 
 		if (error < 0)
 			return error;
@@ -161,7 +154,7 @@ static void write_ports(struct writer *writer)
 	enum transport transport;
 
 	for (transport = 0; transport < TRANSPORT_COUNT; transport++) {
-		writer->header.ports[transport] = BANK_FIXED(writer->bank) + FIXED_PORTS + transport * PORTS_WORDS;
+		writer->header.ports[transport] = TABLES_BANK_FIXED(writer->bank) + FIXED_PORTS + transport * PORTS_WORDS;
 		memcpy(writer->tables->memory.words + writer->header.ports[transport],
 		       writer->policy->port_class + port_position(transport, 0),
 		       65536 * sizeof(*writer->policy->port_class));
@@ -172,7 +165,7 @@ static void write_sets(struct writer *writer)
 {
 	size_t i;
 
-	writer->header.sets = BANK_FIXED(writer->bank) + FIXED_SETS;
+	writer->header.sets = TABLES_BANK_FIXED(writer->bank) + FIXED_SETS;
 	for (i = 0; i < EGRESS_ENDPOINT_MAX; i++)
 		writer->tables->memory.words[writer->header.sets + i] = EGRESS_SET_PENDING;
 }
@@ -187,7 +180,7 @@ static int write_tries(struct writer *writer)
 	};
 	int error;
 
-	writer->header.ipv4_root = BANK_FIXED(writer->bank) + FIXED_IPV4_ROOT;
+	writer->header.ipv4_root = TABLES_BANK_FIXED(writer->bank) + FIXED_IPV4_ROOT;
 	error = trie_write_ipv4(&trie, &policy->classes[FAMILY_IPV4], writer->header.ipv4_root);
 	return error ? error : trie_write_ipv6(&trie, &policy->classes[FAMILY_IPV6], &writer->header.ipv6_root);
 }
@@ -325,7 +318,7 @@ void tables_unassign(struct tables *tables, uint32_t id)
 
 size_t tables_used(const struct tables *tables)
 {
-	size_t sum = BANK_FIXED(EGRESS_BANKS);
+	size_t sum = TABLES_BANK_FIXED(EGRESS_BANKS);
 	unsigned int bank;
 
 	for (bank = 0; bank < EGRESS_BANKS; bank++)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The inside of struct tables, for tables.c, pod_changes.c and verdict.c. */
+/* The inside of struct tables, for tables.c, pod_changes.c, size.c and verdict.c. */
 #ifndef EGRESSD_POLICY_TABLES_INSIDE_H
 #define EGRESSD_POLICY_TABLES_INSIDE_H
 
@@ -7,6 +7,15 @@
 #include "policy/memory.h"
 #include "policy/tables.h"
 #include "policy/trie.h"
+
+/* A cache line, which class vectors begin on. */
+#define TABLES_LINE_WORDS 16u
+
+/*
+ * What every bank has and every packet reads is in front, of both banks, so that it is in the chunk that the program
+ * needs no look-up for. Where it begins:
+ */
+#define TABLES_BANK_FIXED(bank) (EGRESS_BLOCK_WORDS + (bank) * TABLES_FIXED_WORDS)
 
 struct changed_address;
 

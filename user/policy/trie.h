@@ -32,7 +32,7 @@ int trie_set_ipv6(const struct trie *trie, uint32_t *root, address_number addres
 
 /*
  * Words that one call of trie_set_* may take: a node of ranges that becomes 38 full blocks and those above it, or a hash
- * node anew, of half as many at most, and what is below it.
+ * node anew, aligned to its size of a quarter of them at most, and what is below it.
  */
 #define TRIE_SET_WORDS 32768u
 

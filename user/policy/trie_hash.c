@@ -8,12 +8,10 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 
-/* Multipliers that are tried for a size before the next one is: at first two keys a bucket, the most that works. */
-#define MULTIPLIERS 16u
-/* Words of a node that is written anew beside packets at most; what is below it takes words too. */
-#define TRIE_HASH_SET_WORDS (TRIE_SET_WORDS / 2)
+/* Words of a node that is written anew beside packets at most; it is aligned to them, and what is below it takes words too. */
+#define TRIE_HASH_SET_WORDS (TRIE_SET_WORDS / 4)
 /* Buckets for each key at most. */
-#define SPARSEST    16u
+#define SPARSEST 16u
 
 int trie_keys_add(struct trie_keys *keys, const struct trie_key *key)
 {
@@ -31,66 +29,57 @@ void trie_keys_clear(struct trie_keys *keys)
 
 /* ------------------------------------------------------------------ making one */
 
-/* How a node spreads its keys. */
-struct spread {
-	uint64_t multiplier;
-	unsigned int shift;
-};
-
-static size_t bucket_count(const struct spread *spread)
+/* The entry of a node at `unit` with so many buckets. */
+static uint32_t make_entry(unsigned int bytes, unsigned int function, size_t buckets, uint32_t unit)
 {
-	return (size_t)1 << (64 - spread->shift);
+	return EGRESS_TRIE_ENTRY(EGRESS_TRIE_HASH2 + bytes - 2,
+				 function << EGRESS_HASH_FUNCTION_SHIFT | (2 * unit + (uint32_t)buckets));
 }
 
 /* Words of the node. */
-static size_t node_size(const struct spread *spread)
+static size_t node_size(uint32_t entry)
 {
-	return EGRESS_HASH_HEAD_WORDS + EGRESS_HASH_BUCKET_WORDS * bucket_count(spread);
+	return (size_t)EGRESS_HASH_BUCKET_WORDS * egress_hash_buckets(entry);
 }
 
-static size_t bucket_of(const struct spread *spread, uint32_t key)
+/* Slots of a bucket that keys may have. */
+static unsigned int slot_count(size_t bucket)
 {
-	return (size_t)((uint64_t)key * spread->multiplier >> spread->shift);
+	return bucket ? EGRESS_HASH_SLOTS : EGRESS_HASH_SLOTS - 1;
 }
 
-/* The attempt's multiplier: bits without a pattern (the finalizer of MurmurHash3), and odd. */
-static uint64_t multiplier_of(uint64_t attempt)
-{
-	uint64_t bits = (attempt + 1) * 0x9e3779b97f4a7c15ull;
-
-	bits = (bits ^ bits >> 33) * 0xff51afd7ed558ccdull;
-	bits = (bits ^ bits >> 33) * 0xc4ceb9fe1a85ec53ull;
-	return (bits ^ bits >> 33) | 1;
-}
-
-/* used: room for a byte for each bucket. */
-static bool all_fit(const struct spread *spread, const struct trie_keys *keys, uint8_t *used)
+/* entry: of a node anywhere; used: room for a byte for each bucket. */
+static bool all_fit(uint32_t entry, const struct trie_keys *keys, uint8_t *used)
 {
 	size_t i;
 
-	memset(used, 0, bucket_count(spread));
-	for (i = 0; i < keys->count; i++)
-		if (++used[bucket_of(spread, keys->items[i].key)] > EGRESS_HASH_SLOTS)
+	memset(used, 0, egress_hash_buckets(entry));
+	for (i = 0; i < keys->count; i++) {
+		uint32_t bucket = egress_hash_bucket(entry, keys->items[i].key);
+
+		if (++used[bucket] > slot_count(bucket))
 			return false;
+	}
 	return true;
 }
 
-static int find_spread(const struct trie_keys *keys, struct spread *out)
+/* *entry: of a node that is nowhere yet. At first two keys a bucket, the most that works. */
+static int find_spread(const struct trie_keys *keys, unsigned int bytes, uint32_t *entry)
 {
-	size_t most = keys->count * SPARSEST;
-	struct spread spread = {.shift = 63};
-	_cleanup_free_ uint8_t *used = malloc(most + 2);
-	unsigned int attempt;
+	size_t most = keys->count * SPARSEST + 1, buckets = 2;
+	_cleanup_free_ uint8_t *used = malloc(most + 1);
+	unsigned int function;
 
 	if (!used)
 		return -ENOMEM;
-	while (2 * bucket_count(&spread) < keys->count)
-		spread.shift--;
-	for (; bucket_count(&spread) <= most + 1; spread.shift--) {
-		for (attempt = 0; attempt < MULTIPLIERS; attempt++) {
-			spread.multiplier = multiplier_of(attempt);
-			if (all_fit(&spread, keys, used)) {
-				*out = spread;
+	while (2 * buckets < keys->count)
+		buckets *= 2;
+	for (; buckets <= most && buckets <= EGRESS_HASH_BUCKETS_MAX; buckets *= 2) {
+		for (function = 0; function < EGRESS_HASH_FUNCTIONS; function++) {
+			uint32_t tried = make_entry(bytes, function, buckets, 0);
+
+			if (all_fit(tried, keys, used)) {
+				*entry = tried;
 				return 0;
 			}
 		}
@@ -119,25 +108,28 @@ static struct trie_key read_slot(const slot_word *slot)
 
 static slot_word *first_slot(uint32_t *node, size_t bucket)
 {
-	return (slot_word *)(void *)(node + EGRESS_HASH_HEAD_WORDS + EGRESS_HASH_BUCKET_WORDS * bucket);
+	return (slot_word *)(void *)(node + EGRESS_HASH_BUCKET_WORDS * bucket);
 }
 
-static void write_node(uint32_t *words, const struct spread *spread, const struct trie_keys *keys, unsigned int bytes,
-		       uint32_t other)
+/* A key of another bucket than the first. */
+static uint32_t key_elsewhere(uint32_t entry)
 {
-	const struct egress_trie_hash head = {
-		.multiplier = spread->multiplier,
-		.bucket_shift = spread->shift,
-		.taken = 8 * bytes,
-		.other = other,
-	};
+	uint32_t key = 1;
+
+	while (!egress_hash_bucket(entry, key))
+		key++;
+	return key;
+}
+
+static void write_node(uint32_t *words, uint32_t entry, const struct trie_keys *keys, uint32_t other)
+{
 	size_t i;
 
-	memset(words, 0, node_size(spread) * sizeof(*words));
-	memcpy(words, &head, sizeof(head));
+	memset(words, 0, node_size(entry) * sizeof(*words));
+	*(slot_word *)(void *)(words + EGRESS_HASH_OTHER_WORD) = slot_of(key_elsewhere(entry), other);
 	for (i = 0; i < keys->count; i++) {
 		const struct trie_key *key = &keys->items[i];
-		slot_word *slot = first_slot(words, bucket_of(spread, key->key));
+		slot_word *slot = first_slot(words, egress_hash_bucket(entry, key->key));
 
 		while (*slot)
 			slot += SLOT_WORDS;
@@ -150,20 +142,24 @@ static void write_node(uint32_t *words, const struct spread *spread, const struc
 static int new_hash(const struct trie *trie, const struct trie_keys *keys, unsigned int bytes, uint32_t other,
 		    size_t limit, uint32_t *entry)
 {
-	struct spread spread;
-	uint32_t address;
-	int error = find_spread(keys, &spread);
+	uint32_t address, spread;
+	size_t size;
+	int error = find_spread(keys, bytes, &spread);
 
 	if (error < 0)
 		return error;
-	if (node_size(&spread) > limit)
+	size = node_size(spread);
+	if (size > limit)
 		return -E2BIG;
-	error = memory_take(trie->memory, trie->bank, node_size(&spread), EGRESS_HASH_HEAD_WORDS, &address);
+	error = memory_take(trie->memory, trie->bank, size, (uint32_t)size, &address);
 	if (error < 0)
 		return error;
+	if (address >> EGRESS_TRIE_UNIT_SHIFT >= EGRESS_HASH_UNITS_MAX)
+		return -E2BIG;
+	spread += 2 * (address >> EGRESS_TRIE_UNIT_SHIFT);
 	if (trie->memory->words)
-		write_node(trie->memory->words + address, &spread, keys, bytes, other);
-	*entry = EGRESS_TRIE_POINTER(EGRESS_TRIE_HASH, address);
+		write_node(trie->memory->words + address, spread, keys, other);
+	*entry = spread;
 	return 0;
 }
 
@@ -177,32 +173,17 @@ int trie_new_hash(const struct trie *trie, const struct trie_keys *keys, unsigne
 
 static uint32_t *node_words(const struct memory *memory, uint32_t entry)
 {
-	return memory->words + EGRESS_TRIE_CHILD(entry);
-}
-
-static struct egress_trie_hash node_head(const struct memory *memory, uint32_t entry)
-{
-	struct egress_trie_hash head;
-
-	memcpy(&head, node_words(memory, entry), sizeof(head));
-	return head;
-}
-
-static struct spread node_spread(const struct memory *memory, uint32_t entry)
-{
-	const struct egress_trie_hash head = node_head(memory, entry);
-
-	return (struct spread){.multiplier = head.multiplier, .shift = head.bucket_shift};
+	return memory->words + egress_hash_address(entry);
 }
 
 /* The key's slot, or else the first free one of its bucket; NULL: it is in none and all are taken. */
 static slot_word *find_slot(const struct memory *memory, uint32_t entry, uint32_t key)
 {
-	const struct spread spread = node_spread(memory, entry);
-	slot_word *slot = first_slot(node_words(memory, entry), bucket_of(&spread, key));
+	uint32_t bucket = egress_hash_bucket(entry, key);
+	slot_word *slot = first_slot(node_words(memory, entry), bucket);
 	unsigned int i;
 
-	for (i = 0; i < EGRESS_HASH_SLOTS; i++, slot += SLOT_WORDS)
+	for (i = 0; i < slot_count(bucket); i++, slot += SLOT_WORDS)
 		if (!*slot || *slot >> 32 == key)
 			return slot;
 	return NULL;
@@ -226,24 +207,23 @@ bool trie_key_matches(const struct trie_key *slot, address_number address, unsig
 
 uint32_t trie_hash_other(const struct memory *memory, uint32_t entry)
 {
-	return node_head(memory, entry).other;
+	return ~node_words(memory, entry)[EGRESS_HASH_OTHER_WORD];
 }
 
-unsigned int trie_hash_bytes(const struct memory *memory, uint32_t entry)
+unsigned int trie_hash_bytes(uint32_t entry)
 {
-	return node_head(memory, entry).taken / 8;
+	return egress_hash_bits(entry) / 8;
 }
 
 int trie_hash_keys(const struct memory *memory, uint32_t entry, struct trie_keys *keys)
 {
-	const struct spread spread = node_spread(memory, entry);
 	const slot_word *slot = first_slot(node_words(memory, entry), 0);
-	size_t i;
+	size_t count = (size_t)egress_hash_buckets(entry) * EGRESS_HASH_SLOTS, i;
 
-	for (i = 0; i < bucket_count(&spread) * EGRESS_HASH_SLOTS; i++, slot += SLOT_WORDS) {
+	for (i = 0; i < count; i++, slot += SLOT_WORDS) {
 		const struct trie_key key = read_slot(slot);
 
-		if (*slot && trie_keys_add(keys, &key) < 0)
+		if (*slot && i != EGRESS_HASH_SLOTS - 1 && trie_keys_add(keys, &key) < 0)
 			return -ENOMEM;
 	}
 	return 0;
@@ -265,19 +245,18 @@ static int put_key(struct trie_keys *keys, const struct trie_key *key)
 /* The node anew, with a key more or one that is another. */
 static int write_anew(const struct trie *trie, uint32_t entry, const struct trie_key *key, uint32_t *result)
 {
-	const struct spread spread = node_spread(trie->memory, entry);
-	const struct egress_trie_hash head = node_head(trie->memory, entry);
 	struct trie_keys keys = {0};
 	int error;
 
 	/* It will hardly be smaller. */
-	if (node_size(&spread) > TRIE_HASH_SET_WORDS)
+	if (node_size(entry) > TRIE_HASH_SET_WORDS)
 		return -ENOSPC;
 	error = trie_hash_keys(trie->memory, entry, &keys);
 	if (!error)
 		error = put_key(&keys, key);
 	if (!error)
-		error = new_hash(trie, &keys, head.taken / 8, head.other, TRIE_HASH_SET_WORDS, result);
+		error = new_hash(trie, &keys, trie_hash_bytes(entry), trie_hash_other(trie->memory, entry),
+				 TRIE_HASH_SET_WORDS, result);
 	trie_keys_clear(&keys);
 	return error == -E2BIG ? -ENOSPC : error;
 }

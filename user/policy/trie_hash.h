@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Hash nodes of the trie (struct egress_trie_hash): making one, finding a key in it, adding one. */
+/* Hash nodes of the trie (<egressd/tables.h>): making one, finding a key in it, adding one. */
 #ifndef EGRESSD_POLICY_TRIE_HASH_H
 #define EGRESSD_POLICY_TRIE_HASH_H
 
@@ -12,7 +12,7 @@
 /* Bits of the address behind the key that a slot can ask for. */
 #define TRIE_SLOT_BITS      32u
 
-/* A slot: see struct egress_trie_hash. */
+/* A slot. */
 struct trie_key {
 	uint32_t key, entry, mask, value;
 };
@@ -39,7 +39,7 @@ struct trie_key trie_hash_find(const struct memory *memory, uint32_t entry, uint
 bool trie_key_matches(const struct trie_key *slot, address_number address, unsigned int end);
 uint32_t trie_hash_other(const struct memory *memory, uint32_t entry);
 /* Bytes of the address that the node takes. */
-unsigned int trie_hash_bytes(const struct memory *memory, uint32_t entry);
+unsigned int trie_hash_bytes(uint32_t entry);
 /* All keys of a node, in no order. 0 or -ENOMEM. */
 int trie_hash_keys(const struct memory *memory, uint32_t entry, struct trie_keys *keys);
 /*

@@ -336,7 +336,7 @@ static int set_below_lone(const struct trie *trie, const struct trie_key *slot, 
 static int set6_hash(const struct trie *trie, uint32_t entry, unsigned int depth, address_number address,
 		     uint32_t class, uint32_t *result)
 {
-	unsigned int end = depth + trie_hash_bytes(trie->memory, entry);
+	unsigned int end = depth + trie_hash_bytes(entry);
 	uint32_t key = (uint32_t)((address >> (128 - 8 * end)) & highest_number(8 * (end - depth)));
 	struct trie_key slot = trie_hash_find(trie->memory, entry, key);
 	uint32_t other = trie_hash_other(trie->memory, entry), child;
@@ -364,7 +364,7 @@ static int set6(const struct trie *trie, uint32_t entry, unsigned int depth, add
 		return set6_skip(trie, entry, depth, address, class, result);
 	if (EGRESS_TRIE_KIND(entry) == EGRESS_TRIE_BITS)
 		return set6_bits(trie, entry, depth, address, class, result);
-	if (EGRESS_TRIE_KIND(entry) == EGRESS_TRIE_HASH)
+	if (EGRESS_TRIE_KIND(entry) >= EGRESS_TRIE_HASH2)
 		return set6_hash(trie, entry, depth, address, class, result);
 	if (is_full(entry))
 		return set6_block(trie, entry, ipv6_byte(address, depth), depth + 1, address, class);
