@@ -143,16 +143,19 @@ _Static_assert(sizeof(struct egress_trie_bits) == 64, "one unit");
  * A hash table of few values of the next two to four bytes: what has an entry of its own goes on with it behind these
  * bytes, all else is `other`. The bytes as a number are the key. The node is nothing but buckets of EGRESS_HASH_SLOTS
  * slots, one cache line each, 2 to EGRESS_HASH_BUCKETS_MAX, a power of two; it is aligned to its size. What a packet must
- * know to find the one bucket that may hold its key is in the trie entry: bits 27 .. 26 say which of four functions spreads
- * the keys, bits 25 .. 0 are twice the number of the node's unit plus the number of buckets, which so is the lowest bit
- * that is set. No bucket overflows: the writer looks for a function and a size with which none does.
+ * know to find the bucket of its key is in the trie entry: bits 27 .. 26 say which of four functions spreads the keys,
+ * bits 25 .. 0 are twice the number of the node's unit plus the number of buckets, which so is the lowest bit that is set.
+ *
+ * Slots are taken from the first on. A key whose bucket has no free one is in the other bucket of the pair (numbers that
+ * differ in bit 0), so a packet looks there if its own has none free. No pair overflows: the writer looks for a function
+ * and a size with which none does.
  *
  * A slot is two double words. The first holds the key in its upper half and the complement of the trie entry in its lower
  * one; 0 is free (no entry has all bits set). The second holds a mask in its upper half and a value in its lower one: an
  * address of that key whose next four bytes & mask are not the value is `other`, too. So the network that alone is below a
  * key needs no node of its own. A mask other than zero stands with a leaf only, and is never written while packets read.
- * The last slot of bucket 0 holds `other`, a leaf, as its entry, with a key that no packet looks for there: one of another
- * bucket.
+ * The last slot of bucket 0 holds `other`, a leaf, as its entry, with a key that no packet looks for there: one that is too
+ * large, or of another pair.
  */
 #define EGRESS_HASH_SLOTS 4u
 #define EGRESS_HASH_BUCKET_WORDS (4 * EGRESS_HASH_SLOTS)
@@ -190,7 +193,7 @@ static inline __u32 egress_hash_bucket(__u32 entry, __u64 key)
 {
 	__u32 function = EGRESS_TRIE_VALUE(entry) >> EGRESS_HASH_FUNCTION_SHIFT;
 
-	return (__u32)(key * EGRESS_HASH_MULTIPLIER >> (32 + 8 * function)) & (egress_hash_buckets(entry) - 1);
+	return (__u32)(key * EGRESS_HASH_MULTIPLIER >> (32 + 5 * function)) & (egress_hash_buckets(entry) - 1);
 }
 
 /*

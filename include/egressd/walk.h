@@ -170,26 +170,40 @@ EGRESS_INLINE _Bool egress_skip_entry(const void *tables, struct egress_left *le
 }
 
 /*
- * The entry for the next bytes of the address in a hash node. Without branches over the slots: one of them at most holds
- * the key, so what is left of the others is nothing.
+ * Both halves of the slot with that key, or nothing. Without branches over the slots: one of them at most holds the key, so
+ * what is left of the others is nothing.
  */
+EGRESS_INLINE void egress_bucket_find(const egress_double_word *slot, __u64 key, __u64 *found, __u64 *rest)
+{
+	__u32 i;
+
+	*found = *rest = 0;
+	EGRESS_UNROLL
+	for (i = 0; i < 2 * EGRESS_HASH_SLOTS; i += 2) {
+		__u64 same = (__u64)((__s64)((slot[i] >> 32 ^ key) - 1) >> 63);
+
+		*found |= slot[i] & same;
+		*rest |= slot[i + 1] & same;
+	}
+}
+
+/* The entry for the next bytes of the address in a hash node. */
 EGRESS_INLINE _Bool egress_hash_entry(const void *tables, struct egress_left *left, __u32 *entry)
 {
-	__u32 address = egress_hash_address(*entry), taken = egress_hash_bits(*entry) & 63, bucket, i;
+	__u32 address = egress_hash_address(*entry), taken = egress_hash_bits(*entry) & 63, bucket;
 	const __u32 *chunk = egress_table_chunk(tables, address);
-	__u64 key = left->high >> ((64 - taken) & 63), found = 0, rest = 0;
+	__u64 key = left->high >> ((64 - taken) & 63), found, rest;
 	const egress_double_word *slot;
 
 	if (!chunk)
 		return 0;
 	bucket = address + egress_hash_bucket(*entry, key) * EGRESS_HASH_BUCKET_WORDS;
 	slot = (const void *)(chunk + (bucket & (EGRESS_CHUNK_WORDS - EGRESS_HASH_BUCKET_WORDS)));
-	EGRESS_UNROLL
-	for (i = 0; i < 2 * EGRESS_HASH_SLOTS; i += 2) {
-		__u64 same = (__u64)((__s64)((slot[i] >> 32 ^ key) - 1) >> 63);
-
-		found |= slot[i] & same;
-		rest |= slot[i + 1] & same;
+	egress_bucket_find(slot, key, &found, &rest);
+	if (!(__u32)found && slot[2 * (EGRESS_HASH_SLOTS - 1)]) {
+		bucket ^= EGRESS_HASH_BUCKET_WORDS;
+		slot = (const void *)(chunk + (bucket & (EGRESS_CHUNK_WORDS - EGRESS_HASH_BUCKET_WORDS)));
+		egress_bucket_find(slot, key, &found, &rest);
 	}
 	egress_take(left, taken);
 	if (!(__u32)found || ((left->high & rest) >> 32 ^ (__u32)rest))

@@ -37,10 +37,10 @@ enum {
 	WORDS = ROOT + 65536,
 };
 
-/* By two bytes, spread by function 1: key 0x0200 is in bucket 0, those below in bucket 1. */
+/* By two bytes, spread by function 1: key 0xffff is in bucket 0, the others below in bucket 1. */
 #define HASH_ENTRY \
 	EGRESS_TRIE_ENTRY(EGRESS_TRIE_HASH2, 1u << EGRESS_HASH_FUNCTION_SHIFT | (HASH / 16 * 2 + 2))
-#define OF_BUCKET_1 1u
+#define TOO_LARGE 0x10000u
 #define LEAF(class)  EGRESS_TRIE_ENTRY(EGRESS_TRIE_LEAF, class)
 #define CLASSES      8
 #define PORT_CLASSES 4
@@ -94,23 +94,31 @@ static void make_ipv4(void)
 			memory[ROOT + i] = LEAF(4); /* 192.0.0.0/8 */
 }
 
-/* The slot `index` of a key's bucket: two double words. */
-static uint64_t *slot_of(uint32_t key, unsigned int index)
+/* The slot in a key's own bucket that holds it or would: two double words. */
+static uint64_t *slot_of(uint32_t key)
 {
 	uint32_t bucket = egress_hash_bucket(HASH_ENTRY, key);
+	uint64_t *slot = (uint64_t *)&memory[HASH + EGRESS_HASH_BUCKET_WORDS * bucket];
 
-	return (uint64_t *)&memory[HASH + EGRESS_HASH_BUCKET_WORDS * bucket + 4 * index];
+	while (*slot && *slot >> 32 != key)
+		slot += 2;
+	return slot;
+}
+
+static void put_key(uint32_t key, uint32_t entry)
+{
+	*slot_of(key) = (uint64_t)key << 32 | (uint32_t)~entry;
 }
 
 /* By two bytes: 0x0100 is class 6, 0x0200 class 6 where a 1 bit follows, 0xffff class 7. */
 static void make_hash(void)
 {
-	slot_of(0x0100, 0)[0] = 0x0100ull << 32 | (uint32_t)~LEAF(6);
-	slot_of(0x0200, 0)[0] = 0x0200ull << 32 | (uint32_t)~LEAF(6);
-	slot_of(0x0200, 0)[1] = 0x8000000080000000ull;
-	slot_of(0xffff, 1)[0] = 0xffffull << 32 | (uint32_t)~LEAF(7);
+	put_key(0x0100, LEAF(6));
+	put_key(0x0200, LEAF(6));
+	slot_of(0x0200)[1] = 0x8000000080000000ull;
+	put_key(0xffff, LEAF(7));
 	memory[HASH + EGRESS_HASH_OTHER_WORD] = ~LEAF(5);
-	memory[HASH + EGRESS_HASH_OTHER_WORD + 1] = OF_BUCKET_1;
+	memory[HASH + EGRESS_HASH_OTHER_WORD + 1] = TOO_LARGE;
 }
 
 /* fd00:0:0:aa00::/56 leads to a FULL block by byte 7, in which 0x42 leads to a skip whose match is a leaf of a /76. */
@@ -431,7 +439,7 @@ static void test_written_tries(void **state)
 static void test_damaged_hash(void **state)
 {
 	uint32_t *entry = &memory[FULL6 + 0x43], *other = &memory[HASH + EGRESS_HASH_OTHER_WORD];
-	uint64_t *lone = slot_of(0x0200, 0), *elsewhere = slot_of(0x0200, 1);
+	uint64_t *lone = slot_of(0x0200), *twice = lone + 2, *elsewhere = slot_of(0xffff) + 2;
 	const uint32_t entries[] = {
 		EGRESS_TRIE_ENTRY(EGRESS_TRIE_HASH2, EGRESS_HASH_BUCKETS_MAX / 2),
 		EGRESS_TRIE_ENTRY(EGRESS_TRIE_HASH2, 2 * EGRESS_HASH_BUCKETS_MAX),
@@ -455,10 +463,10 @@ static void test_damaged_hash(void **state)
 	/* Key 0 is of bucket 0: a packet would take what all others get for its own. */
 	other[1] = 0;
 	assert_int_equal(bank_each_class(&bank, ignore_range, NULL), -EINVAL);
-	other[1] = OF_BUCKET_1;
-	slot_of(0x0100, 2)[0] = slot_of(0x0100, 0)[0];
+	other[1] = TOO_LARGE;
+	*twice = *slot_of(0x0100);
 	assert_int_equal(bank_each_class(&bank, ignore_range, NULL), -EINVAL);
-	slot_of(0x0100, 2)[0] = 0;
+	*twice = 0;
 	*elsewhere = 0x0101ull << 32 | (uint32_t)~LEAF(6);
 	assert_int_equal(bank_each_class(&bank, ignore_range, NULL), -EINVAL);
 	*elsewhere = 0;

@@ -140,7 +140,7 @@ bool trie_find_network(const struct trie_part *part, address_number base, unsign
 
 /* Words that a hash node may always take for each range below it: where memory is no matter, and where it is. */
 #define WORDS_FOR_RANGE        3u
-#define WORDS_FOR_RANGE_PACKED 1u
+#define WORDS_FOR_RANGE_PACKED 2u
 
 /* Words that it takes, as far as can be seen from here: a bucket for a key, and a small node for a branch. */
 static size_t plan_words(const struct trie_hash_plan *plan)

@@ -43,31 +43,37 @@ static size_t node_size(uint32_t entry)
 }
 
 /* Slots of a bucket that keys may have. */
-static unsigned int slot_count(size_t bucket)
+static unsigned int slot_count(uint32_t bucket)
 {
 	return bucket ? EGRESS_HASH_SLOTS : EGRESS_HASH_SLOTS - 1;
 }
 
-/* entry: of a node anywhere; used: room for a byte for each bucket. */
+/* entry: of a node anywhere; used: room for a byte for each pair of buckets. */
 static bool all_fit(uint32_t entry, const struct trie_keys *keys, uint8_t *used)
 {
 	size_t i;
 
-	memset(used, 0, egress_hash_buckets(entry));
+	memset(used, 0, egress_hash_buckets(entry) / 2);
 	for (i = 0; i < keys->count; i++) {
-		uint32_t bucket = egress_hash_bucket(entry, keys->items[i].key);
+		uint32_t pair = egress_hash_bucket(entry, keys->items[i].key) / 2;
 
-		if (++used[bucket] > slot_count(bucket))
+		if (++used[pair] > slot_count(2 * pair) + slot_count(2 * pair + 1))
 			return false;
 	}
 	return true;
 }
 
+/* With less, no key is of another pair than the first, and all keys of four bytes can be looked for. */
+static size_t fewest_buckets(unsigned int bytes)
+{
+	return bytes < 4 ? 2 : 4;
+}
+
 /* *entry: of a node that is nowhere yet. At first two keys a bucket, the most that works. */
 static int find_spread(const struct trie_keys *keys, unsigned int bytes, uint32_t *entry)
 {
-	size_t most = keys->count * SPARSEST + 1, buckets = 2;
-	_cleanup_free_ uint8_t *used = malloc(most + 1);
+	size_t most = keys->count * SPARSEST + 3, buckets = fewest_buckets(bytes);
+	_cleanup_free_ uint8_t *used = malloc(most);
 	unsigned int function;
 
 	if (!used)
@@ -111,14 +117,32 @@ static slot_word *first_slot(uint32_t *node, size_t bucket)
 	return (slot_word *)(void *)(node + EGRESS_HASH_BUCKET_WORDS * bucket);
 }
 
-/* A key of another bucket than the first. */
+/* A key that no packet looks for in the first pair. */
 static uint32_t key_elsewhere(uint32_t entry)
 {
 	uint32_t key = 1;
 
-	while (!egress_hash_bucket(entry, key))
+	if (egress_hash_bits(entry) < 32)
+		return 1u << egress_hash_bits(entry);
+	while (egress_hash_bucket(entry, key) < 2)
 		key++;
 	return key;
+}
+
+/* The key's slot, or else the free one that it would have; NULL: it is in none and all are taken. */
+static slot_word *find_slot(uint32_t *words, uint32_t entry, uint32_t key)
+{
+	uint32_t bucket = egress_hash_bucket(entry, key), tried;
+	unsigned int i;
+
+	for (tried = 0; tried < 2; tried++, bucket ^= 1) {
+		slot_word *slot = first_slot(words, bucket);
+
+		for (i = 0; i < slot_count(bucket); i++, slot += SLOT_WORDS)
+			if (!*slot || *slot >> 32 == key)
+				return slot;
+	}
+	return NULL;
 }
 
 static void write_node(uint32_t *words, uint32_t entry, const struct trie_keys *keys, uint32_t other)
@@ -129,10 +153,8 @@ static void write_node(uint32_t *words, uint32_t entry, const struct trie_keys *
 	*(slot_word *)(void *)(words + EGRESS_HASH_OTHER_WORD) = slot_of(key_elsewhere(entry), other);
 	for (i = 0; i < keys->count; i++) {
 		const struct trie_key *key = &keys->items[i];
-		slot_word *slot = first_slot(words, egress_hash_bucket(entry, key->key));
+		slot_word *slot = find_slot(words, entry, key->key);
 
-		while (*slot)
-			slot += SLOT_WORDS;
 		slot[0] = slot_of(key->key, key->entry);
 		slot[1] = (uint64_t)key->mask << 32 | key->value;
 	}
@@ -176,22 +198,9 @@ static uint32_t *node_words(const struct memory *memory, uint32_t entry)
 	return memory->words + egress_hash_address(entry);
 }
 
-/* The key's slot, or else the first free one of its bucket; NULL: it is in none and all are taken. */
-static slot_word *find_slot(const struct memory *memory, uint32_t entry, uint32_t key)
-{
-	uint32_t bucket = egress_hash_bucket(entry, key);
-	slot_word *slot = first_slot(node_words(memory, entry), bucket);
-	unsigned int i;
-
-	for (i = 0; i < slot_count(bucket); i++, slot += SLOT_WORDS)
-		if (!*slot || *slot >> 32 == key)
-			return slot;
-	return NULL;
-}
-
 struct trie_key trie_hash_find(const struct memory *memory, uint32_t entry, uint32_t key)
 {
-	const slot_word *slot = find_slot(memory, entry, key);
+	const slot_word *slot = find_slot(node_words(memory, entry), entry, key);
 
 	if (slot && *slot)
 		return read_slot(slot);
@@ -264,7 +273,7 @@ static int write_anew(const struct trie *trie, uint32_t entry, const struct trie
 int trie_hash_set(const struct trie *trie, uint32_t entry, uint32_t key, uint32_t child, uint32_t *result)
 {
 	const struct trie_key new = {.key = key, .entry = child};
-	slot_word *slot = find_slot(trie->memory, entry, key);
+	slot_word *slot = find_slot(node_words(trie->memory, entry), entry, key);
 
 	/* A packet that has read one half of a slot must not see the other one change. */
 	if (!slot || slot[1])

@@ -7,7 +7,7 @@
 
 #define TRIE_HASH_BYTES_MAX 4u
 /* Keys that a node may have: more are better divided among nodes, each of which is found in the cache more often. */
-#define TRIE_HASH_KEYS_MAX 4096u
+#define TRIE_HASH_KEYS_MAX 8192u
 
 /* Bits of the address behind the key that a slot can ask for. */
 #define TRIE_SLOT_BITS      32u

@@ -209,9 +209,9 @@ static int write_hash(const struct trie *trie, const struct trie_part *part, add
  * Whether the root is better a wide block than such a hash node. The little of a wide block that is in use is always in the
  * cache, and the hash nodes behind it, few and large, take four bytes at once.
  */
-static bool wants_wide_root(const struct trie *trie, unsigned int bits, const struct trie_hash_plan *plan)
+static bool wants_wide_root(unsigned int bits, const struct trie_hash_plan *plan)
 {
-	return bits == 128 && (plan->bytes == 2 || (!trie->packed && plan->keys > WIDE_ABOVE_KEYS));
+	return bits == 128 && (plan->bytes == 2 || plan->keys > WIDE_ABOVE_KEYS);
 }
 
 static bool wants_ranges(const struct trie *trie, const struct trie_part *part, address_number base, unsigned int bits)
@@ -245,7 +245,7 @@ static int write_scattered(const struct trie *trie, const struct trie_part *part
 	/* All in one step is better than ranges where memory is no matter. */
 	if (!at_once && wants_ranges(trie, part, base, bits))
 		return write_ranges(trie, part, base, bits, true, entry);
-	if (at_once || (found && !wants_wide_root(trie, bits, &plan))) {
+	if (at_once || (found && !wants_wide_root(bits, &plan))) {
 		error = write_hash(trie, part, base, bits, plan.bytes, usual, entry);
 		if (error != -E2BIG)
 			return error;
