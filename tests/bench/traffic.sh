@@ -188,6 +188,14 @@ measure()
 	echo "{\"filter\": \"$1\", \"rules\": ${2%-ipv6}, \"family\": $family, \"flood\": $loud, \"values\": $values}"
 }
 
+# What is compared most closely, one right after the other: what rule sets leave behind when they go is felt for a while.
+measure_closely()
+{
+	measure none 10000 "$1"
+	measure empty 10000 "$1"
+	measure egressd 10000 "$1"
+}
+
 main()
 {
 	local round size
@@ -195,10 +203,11 @@ main()
 	set_up_network
 	prepare_egressd
 	for ((round = 0; round < ROUNDS; round++)); do
-		measure none 10000 "$round"
-		measure empty 10000 "$round"
+		measure_closely "$round"
+		measure egressd 10 "$round"
+		measure egressd 1000 "$round"
+		measure_closely "$round"
 		for size in "${SIZES[@]}"; do
-			measure egressd "$size" "$round"
 			measure nftables "$size" "$round"
 			measure ipset "$size" "$round"
 		done
