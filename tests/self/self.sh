@@ -6,8 +6,8 @@
 # Each test here makes its sandboxes itself.
 TEST_SANDBOX=no
 
-# with_runner CODE [ARGUMENT...]: Python code that has tests/run as the module "run"
-with_runner()
+# with_script PATH CODE [ARGUMENT...]: Python code that has the script as the module "run"
+with_script()
 {
 	/usr/bin/python3 -c '
 import importlib.machinery, importlib.util, sys
@@ -18,7 +18,13 @@ spec = importlib.util.spec_from_loader("run", loader)
 run = importlib.util.module_from_spec(spec)
 sys.modules["run"] = run
 loader.exec_module(run)
-'"$1" "$TESTS/run" "${@:2}"
+'"$2" "$1" "${@:3}"
+}
+
+# with_runner CODE [ARGUMENT...]
+with_runner()
+{
+	with_script "$TESTS/run" "$@"
 }
 
 # counts STATUS: what tests/run makes of the TAP on standard input and that exit status
@@ -75,6 +81,15 @@ test_runner_counts_what_did_not_run()
 	assert_equal "no plan, no test" "0 1 0" "$(echo crashed | counts 1)"
 	assert_equal "no TAP, but well" "1 0 0" "$(echo fine | counts 0)"
 	assert_equal "all well but the exit status" "1 1 0" "$(printf '%s\n' 1..1 'ok 1 - a' | counts 99)"
+}
+
+# The firmware may have written the beginning of the line.
+test_guest_is_read_behind_what_the_firmware_left()
+{
+	assert_equal "kernel" "6.12.1-x True" "$(printf '%s\n' 'Booting from ROM..guest: up with 6.12.1-x, 2 processors' \
+		'3 passed, 0 failed, 0 skipped' 'guest: ended with 0' | with_script "$TESTS/kernels/run" '
+outcome = run.Outcome("sid", sys.stdin.read(), run.EMULATED, 1)
+print(outcome.version, outcome.good)')"
 }
 
 # Six of each kind, with two processors: how many begin at once, and what begins when one of them ends.
