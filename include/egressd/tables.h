@@ -69,7 +69,7 @@ _Static_assert(sizeof(struct egress_control) <= EGRESS_CONTROL_WORDS * 4, "the c
 
 /*
  * Trie entries: the kind in the top four bits, below it a class or where the child is. Children are aligned to 16 words
- * (64 bytes) and named in that unit.
+ * (64 bytes) and named in that unit; of a hash node the entry says more, see below.
  */
 #define EGRESS_TRIE_KIND_SHIFT 28
 #define EGRESS_TRIE_VALUE_MASK ((1u << EGRESS_TRIE_KIND_SHIFT) - 1)

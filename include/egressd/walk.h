@@ -9,6 +9,9 @@
  *       the first word of the chunk that holds the word `address`, or NULL where there is none. `tables` is what the
  *       includer makes of it: in the kernel chunk 0, so that words in it need no look-up, in user space the mapped memory.
  *
+ *   EGRESS_TABLE_HOLDS(tables, address)
+ *       whether it holds the word `address` of a chunk that was found; always true where chunks are whole.
+ *
  * All functions return false where a table could not be read; the packet is then dropped (EGRESS_DROP_TABLES).
  */
 #ifndef EGRESSD_WALK_H
@@ -198,6 +201,8 @@ EGRESS_INLINE _Bool egress_hash_entry(const void *tables, struct egress_left *le
 	if (!chunk)
 		return 0;
 	bucket = address + egress_hash_bucket(*entry, key) * EGRESS_HASH_BUCKET_WORDS;
+	if (!EGRESS_TABLE_HOLDS(tables, bucket))
+		return 0;
 	slot = (const void *)(chunk + (bucket & (EGRESS_CHUNK_WORDS - EGRESS_HASH_BUCKET_WORDS)));
 	egress_bucket_find(slot, key, &found, &rest);
 	if (!(__u32)found && slot[2 * (EGRESS_HASH_SLOTS - 1)]) {

@@ -15,7 +15,8 @@
 #include "cli/bank.h"
 #include "cli/port_ranges.h"
 #include "cli/rule_book.h"
-#include "policy/trie.h"
+#include "policy/trie_hash.h"
+#include "policy/trie_node.h"
 
 /* Word addresses of the tables below; what the walk needs aligned is. */
 enum {
@@ -394,30 +395,77 @@ static void make_list(struct ranges *list, uint32_t count)
 	}
 }
 
-static void walk_written(uint32_t count, bool packed)
-{
-	struct ranges list = {0}, walked = {0};
-	struct memory room;
-	const struct trie trie = {.memory = &room, .packed = packed};
-	uint32_t *hand_made = memory;
-	struct bank bank;
+/* Room for more behind what was made by hand, until room_end(). */
+struct room {
+	struct memory memory;
+	uint32_t *hand_made;
+};
 
+static void room_begin(struct room *room)
+{
+	room->hand_made = memory;
 	memory = calloc(LARGE_WORDS, sizeof(*memory));
 	assert_non_null(memory);
-	memcpy(memory, hand_made, WORDS * sizeof(*memory));
-	make_list(&list, count);
-	assert_int_equal(memory_init(&room, memory, LARGE_WORDS, WORDS), 0);
-	assert_int_equal(trie_write_ipv6(&trie, &list, &bank_words()->ipv6_root), 0);
+	memcpy(memory, room->hand_made, WORDS * sizeof(*memory));
+	assert_int_equal(memory_init(&room->memory, memory, LARGE_WORDS, WORDS), 0);
+}
+
+static void room_end(struct room *room)
+{
+	memory_clear(&room->memory);
+	free(memory);
+	memory = room->hand_made;
+}
+
+static void assert_walked_as(const struct ranges *list)
+{
+	struct ranges walked = {0};
+	struct bank bank;
+
 	assert_int_equal(bank_open(memory, LARGE_WORDS, &bank), 0);
 	assert_int_equal(bank_each_class(&bank, collect_ipv6, &walked), 0);
-	assert_int_equal(walked.count, list.count);
-	assert_memory_equal(walked.start, list.start, list.count * sizeof(*list.start));
-	assert_memory_equal(walked.value, list.value, list.count * sizeof(*list.value));
-	ranges_clear(&list);
+	assert_int_equal(walked.count, list->count);
+	assert_memory_equal(walked.start, list->start, list->count * sizeof(*list->start));
+	assert_memory_equal(walked.value, list->value, list->count * sizeof(*list->value));
 	ranges_clear(&walked);
-	memory_clear(&room);
-	free(memory);
-	memory = hand_made;
+}
+
+static void walk_written(uint32_t count, bool packed)
+{
+	struct ranges list = {0};
+	struct room room;
+	const struct trie trie = {.memory = &room.memory, .packed = packed};
+
+	make_list(&list, count);
+	room_begin(&room);
+	assert_int_equal(trie_write_ipv6(&trie, &list, &bank_words()->ipv6_root), 0);
+	assert_walked_as(&list);
+	room_end(&room);
+	ranges_clear(&list);
+}
+
+/* The highest key of four bytes leads to a node, and is the last. */
+static void test_highest_key(void **state)
+{
+	const address_number network = (address_number)UINT32_MAX << 96 | (address_number)1 << 80;
+	struct trie_key key = {.key = UINT32_MAX};
+	struct trie_keys keys = {0};
+	struct ranges list = {0};
+	struct room room;
+	const struct trie trie = {.memory = &room.memory};
+
+	(void)state;
+	room_begin(&room);
+	assert_int_equal(trie_new_skip(&trie, network, 4, 64, LEAF(1), LEAF(0), &key.entry), 0);
+	assert_int_equal(trie_keys_add(&keys, &key), 0);
+	assert_int_equal(trie_new_hash(&trie, &keys, 4, LEAF(0), &bank_words()->ipv6_root), 0);
+	assert_int_equal(ranges_append(&list, 0, 0), 0);
+	assert_int_equal(ranges_append(&list, network, 1), 0);
+	assert_int_equal(ranges_append(&list, network + ((address_number)1 << 64), 0), 0);
+	assert_walked_as(&list);
+	ranges_clear(&list);
+	trie_keys_clear(&keys);
+	room_end(&room);
 }
 
 static void test_written_tries(void **state)
@@ -528,6 +576,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_rows, make_tables, free_tables),
 		cmocka_unit_test_setup_teardown(test_row_numbers_are_checked, make_tables, free_tables),
 		cmocka_unit_test_setup_teardown(test_written_tries, make_tables, free_tables),
+		cmocka_unit_test_setup_teardown(test_highest_key, make_tables, free_tables),
 		cmocka_unit_test_setup_teardown(test_damaged_hash, make_tables, free_tables),
 		cmocka_unit_test_setup_teardown(test_damaged, make_tables, free_tables),
 	};

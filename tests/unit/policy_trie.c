@@ -417,6 +417,29 @@ static void memory_between_aligned_nodes_is_used(void **state)
 	memory_clear(&memory);
 }
 
+/* However nodes of different sizes follow each other, few pieces are left between them, and none that nothing fits into. */
+static void memory_stays_in_few_pieces(void **state)
+{
+	struct memory memory;
+	uint32_t address, i;
+
+	(void)state;
+	random_state = 1;
+	assert_int_equal(memory_init(&memory, NULL, 1u << 24, 16), 0);
+	for (i = 0; i < 100; i++)
+		assert_int_equal(memory_take(&memory, 0, 16 + random_below(100), 16, &address), 0);
+	assert_int_equal(memory.free.count, 1);
+	for (i = 0; i < 50000; i++) {
+		uint32_t size = 16u << random_below(4);
+
+		assert_int_equal(memory_take(&memory, 0, size, size, &address), 0);
+		assert_in_range(memory.free.count, 1, 5);
+	}
+	assert_int_equal(memory_release(&memory, 0), 0);
+	assert_true(memory_has_room(&memory, (1u << 24) - 16));
+	memory_clear(&memory);
+}
+
 static void add_key(struct trie_keys *keys, uint32_t key, uint32_t class)
 {
 	const struct trie_key slot = {.key = key, .entry = EGRESS_TRIE_ENTRY(EGRESS_TRIE_LEAF, class)};
@@ -505,6 +528,7 @@ int main(void)
 		cmocka_unit_test(lone_networks_are_in_their_slots),
 		cmocka_unit_test(large_hash_nodes_say_when_they_are_full),
 		cmocka_unit_test(memory_between_aligned_nodes_is_used),
+		cmocka_unit_test(memory_stays_in_few_pieces),
 		cmocka_unit_test(hash_nodes_hold_all_their_keys),
 	};
 

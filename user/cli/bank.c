@@ -165,7 +165,7 @@ static int walk_values(struct trie_walk *walk, uint32_t entry, struct ip_address
 		       unsigned int bytes, uint32_t first, uint32_t last)
 {
 	struct class_range range = {.class = EGRESS_TRIE_VALUE(entry)}, end;
-	uint32_t value;
+	uint64_t value; /* goes beyond the last value of four bytes */
 	int error = 0;
 
 	if (EGRESS_TRIE_KIND(entry) == EGRESS_TRIE_LEAF) {
@@ -177,7 +177,7 @@ static int walk_values(struct trie_walk *walk, uint32_t entry, struct ip_address
 		return emit(walk, &range);
 	}
 	for (value = first; value <= last && !error; value++) {
-		put_value(address, depth / 8, bytes, value);
+		put_value(address, depth / 8, bytes, (uint32_t)value);
 		error = walk_entry(walk, entry, address, depth + 8 * bytes);
 	}
 	return error;
@@ -342,14 +342,14 @@ static bool hash_holds_together(const struct trie_walk *walk, uint32_t entry, un
 	       EGRESS_TRIE_KIND(~view->words[at + EGRESS_HASH_OTHER_WORD]) == EGRESS_TRIE_LEAF;
 }
 
-/* Whether packets find each key, and none of them what stands for all others. */
+/* Whether packets find each key, whatever it leads to by now, and none of them what stands for all others. */
 static bool hash_is_found(const struct memory *memory, uint32_t entry, const struct trie_keys *keys)
 {
 	uint32_t aside = memory->words[egress_hash_address(entry) + EGRESS_HASH_OTHER_WORD + 1];
 	size_t i;
 
 	for (i = 0; i < keys->count; i++)
-		if (trie_hash_find(memory, entry, keys->items[i].key).entry != keys->items[i].entry)
+		if (!trie_hash_has(memory, entry, keys->items[i].key))
 			return false;
 	return (uint64_t)aside >> egress_hash_bits(entry) || egress_hash_bucket(entry, aside) >= 2;
 }

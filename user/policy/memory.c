@@ -7,16 +7,18 @@
 
 #include "base/array.h"
 
-static int append(struct extent_list *list, struct extent extent)
+static int reserve(struct extent_list *list)
 {
-	if (list->count && list->items[list->count - 1].end == extent.start) {
+	return array_reserve(&list->items, &list->capacity, list->count + 1, sizeof(*list->items));
+}
+
+/* There is room for one more. */
+static void append(struct extent_list *list, struct extent extent)
+{
+	if (list->count && list->items[list->count - 1].end == extent.start)
 		list->items[list->count - 1].end = extent.end;
-		return 0;
-	}
-	if (array_reserve(&list->items, &list->capacity, list->count + 1, sizeof(*list->items)) < 0)
-		return -ENOMEM;
-	list->items[list->count++] = extent;
-	return 0;
+	else
+		list->items[list->count++] = extent;
 }
 
 int memory_init(struct memory *memory, uint32_t *words, size_t word_count, uint32_t first)
@@ -26,7 +28,10 @@ int memory_init(struct memory *memory, uint32_t *words, size_t word_count, uint3
 		word_count = UINT32_MAX;
 	memory->words = words;
 	memory->word_count = word_count;
-	return append(&memory->free, (struct extent){.start = first, .end = (uint32_t)word_count});
+	if (reserve(&memory->free) < 0)
+		return -ENOMEM;
+	append(&memory->free, (struct extent){.start = first, .end = (uint32_t)word_count});
+	return 0;
 }
 
 void memory_clear(struct memory *memory)
@@ -39,17 +44,30 @@ void memory_clear(struct memory *memory)
 	memset(memory, 0, sizeof(*memory));
 }
 
-/* Extent i begins at `start` from now on; what was before it stays free, an extent of its own. */
-static int cut_off(struct extent_list *list, size_t i, uint32_t start)
+/* Words between what is aligned that are worth an extent of their own: no node of the trie is smaller. */
+#define GAP_MIN (1u << EGRESS_TRIE_UNIT_SHIFT)
+
+/*
+ * Takes this from extent i, of which up to two pieces are left: what is before it, if that is worth it (else it is taken,
+ * too), and what is behind it. Of the last extent that stays even where it is empty, to say how far memory was taken.
+ */
+static int cut_off(struct extent_list *list, size_t i, struct extent *taken)
 {
-	if (list->items[i].start == start)
-		return 0;
-	if (array_reserve(&list->items, &list->capacity, list->count + 1, sizeof(*list->items)) < 0)
+	struct extent left[2];
+	size_t pieces = 0, behind = list->count - i - 1;
+
+	if (reserve(list) < 0)
 		return -ENOMEM;
-	memmove(list->items + i + 1, list->items + i, (list->count - i) * sizeof(*list->items));
-	list->count++;
-	list->items[i].end = list->items[i + 1].start = start;
-	return 1;
+	if (taken->start - list->items[i].start < GAP_MIN)
+		taken->start = list->items[i].start;
+	else
+		left[pieces++] = (struct extent){list->items[i].start, taken->start};
+	if (taken->end < list->items[i].end || !behind)
+		left[pieces++] = (struct extent){taken->end, list->items[i].end};
+	memmove(list->items + i + pieces, list->items + i + 1, behind * sizeof(*list->items));
+	memcpy(list->items + i, left, pieces * sizeof(*left));
+	list->count = i + pieces + behind;
+	return 0;
 }
 
 /* From the front of the first extent that has the room. What alignment leaves before it is for smaller ones. */
@@ -61,15 +79,13 @@ int memory_take(struct memory *memory, unsigned int bank, size_t count, uint32_t
 	for (i = 0; i < list->count; i++) {
 		uint64_t start = ((uint64_t)list->items[i].start + alignment - 1) & ~((uint64_t)alignment - 1);
 		struct extent taken = {.start = (uint32_t)start, .end = (uint32_t)(start + count)};
-		int cut;
 
 		if (start + count > list->items[i].end)
 			continue;
-		cut = cut_off(list, i, taken.start);
-		if (cut < 0 || append(&memory->bank[bank], taken) < 0)
+		if (reserve(&memory->bank[bank]) < 0 || cut_off(list, i, &taken) < 0)
 			return -ENOMEM;
-		list->items[i + (size_t)cut].start = taken.end;
-		*address = taken.start;
+		append(&memory->bank[bank], taken);
+		*address = (uint32_t)start;
 		return 0;
 	}
 	return -ENOSPC;

@@ -218,14 +218,14 @@ static int make_moves(struct tables *tables, unsigned int bank, struct moves *mo
 	size_t i;
 	int error;
 
-	/* From here on nothing may fail for want of table memory: half a change would be seen. */
+	/* From here on nothing fails for want of table memory: half a change would be seen until the next compile. */
 	if (!memory_has_room(&tables->memory, moves->count * TRIE_SET_WORDS))
 		return -EAGAIN;
 	for (i = 0; i < moves->count; i++) {
 		if (!remember(&tables->banks[bank], &moves->items[i]))
 			return -ENOMEM;
 		error = set_class(tables, bank, &moves->items[i]);
-		/* A large hash node without room for it, which is as rare as it can be made. */
+		/* A large hash node without room for it: it is written anew by the compile that follows, and no other way. */
 		if (error < 0)
 			return error == -ENOSPC ? -EAGAIN : -ENOMEM;
 	}

@@ -9,11 +9,13 @@ static inline const __u32 *egress_table_chunk(const void *tables, __u32 address)
 {
 	const struct table_view *view = tables;
 
-	/* Nothing that is read as a whole crosses a block. */
+	/* Nothing that is read as a whole crosses a block, nor a pair of a hash node's buckets. */
 	if ((address | (EGRESS_BLOCK_WORDS - 1)) >= view->word_count)
 		return NULL;
 	return view->words + (address & ~(EGRESS_CHUNK_WORDS - 1));
 }
+
+#define EGRESS_TABLE_HOLDS(tables, address) (egress_table_chunk(tables, address) != NULL)
 
 #include <egressd/walk.h>
 

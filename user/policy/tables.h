@@ -71,7 +71,7 @@ void tables_count_change(struct tables *tables);
 /*
  * A pod came (old NULL), went (new NULL) or changed, and the bank in force is to follow in place, without a new
  * generation: 0 done; -EAGAIN: needs a new compile (labels unknown to it, a local pod's set changes, ...), nothing was
- * changed.
+ * changed. Or a large hash node has no room for one of the addresses: those before it have their new class already.
  */
 int tables_pod_changed(struct tables *tables, struct object *old, struct object *new);
 

@@ -8,7 +8,7 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 
-/* Words of a node that is written anew beside packets at most; it is aligned to them, and what is below it takes words too. */
+/* Words of a node that is written anew beside packets at most; it is aligned to its size, and what is below takes words too. */
 #define TRIE_HASH_SET_WORDS (TRIE_SET_WORDS / 4)
 /* Buckets for each key at most. */
 #define SPARSEST 16u
@@ -69,7 +69,7 @@ static size_t fewest_buckets(unsigned int bytes)
 	return bytes < 4 ? 2 : 4;
 }
 
-/* *entry: of a node that is nowhere yet. At first two keys a bucket, the most that works. */
+/* *entry: of a node that is nowhere yet. At first two keys a bucket, half of what it holds. */
 static int find_spread(const struct trie_keys *keys, unsigned int bytes, uint32_t *entry)
 {
 	size_t most = keys->count * SPARSEST + 3, buckets = fewest_buckets(bytes);
@@ -205,6 +205,13 @@ struct trie_key trie_hash_find(const struct memory *memory, uint32_t entry, uint
 	if (slot && *slot)
 		return read_slot(slot);
 	return (struct trie_key){.key = key, .entry = trie_hash_other(memory, entry)};
+}
+
+bool trie_hash_has(const struct memory *memory, uint32_t entry, uint32_t key)
+{
+	const slot_word *slot = find_slot(node_words(memory, entry), entry, key);
+
+	return slot && *slot;
 }
 
 bool trie_key_matches(const struct trie_key *slot, address_number address, unsigned int end)
