@@ -357,7 +357,7 @@ static bool all_found(uint64_t found, uint64_t packets)
  */
 static void warm_up(struct bench *bench, const struct subject *subject, const struct frame *frame, size_t destinations)
 {
-	size_t repeat = subject->first || destinations == 1 ? 1000 : destinations;
+	size_t repeat = destinations == 1 ? 1000 : destinations;
 	uint64_t found;
 	int pass = 0;
 
