@@ -42,11 +42,6 @@ install_up()
 	agent_up --install-cni "$NETWORKS" --cni-bin "$BINARIES" "$@"
 }
 
-status_has()
-{
-	egressctl status | grep -q "$1"
-}
-
 files()
 {
 	(cd "$NETWORKS" && echo *)
@@ -125,13 +120,13 @@ print(json.dumps(network["name"]), network["plugins"][0]["mtu"])' "$NETWORKS/10-
 test_a_network_that_comes_later()
 {
 	install_up
-	eventually 10 status_has 'holds no network configuration yet'
+	eventually 10 status_says 'holds no network configuration yet'
 	echo '{"plugins": ' >"$NETWORKS/10-pods.conflist"
 	eventually 10 grep -q '10-pods.conflist: is no network configuration' "$AGENT_LOG"
 	assert_equal "what is wrong is left alone" '{"plugins": ' "$(cat "$NETWORKS/10-pods.conflist")"
 	network 10-pods.conflist
 	eventually 10 plugins_are 10-pods.conflist "bridge portmap egress-cni"
-	eventually 10 not status_has 'egress-cni is not installed'
+	eventually 10 not status_says 'egress-cni is not installed'
 }
 
 test_the_network_is_taken_off_the_node()

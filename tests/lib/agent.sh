@@ -100,6 +100,12 @@ egressctl()
 	"$EGRESSCTL" --pin "$PIN" --state "$STATE" "$@"
 }
 
+# status_says TEXT: whether it is anywhere in what egressctl tells
+status_says()
+{
+	grep -qF -- "$1" <<<"$(egressctl status)"
+}
+
 # http_get PATH: the whole answer, status line first; fails if nobody listens
 http_get()
 {

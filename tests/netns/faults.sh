@@ -35,11 +35,6 @@ many_rules()
 	} | manifest policy.yaml
 }
 
-status_is_free_of()
-{
-	! egressctl status | grep -q "$1"
-}
-
 # refused_build COMMAND ERRNO LOG: the kernel refuses the next generation, for a while
 refused_build()
 {
@@ -75,7 +70,7 @@ refused_build()
 		passed 10.1.2.2 81/TCP
 	EOF
 	# What is told there is written after all that packets need.
-	eventually 10 status_is_free_of "$3"
+	eventually 10 not status_says "$3"
 }
 
 test_verifier_refuses_the_programs()

@@ -129,11 +129,6 @@ test_groups_of_the_systemd_driver()
 	remove_groups
 }
 
-status_says()
-{
-	grep -q -- "$1" <<<"$(egressctl status)"
-}
-
 test_a_pod_that_cannot_be_found_is_told_with_what_was_tried()
 {
 	setup
