@@ -168,9 +168,15 @@ _Static_assert(sizeof(struct egress_trie_bits) == 64, "one unit");
 #define EGRESS_HASH_UNITS_MAX (1u << (EGRESS_HASH_FUNCTION_SHIFT - 1))
 _Static_assert(EGRESS_HASH_BUCKET_WORDS == 1u << EGRESS_TRIE_UNIT_SHIFT, "a bucket is a unit");
 
+/* Twice the number of the node's unit plus the number of buckets. */
+static inline __u32 egress_hash_place(__u32 entry)
+{
+	return entry & ((1u << EGRESS_HASH_FUNCTION_SHIFT) - 1);
+}
+
 static inline __u32 egress_hash_buckets(__u32 entry)
 {
-	__u32 place = entry & ((1u << EGRESS_HASH_FUNCTION_SHIFT) - 1);
+	__u32 place = egress_hash_place(entry);
 
 	return place & -place;
 }
@@ -178,8 +184,7 @@ static inline __u32 egress_hash_buckets(__u32 entry)
 /* The node's address. */
 static inline __u32 egress_hash_address(__u32 entry)
 {
-	return ((entry & ((1u << EGRESS_HASH_FUNCTION_SHIFT) - 1)) ^ egress_hash_buckets(entry))
-	       << (EGRESS_TRIE_UNIT_SHIFT - 1);
+	return (egress_hash_place(entry) ^ egress_hash_buckets(entry)) << (EGRESS_TRIE_UNIT_SHIFT - 1);
 }
 
 /* Bits of the address that the node takes. */

@@ -2,7 +2,8 @@
 /* Table memory: banks, endpoints, publication, limits, packed tries. */
 #include "policy_world.h"
 
-static struct world *small_world(const char *cidr)
+/* Two pods: a/client may send to these peers, b/open anywhere. */
+static struct world *world_with_peers(const char *peers)
 {
 	struct world *world = world_new();
 
@@ -10,9 +11,17 @@ static struct world *small_world(const char *cidr)
 	add(world, POD, "b", "open", "", "10.0.0.2");
 	add(world,
 	    "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {namespace: a, name: p}, "
-	    "spec: {podSelector: {}, egress: [{to: [{ipBlock: {cidr: %s}}]}]}}",
-	    cidr);
+	    "spec: {podSelector: {}, egress: [{to: [%s]}]}}",
+	    peers);
 	return world;
+}
+
+static struct world *small_world(const char *cidr)
+{
+	char peer[128];
+
+	snprintf(peer, sizeof(peer), "{ipBlock: {cidr: %s}}", cidr);
+	return world_with_peers(peer);
 }
 
 static bool endpoint_passes(const struct world *world, uint32_t id, const char *to)
@@ -406,9 +415,9 @@ static void words_of_a_bank_are_those_it_takes(void **state)
 
 	(void)state;
 	for (i = 0; i < sizeof(counts) / sizeof(*counts); i++) {
-		struct world *world = world_new();
 		char *text = malloc(counts[i] * 64), *end = text;
 		struct policy_statistics statistics;
+		struct world *world;
 		unsigned int network;
 
 		assert_non_null(text);
@@ -416,16 +425,11 @@ static void words_of_a_bank_are_those_it_takes(void **state)
 			end += sprintf(end, "{ipBlock: {cidr: '2a%02x:%x:%x:%x::/%u'}}, ", network * 7 % 37 % 16,
 				       network * network % 911, network % 2 ? network * 31 % 4093 : 0,
 				       network * 4099 % 65536, 49 + network % 16);
-		add(world, POD, "a", "client", "", "10.0.0.1");
-		add(world, POD, "b", "open", "", "10.0.0.2");
-		add(world,
-		    "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {namespace: a, name: p}, "
-		    "spec: {podSelector: {}, egress: [{to: [%s]}]}}",
-		    text);
+		world = world_with_peers(text);
+		free(text);
 		add(world,
 		    "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {namespace: b, name: p}, "
 		    "spec: {podSelector: {}, egress: [{to: [{ipBlock: {cidr: 192.0.2.0/24}}], ports: [{port: 1}]}]}}");
-		free(text);
 		assert_int_equal(try_compile(world), 0);
 		policy_statistics(world->policy, &statistics);
 		assert_int_equal(write_into(world, statistics.words), 0);

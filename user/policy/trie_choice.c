@@ -142,7 +142,10 @@ bool trie_find_network(const struct trie_part *part, address_number base, unsign
 #define WORDS_FOR_RANGE        3u
 #define WORDS_FOR_RANGE_PACKED 2u
 
-/* Words that it takes, as far as can be seen from here: a bucket for a key, and a small node for a branch. */
+/*
+ * Words that it takes, as far as can be seen from here: a bucket for a key, though most keys share theirs, and a small node
+ * for a branch.
+ */
 static size_t plan_words(const struct trie_hash_plan *plan)
 {
 	return EGRESS_HASH_BUCKET_WORDS * plan->keys + EGRESS_TURNS_WORDS * plan->branches;

@@ -29,11 +29,11 @@ void trie_keys_clear(struct trie_keys *keys)
 
 /* ------------------------------------------------------------------ making one */
 
-/* The entry of a node at `unit` with so many buckets. */
-static uint32_t make_entry(unsigned int bytes, unsigned int function, size_t buckets, uint32_t unit)
+/* The entry of a node with so many buckets that is nowhere yet. */
+static uint32_t make_entry(unsigned int bytes, unsigned int function, size_t buckets)
 {
 	return EGRESS_TRIE_ENTRY(EGRESS_TRIE_HASH2 + bytes - 2,
-				 function << EGRESS_HASH_FUNCTION_SHIFT | (2 * unit + (uint32_t)buckets));
+				 function << EGRESS_HASH_FUNCTION_SHIFT | (uint32_t)buckets);
 }
 
 /* Words of the node. */
@@ -82,7 +82,7 @@ static int find_spread(const struct trie_keys *keys, unsigned int bytes, uint32_
 		buckets *= 2;
 	for (; buckets <= most && buckets <= EGRESS_HASH_BUCKETS_MAX; buckets *= 2) {
 		for (function = 0; function < EGRESS_HASH_FUNCTIONS; function++) {
-			uint32_t tried = make_entry(bytes, function, buckets, 0);
+			uint32_t tried = make_entry(bytes, function, buckets);
 
 			if (all_fit(tried, keys, used)) {
 				*entry = tried;
