@@ -328,10 +328,13 @@ $(OUT)/tests/unit/cli_%: $(OUT)/obj/tests/unit/cli_%.o $(cli_library_objects) $(
 $(OUT)/tests/unit/no_memory: ALL_LDFLAGS += -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc \
 	-Wl,--wrap=reallocarray -Wl,--wrap=strdup
 
+# Those of the benchmark are no tests, and whoever measures has not installed what tests need.
+$(bench_tools): TEST_LIBRARIES :=
+$(OUT)/tests/%: TEST_LIBRARIES := -lcmocka
 $(OUT)/tests/%: $(OUT)/obj/tests/%.o $(library)
 	$(call say,LINK     $@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBRARIES) -lcmocka -o $@
+	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBRARIES) $(TEST_LIBRARIES) -o $@
 
 $(OUT)/tests/lib/preload/%.so: tests/lib/preload/%.c Makefile
 	$(call say,LINK     $@)

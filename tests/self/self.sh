@@ -246,6 +246,16 @@ test_deps_ask_for_what_is_missing_only()
 	rm -r "$FAKE"
 }
 
+# Whoever only measures has none of the packages that are for tests.
+test_benchmark_needs_nothing_of_the_tests()
+{
+	local commands
+
+	commands=$(make --no-print-directory -C "$ROOT" --dry-run --always-make V=1 benches)
+	assert_matches "commands" '-o build/tests/bench/packet$' "$commands"
+	assert_no_match "commands" 'cmocka' "$commands"
+}
+
 # A tree in which a test reaches all of two files, and nothing links the third. Its tests/run is the compiler.
 small_tree()
 {
