@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Nanoseconds a packet with BPF_PROG_TEST_RUN: `packet [quick|smoke]`, in a sandbox. For every list of prefixes and every
- * number of destinations all programs run in turn, round after round, so that whatever slows the machine slows all of
- * them; a figure is the median of the rounds. Time is the thread's own, so that what else runs does not count.
+ * number of destinations all programs run in turn, for IPv4 and IPv6, round after round, so that whatever slows the machine
+ * slows all of them; a figure is the median of the rounds. Time is the thread's own, so that what else runs does not count.
  *
  * That each program did what its figure claims is checked: by its verdict, and egressd's by its counters.
  */
@@ -66,8 +66,11 @@ struct bench {
 	struct bench_destination *destinations[TO_KINDS], *walk;
 	size_t rounds, repeat_few, repeat_many;
 	uint32_t zone; /* of the peers' connections, but those that the pod answers in */
+	uint32_t isolated; /* the set word of the pod, as compiled */
 	struct egress_endpoint endpoint;
 };
+
+#define FAMILIES 2
 
 enum kind { KIND_EGRESSD, KIND_PEER };
 
@@ -136,11 +139,10 @@ static void set_open(struct bench *bench, bool open)
 {
 	const struct egress_control *control = (const struct egress_control *)bench->words;
 	uint32_t *word = &bench->words[control->bank[control->active].sets + POD];
-	static uint32_t isolated;
 
 	if (*word != EGRESS_SET_OPEN)
-		isolated = *word;
-	*word = open ? EGRESS_SET_OPEN : isolated;
+		bench->isolated = *word;
+	*word = open ? EGRESS_SET_OPEN : bench->isolated;
 }
 
 /* Whether anybody ever opened a flow to the pod: without, flows are not looked up. */
@@ -453,14 +455,17 @@ static void fill_connections(struct bench *bench)
 	}
 }
 
-static void measure_all(struct bench *bench, size_t destinations)
+#define SUBJECTS_MAX 14
+
+/* What is measured of one list. */
+static size_t list_subjects(const struct bench *bench, struct subject *out)
 {
 	int from_pod = bpf_program__fd(bench->egressd->progs.bench_from_pod);
 	int to_pod = bpf_program__fd(bench->egressd->progs.bench_to_pod);
 	int lpm = bpf_program__fd(bench->peers->progs.bench_lpm_per_pod);
 	int identity = bpf_program__fd(bench->peers->progs.bench_identity_policy);
 	const char *egressd = bench->list.clustered || bench->list.count < 100000 ? "egressd" : "egressd, random list";
-	struct subject subjects[] = {
+	const struct subject subjects[] = {
 		{.name = "empty", .path = "allow", .kind = KIND_PEER,
 		 .fd = bpf_program__fd(bench->peers->progs.bench_empty)},
 		{.name = "parse only", .path = "allow", .kind = KIND_PEER,
@@ -481,27 +486,47 @@ static void measure_all(struct bench *bench, size_t destinations)
 		{.name = "connection table + LPM + policy hash", .path = "first", .kind = KIND_PEER, .fd = identity,
 		 .first = true},
 	};
-	size_t round, i;
+	size_t i;
 
-	for (i = 0; i < ARRAY_SIZE(subjects); i++)
-		subjects[i].verdict = subjects[i].verdict ? subjects[i].verdict : VERDICT_PASS;
-	for (round = 0; round < bench->rounds; round++)
-		for (i = 0; i < ARRAY_SIZE(subjects); i++)
-			subjects[i].times[round] = measure(bench, &subjects[i], destinations);
+	_Static_assert(ARRAY_SIZE(subjects) <= SUBJECTS_MAX, "there is room for them");
 	for (i = 0; i < ARRAY_SIZE(subjects); i++) {
-		const struct result result = {
-			.group = "packet",
-			.program = subjects[i].name,
-			.path = subjects[i].path,
-			.prefixes = bench->list.count,
-			.destinations = destinations,
-			.family = bench->list.family,
-			.value = median(subjects[i].times, bench->rounds),
-			.unit = "ns/packet",
-		};
-
-		result_print(&result);
+		out[i] = subjects[i];
+		out[i].verdict = out[i].verdict ? out[i].verdict : VERDICT_PASS;
 	}
+	return ARRAY_SIZE(subjects);
+}
+
+static void report_subject(const struct bench *bench, struct subject *subject, size_t destinations)
+{
+	const struct result result = {
+		.group = "packet",
+		.program = subject->name,
+		.path = subject->path,
+		.prefixes = bench->list.count,
+		.destinations = destinations,
+		.family = bench->list.family,
+		.value = median(subject->times, bench->rounds),
+		.unit = "ns/packet",
+	};
+
+	result_print(&result);
+}
+
+/* Each subject of one family follows that of the other, as they are compared. */
+static void measure_all(struct bench *benches, size_t destinations)
+{
+	struct subject subjects[FAMILIES][SUBJECTS_MAX];
+	size_t count = 0, round, family, i;
+
+	for (family = 0; family < FAMILIES; family++)
+		count = list_subjects(&benches[family], subjects[family]);
+	for (round = 0; round < benches->rounds; round++)
+		for (i = 0; i < count; i++)
+			for (family = 0; family < FAMILIES; family++)
+				subjects[family][i].times[round] = measure(&benches[family], &subjects[family][i], destinations);
+	for (family = 0; family < FAMILIES; family++)
+		for (i = 0; i < count; i++)
+			report_subject(&benches[family], &subjects[family][i], destinations);
 }
 
 static void report_memory(const struct bench *bench)
@@ -520,11 +545,8 @@ static void report_memory(const struct bench *bench)
 		result_print(&result);
 }
 
-static void bench_list(struct bench *bench, unsigned int family, size_t prefixes, bool clustered, size_t most)
+static void open_bench(struct bench *bench, unsigned int family, size_t prefixes, bool clustered, size_t most)
 {
-	static const size_t destinations[] = {1, 1000, 100000};
-	size_t i;
-
 	bench->list = (struct list){.family = family, .count = prefixes, .clustered = clustered};
 	bench_check(!list_make(&bench->list, 1), "no memory");
 	die_on(world_compile(&bench->list, &bench->policy), "compile");
@@ -537,9 +559,12 @@ static void bench_list(struct bench *bench, unsigned int family, size_t prefixes
 	put_flows(bench, most);
 	fill_connections(bench);
 	report_memory(bench);
-	for (i = 0; i < ARRAY_SIZE(destinations); i++)
-		if (destinations[i] <= most)
-			measure_all(bench, destinations[i]);
+}
+
+static void close_bench(struct bench *bench)
+{
+	size_t i;
+
 	for (i = 0; i < TO_KINDS; i++)
 		free(bench->destinations[i]);
 	tables_free(bench->tables);
@@ -549,6 +574,21 @@ static void bench_list(struct bench *bench, unsigned int family, size_t prefixes
 	peers__destroy(bench->peers);
 	egressd__destroy(bench->egressd);
 	free(bench->list.prefixes);
+}
+
+static void bench_list(const struct bench *settings, size_t prefixes, bool clustered, size_t most)
+{
+	static const size_t destinations[] = {1, 1000, 100000};
+	struct bench benches[FAMILIES] = {*settings, *settings};
+	size_t i;
+
+	open_bench(&benches[0], 4, prefixes, clustered, most);
+	open_bench(&benches[1], 6, prefixes, clustered, most);
+	for (i = 0; i < ARRAY_SIZE(destinations); i++)
+		if (destinations[i] <= most)
+			measure_all(benches, destinations[i]);
+	close_bench(&benches[0]);
+	close_bench(&benches[1]);
 }
 
 /* Two processors at most are of use, and what runs on the other one should not move this one about. */
@@ -566,7 +606,6 @@ int main(int argc, char **argv)
 	static const size_t sizes[] = {10, 1000, 10000, 100000, 1000000};
 	struct bench bench = {.rounds = 9, .repeat_few = 50000, .repeat_many = 100000};
 	bool quick = argc > 1 && !strcmp(argv[1], "quick"), smoke = argc > 1 && !strcmp(argv[1], "smoke");
-	unsigned int family;
 	size_t i;
 
 	if (argc > 1 && !quick && !smoke) {
@@ -578,14 +617,12 @@ int main(int argc, char **argv)
 	if (smoke)
 		bench = (struct bench){.rounds = 1, .repeat_few = 1000, .repeat_many = 1000};
 	stay_on_processor();
-	for (family = 4; family <= 6; family += 2) {
-		for (i = 0; i < ARRAY_SIZE(sizes); i++) {
-			if ((quick && sizes[i] == 1000) || (smoke && sizes[i] > 1000))
-				continue;
-			bench_list(&bench, family, sizes[i], sizes[i] >= 100000, smoke ? 1000 : 100000);
-			if (sizes[i] >= 100000 && !quick)
-				bench_list(&bench, family, sizes[i], false, 100000);
-		}
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		if ((quick && sizes[i] == 1000) || (smoke && sizes[i] > 1000))
+			continue;
+		bench_list(&bench, sizes[i], sizes[i] >= 100000, smoke ? 1000 : 100000);
+		if (sizes[i] >= 100000 && !quick)
+			bench_list(&bench, sizes[i], false, 100000);
 	}
 	return 0;
 }
