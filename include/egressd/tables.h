@@ -86,8 +86,11 @@ enum egress_trie_kind {
 	EGRESS_TRIE_BITS,     /* child: struct egress_trie_bits */
 	EGRESS_TRIE_WIDE,     /* child: 65,536 entries by the next two bytes of the address, IPv6 only */
 	EGRESS_TRIE_HASH2,    /* child: a hash table by the next two bytes, see below, IPv6 only */
-	EGRESS_TRIE_HASH3,    /* the same by three bytes */
-	EGRESS_TRIE_HASH4,    /* and by four */
+	EGRESS_TRIE_TAGGED2,  /* the same with tags instead of masks */
+	EGRESS_TRIE_HASH3,    /* a hash table by three bytes */
+	EGRESS_TRIE_TAGGED3,
+	EGRESS_TRIE_HASH4, /* and by four */
+	EGRESS_TRIE_TAGGED4,
 };
 
 #define EGRESS_TRIE_ENTRY(kind, value) (((__u32)(kind) << EGRESS_TRIE_KIND_SHIFT) | (__u32)(value))
@@ -141,32 +144,47 @@ _Static_assert(sizeof(struct egress_trie_bits) == 64, "one unit");
 
 /*
  * A hash table of few values of the next two to four bytes: what has an entry of its own goes on with it behind these
- * bytes, all else is `other`. The bytes as a number are the key. The node is nothing but buckets of EGRESS_HASH_SLOTS
- * slots, one cache line each, 2 to EGRESS_HASH_BUCKETS_MAX, a power of two; it is aligned to its size. What a packet must
- * know to find the bucket of its key is in the trie entry: bits 27 .. 26 say which of four functions spreads the keys,
- * bits 25 .. 0 are twice the number of the node's unit plus the number of buckets, which so is the lowest bit that is set.
+ * bytes, all else is `other`. The bytes as a number are the key. The node is nothing but buckets of one cache line each, 2
+ * to EGRESS_HASH_BUCKETS_MAX, a power of two; it is aligned to its size. What a packet must know to find the bucket of its
+ * key is in the trie entry: bits 27 .. 26 say which of four functions spreads the keys, bits 25 .. 0 are twice the number
+ * of the node's unit plus the number of buckets, which so is the lowest bit that is set.
  *
  * Slots are taken from the first on. A key whose bucket has no free one is in the other bucket of the pair (numbers that
  * differ in bit 0), so a packet looks there if its own has none free. No pair overflows: the writer looks for a function
  * and a size with which none does.
  *
- * A slot is two double words. The first holds the key in its upper half and the complement of the trie entry in its lower
- * one; 0 is free (no entry has all bits set). The second holds a mask in its upper half and a value in its lower one: an
- * address of that key whose next four bytes & mask are not the value is `other`, too. So the network that alone is below a
- * key needs no node of its own. A mask other than zero stands with a leaf only, and is never written while packets read.
+ * A slot of EGRESS_TRIE_HASH* is two double words, EGRESS_HASH_SLOTS to a bucket. The first holds the key in its upper half
+ * and the complement of the trie entry in its lower one; 0 is free (no entry has all bits set). The second holds a mask in
+ * its upper half and a value in its lower one: an address of that key whose next four bytes & mask are not the value is
+ * `other`, too. So the network that alone is below a key needs no node of its own. A mask other than zero stands with a
+ * leaf only, and is never written while packets read.
+ *
+ * A slot of EGRESS_TRIE_TAGGED* is the first double word alone, EGRESS_TAGGED_SLOTS to a bucket. The last double word of
+ * the bucket is its tags: lane i, of EGRESS_TAG_BITS bits from the lowest on, has the tag of slot i's key. So a packet
+ * compares all slots at once, and looks at the first one whose tag is its key's; a key whose tag an earlier slot of the
+ * bucket has is in the other bucket of the pair, too. EGRESS_TAGS_FULL among the tags says that keys of this bucket are
+ * there. It is written last, and a tag after its slot.
+ *
  * The last slot of bucket 0 holds `other`, a leaf, as its entry, with a key that no packet looks for there: one that is too
  * large, or of another pair.
  */
 #define EGRESS_HASH_SLOTS 4u
+#define EGRESS_TAGGED_SLOTS 7u
 #define EGRESS_HASH_BUCKET_WORDS (4 * EGRESS_HASH_SLOTS)
 #define EGRESS_HASH_BUCKETS_MAX 32768u
 #define EGRESS_HASH_FUNCTIONS 4u
 #define EGRESS_HASH_FUNCTION_SHIFT 26
 #define EGRESS_HASH_OTHER_WORD (EGRESS_HASH_BUCKET_WORDS - 4) /* of bucket 0: the complement of `other` */
 #define EGRESS_HASH_MULTIPLIER 0x9e3779b97f4a7c15ull           /* 2^64 divided by the golden ratio */
+#define EGRESS_TAG_MULTIPLIER 0x9e3779b1u                      /* a prime near 2^32 divided by it */
+#define EGRESS_TAG_BITS 9
+#define EGRESS_TAGS_FULL (1ull << 63)
 /* Node numbers, in units of 16 words, are below this. */
 #define EGRESS_HASH_UNITS_MAX (1u << (EGRESS_HASH_FUNCTION_SHIFT - 1))
 _Static_assert(EGRESS_HASH_BUCKET_WORDS == 1u << EGRESS_TRIE_UNIT_SHIFT, "a bucket is a unit");
+_Static_assert(EGRESS_TAGGED_SLOTS * 2 + 2 == EGRESS_HASH_BUCKET_WORDS, "a bucket of either kind has the same size");
+_Static_assert(EGRESS_TAGGED_SLOTS * EGRESS_TAG_BITS == 63, "tags have the lower 63 bits");
+_Static_assert(EGRESS_TRIE_HASH2 % 2 == 1 && EGRESS_TRIE_TAGGED4 == EGRESS_TRIE_HASH2 + 5, "what tells the kinds apart");
 
 /* Twice the number of the node's unit plus the number of buckets. */
 static inline __u32 egress_hash_place(__u32 entry)
@@ -190,7 +208,12 @@ static inline __u32 egress_hash_address(__u32 entry)
 /* Bits of the address that the node takes. */
 static inline __u32 egress_hash_bits(__u32 entry)
 {
-	return 8 * (EGRESS_TRIE_KIND(entry) - EGRESS_TRIE_HASH2 + 2);
+	return 8 * ((EGRESS_TRIE_KIND(entry) - EGRESS_TRIE_HASH2) / 2 + 2);
+}
+
+static inline _Bool egress_hash_is_tagged(__u32 entry)
+{
+	return EGRESS_TRIE_KIND(entry) % 2 == 0;
 }
 
 /* Number of the bucket for a key. */
@@ -199,6 +222,12 @@ static inline __u32 egress_hash_bucket(__u32 entry, __u64 key)
 	__u32 function = EGRESS_TRIE_VALUE(entry) >> EGRESS_HASH_FUNCTION_SHIFT;
 
 	return (__u32)(key * EGRESS_HASH_MULTIPLIER >> (32 + 5 * function)) & (egress_hash_buckets(entry) - 1);
+}
+
+/* The key's tag. */
+static inline __u32 egress_hash_tag(__u64 key)
+{
+	return (__u32)key * EGRESS_TAG_MULTIPLIER >> (32 - EGRESS_TAG_BITS);
 }
 
 /*

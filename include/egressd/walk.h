@@ -190,30 +190,94 @@ EGRESS_INLINE void egress_bucket_find(const egress_double_word *slot, __u64 key,
 	}
 }
 
-/* The entry for the next bytes of the address in a hash node. */
+/* One in each lane of tags, and the highest bit of each. */
+#define EGRESS_TAG_LANES                                                                                              \
+	(1ull | 1ull << EGRESS_TAG_BITS | 1ull << 2 * EGRESS_TAG_BITS | 1ull << 3 * EGRESS_TAG_BITS |                 \
+	 1ull << 4 * EGRESS_TAG_BITS | 1ull << 5 * EGRESS_TAG_BITS | 1ull << 6 * EGRESS_TAG_BITS)
+#define EGRESS_TAG_HIGHEST (EGRESS_TAG_LANES << (EGRESS_TAG_BITS - 1))
+/* The number of a lane stands in the three bits that come out highest when this is multiplied by the lane's lowest bit. */
+#define EGRESS_TAG_NUMBER(lane) ((__u64)(lane) << (61 - EGRESS_TAG_BITS * (lane)))
+#define EGRESS_TAG_NUMBERS                                                                                            \
+	(EGRESS_TAG_NUMBER(1) | EGRESS_TAG_NUMBER(2) | EGRESS_TAG_NUMBER(3) | EGRESS_TAG_NUMBER(4) |                  \
+	 EGRESS_TAG_NUMBER(5) | EGRESS_TAG_NUMBER(6))
+
+/* The number of the first lane that has the tag; 0, too, if none has it. */
+EGRESS_INLINE __u32 egress_tag_find(__u64 tags, __u32 tag)
+{
+	/* A lane that differs is not zero; of lanes that are, the lowest is the lowest whose highest bit the borrow sets. */
+	__u64 differ = tags ^ tag * EGRESS_TAG_LANES, same = (differ - EGRESS_TAG_LANES) & ~differ & EGRESS_TAG_HIGHEST;
+
+	return (__u32)(((same & -same) >> (EGRESS_TAG_BITS - 1)) * EGRESS_TAG_NUMBERS >> 61);
+}
+
+/* The slot with that key in a bucket with tags, or nothing. */
+EGRESS_INLINE __u64 egress_tagged_find(const egress_double_word *slot, __u64 key)
+{
+	__u64 found = slot[egress_tag_find(slot[EGRESS_TAGGED_SLOTS], egress_hash_tag(key))];
+
+	return found >> 32 == key ? found : 0;
+}
+
+/* The chunk that a hash node is in, the next bytes of the address as its key, and the address of the key's bucket; or NULL. */
+EGRESS_INLINE const __u32 *egress_hash_chunk(const void *tables, const struct egress_left *left, __u32 entry, __u64 *key,
+					     __u32 *bucket)
+{
+	__u32 address = egress_hash_address(entry), taken = egress_hash_bits(entry) & 63;
+	const __u32 *chunk = egress_table_chunk(tables, address);
+
+	*key = left->high >> ((64 - taken) & 63);
+	*bucket = address + egress_hash_bucket(entry, *key) * EGRESS_HASH_BUCKET_WORDS;
+	return chunk && EGRESS_TABLE_HOLDS(tables, *bucket) ? chunk : NULL;
+}
+
+EGRESS_INLINE const egress_double_word *egress_hash_slots(const __u32 *chunk, __u32 bucket)
+{
+	return (const void *)(chunk + (bucket & (EGRESS_CHUNK_WORDS - EGRESS_HASH_BUCKET_WORDS)));
+}
+
+EGRESS_INLINE __u32 egress_hash_other(const __u32 *chunk, __u32 entry)
+{
+	return ~((const __u32 *)egress_hash_slots(chunk, egress_hash_address(entry)))[EGRESS_HASH_OTHER_WORD];
+}
+
+/* The entry for the next bytes of the address in a hash node whose slots have masks. */
 EGRESS_INLINE _Bool egress_hash_entry(const void *tables, struct egress_left *left, __u32 *entry)
 {
-	__u32 address = egress_hash_address(*entry), taken = egress_hash_bits(*entry) & 63, bucket;
-	const __u32 *chunk = egress_table_chunk(tables, address);
-	__u64 key = left->high >> ((64 - taken) & 63), found, rest;
+	__u64 key, found, rest;
+	__u32 bucket;
+	const __u32 *chunk = egress_hash_chunk(tables, left, *entry, &key, &bucket);
 	const egress_double_word *slot;
 
 	if (!chunk)
 		return 0;
-	bucket = address + egress_hash_bucket(*entry, key) * EGRESS_HASH_BUCKET_WORDS;
-	if (!EGRESS_TABLE_HOLDS(tables, bucket))
-		return 0;
-	slot = (const void *)(chunk + (bucket & (EGRESS_CHUNK_WORDS - EGRESS_HASH_BUCKET_WORDS)));
+	slot = egress_hash_slots(chunk, bucket);
 	egress_bucket_find(slot, key, &found, &rest);
-	if (!(__u32)found && slot[2 * (EGRESS_HASH_SLOTS - 1)]) {
-		bucket ^= EGRESS_HASH_BUCKET_WORDS;
-		slot = (const void *)(chunk + (bucket & (EGRESS_CHUNK_WORDS - EGRESS_HASH_BUCKET_WORDS)));
-		egress_bucket_find(slot, key, &found, &rest);
-	}
-	egress_take(left, taken);
+	if (!(__u32)found && slot[2 * (EGRESS_HASH_SLOTS - 1)])
+		egress_bucket_find(egress_hash_slots(chunk, bucket ^ EGRESS_HASH_BUCKET_WORDS), key, &found, &rest);
+	egress_take(left, egress_hash_bits(*entry) & 63);
 	if (!(__u32)found || ((left->high & rest) >> 32 ^ (__u32)rest))
-		found = chunk[(address & (EGRESS_CHUNK_WORDS - EGRESS_HASH_BUCKET_WORDS)) + EGRESS_HASH_OTHER_WORD];
-	*entry = ~(__u32)found;
+		*entry = egress_hash_other(chunk, *entry);
+	else
+		*entry = ~(__u32)found;
+	return 1;
+}
+
+/* The same for one whose buckets have tags. */
+EGRESS_INLINE _Bool egress_tagged_entry(const void *tables, struct egress_left *left, __u32 *entry)
+{
+	__u64 key, found;
+	__u32 bucket;
+	const __u32 *chunk = egress_hash_chunk(tables, left, *entry, &key, &bucket);
+	const egress_double_word *slot;
+
+	if (!chunk)
+		return 0;
+	slot = egress_hash_slots(chunk, bucket);
+	found = egress_tagged_find(slot, key);
+	if (!(__u32)found && slot[EGRESS_TAGGED_SLOTS] & EGRESS_TAGS_FULL)
+		found = egress_tagged_find(egress_hash_slots(chunk, bucket ^ EGRESS_HASH_BUCKET_WORDS), key);
+	egress_take(left, egress_hash_bits(*entry) & 63);
+	*entry = (__u32)found ? ~(__u32)found : egress_hash_other(chunk, *entry);
 	return 1;
 }
 
@@ -236,7 +300,8 @@ EGRESS_INLINE _Bool egress_class6_number(const void *tables, __u32 root, __u64 f
 			return 1;
 		}
 		if (kind >= EGRESS_TRIE_HASH2) {
-			if (!egress_hash_entry(tables, &left, &entry))
+			if (!(egress_hash_is_tagged(entry) ? egress_tagged_entry(tables, &left, &entry) :
+							     egress_hash_entry(tables, &left, &entry)))
 				return 0;
 		} else if (kind == EGRESS_TRIE_SKIP) {
 			if (!egress_skip_entry(tables, &left, &entry))

@@ -62,17 +62,23 @@ static void make_ipv6(struct list *list)
 	}
 }
 
-/* As published lists are: in each of many /32s one network, or a /48 with eight that take turns with what is around. */
-static void make_published_ipv6(struct list *list)
+/*
+ * As published lists are: in each of many /32s one network, or a /48 with eight that take turns with what is around.
+ * lone: two of three are alone. together: /32s in the same /16.
+ */
+static void make_published_ipv6(struct list *list, bool lone, uint32_t together)
 {
 	uint32_t network, i;
 
 	add(list, 0, CLASS_NOTHING);
 	for (network = 0; network < 500; network++) {
-		address_number place = (address_number)(0x2001 + 3 * (network / 10)) << 112;
+		address_number place = (address_number)(0x2001 + 3 * (network / together)) << 112;
+		uint32_t spread = 6000 / together, number = network % together * spread;
 
-		place += (address_number)(network % 10 * 600 + network) << 96;
-		if (network % 3) {
+		/* Unevenly, so that buckets overflow. */
+		number += network * (lone ? 1 : network) % spread;
+		place += (address_number)number << 96;
+		if (lone && network % 3) {
 			unsigned int host = 64 + network % 32;
 
 			place += (address_number)(network % 7) << host;
@@ -151,36 +157,57 @@ static void ipv6_lists_are_judged_as_written(void **state)
 	try_list(*state, &list);
 }
 
-/* Keys of a hash node that are not in their own bucket, which was full. */
+/* Keys of a hash node that are not in their own bucket; where it has tags, buckets that say so. */
 static size_t keys_in_the_other_bucket(const struct harness *harness, uint32_t entry)
 {
-	size_t slots = (size_t)egress_hash_buckets(entry) * EGRESS_HASH_SLOTS, count = 0, i;
+	size_t buckets = egress_hash_buckets(entry), count = 0, i;
 	const uint64_t *slot = (const void *)(harness->words + egress_hash_address(entry));
 
-	for (i = 0; i < slots; i++, slot += 2)
-		count += *slot && i != EGRESS_HASH_SLOTS - 1 &&
-			 egress_hash_bucket(entry, *slot >> 32) != i / EGRESS_HASH_SLOTS;
+	for (i = 0; i < buckets * EGRESS_HASH_SLOTS; i++, slot += 2) {
+		if (egress_hash_is_tagged(entry))
+			count += i % EGRESS_HASH_SLOTS == 3 && slot[1] & EGRESS_TAGS_FULL;
+		else
+			count += *slot && i != EGRESS_HASH_SLOTS - 1 &&
+				 egress_hash_bucket(entry, *slot >> 32) != i / EGRESS_HASH_SLOTS;
+	}
 	return count;
+}
+
+/* kind: of the nodes below the root. */
+static void try_published(struct harness *harness, struct list *list, enum egress_trie_kind kind)
+{
+	size_t displaced = 0, nodes = 0, i;
+	uint32_t root, entry;
+
+	write_list(harness, list, places[0], false);
+	root = control(harness)->bank[0].ipv6_root;
+	assert_int_equal(EGRESS_TRIE_KIND(root), EGRESS_TRIE_WIDE);
+	for (i = 0; i < TRIE_WIDE_WORDS; i++) {
+		entry = harness->words[EGRESS_TRIE_CHILD(root) + i];
+		if (EGRESS_TRIE_KIND(entry) != kind)
+			continue;
+		nodes++;
+		displaced += keys_in_the_other_bucket(harness, entry);
+	}
+	assert_true(nodes);
+	assert_true(displaced);
+	try_list(harness, list);
 }
 
 static void published_ipv6_lists_are_judged_as_written(void **state)
 {
 	struct list list = {.family = FAMILY_IPV6};
-	struct harness *harness = *state;
-	uint32_t root, entry;
-	size_t displaced = 0, i;
 
-	make_published_ipv6(&list);
-	write_list(harness, &list, places[0], false);
-	root = control(harness)->bank[0].ipv6_root;
-	assert_int_equal(EGRESS_TRIE_KIND(root), EGRESS_TRIE_WIDE);
-	for (i = 0; i < TRIE_WIDE_WORDS; i++) {
-		entry = harness->words[EGRESS_TRIE_CHILD(root) + i];
-		if (EGRESS_TRIE_KIND(entry) >= EGRESS_TRIE_HASH2)
-			displaced += keys_in_the_other_bucket(harness, entry);
-	}
-	assert_true(displaced);
-	try_list(harness, &list);
+	make_published_ipv6(&list, true, 10);
+	try_published(*state, &list, EGRESS_TRIE_HASH4);
+}
+
+static void ipv6_lists_of_neighbours_are_judged_as_written(void **state)
+{
+	struct list list = {.family = FAMILY_IPV6};
+
+	make_published_ipv6(&list, false, 50);
+	try_published(*state, &list, EGRESS_TRIE_TAGGED4);
 }
 
 int main(void)
@@ -189,6 +216,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(ipv4_lists_are_judged_as_written, setup, teardown),
 		cmocka_unit_test_setup_teardown(ipv6_lists_are_judged_as_written, setup, teardown),
 		cmocka_unit_test_setup_teardown(published_ipv6_lists_are_judged_as_written, setup, teardown),
+		cmocka_unit_test_setup_teardown(ipv6_lists_of_neighbours_are_judged_as_written, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

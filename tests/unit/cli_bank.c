@@ -493,7 +493,7 @@ static void test_damaged_hash(void **state)
 		EGRESS_TRIE_ENTRY(EGRESS_TRIE_HASH2, 2 * EGRESS_HASH_BUCKETS_MAX),
 		EGRESS_TRIE_ENTRY(EGRESS_TRIE_HASH2, HASH / 16 * 2 + 1),
 		EGRESS_TRIE_ENTRY(EGRESS_TRIE_HASH2, 0),
-		EGRESS_TRIE_ENTRY(EGRESS_TRIE_HASH4 + 1, HASH / 16 * 2 + 2),
+		EGRESS_TRIE_ENTRY(EGRESS_TRIE_TAGGED4 + 1, HASH / 16 * 2 + 2),
 	};
 	struct bank bank = open_bank();
 	size_t i;
@@ -534,6 +534,44 @@ static void test_damaged_hash(void **state)
 	/* IPv4 has bits for its last byte only. */
 	memory[ROOT] = EGRESS_TRIE_POINTER(EGRESS_TRIE_BITS, BITS);
 	assert_int_equal(bank_each_class(&bank, ignore_range, NULL), -EINVAL);
+}
+
+/* Tags that lead packets past a key: another one, or none that says that it is in the other bucket. */
+static void test_damaged_tags(void **state)
+{
+	uint32_t *root, bucket, displaced = 0, i;
+	struct trie_keys keys = {0};
+	struct bank bank;
+	struct room room;
+	const struct trie trie = {.memory = &room.memory};
+
+	(void)state;
+	for (i = 0; i < 256; i++)
+		assert_int_equal(trie_keys_add(&keys, &(struct trie_key){.key = i * i, .entry = LEAF(1)}), 0);
+	room_begin(&room);
+	root = &bank_words()->ipv6_root;
+	assert_int_equal(trie_new_hash(&trie, &keys, 2, LEAF(0), root), 0);
+	assert_int_equal(EGRESS_TRIE_KIND(*root), EGRESS_TRIE_TAGGED2);
+	assert_int_equal(bank_open(memory, LARGE_WORDS, &bank), 0);
+	assert_int_equal(bank_each_class(&bank, ignore_range, NULL), 0);
+	for (bucket = 0; bucket < egress_hash_buckets(*root); bucket++) {
+		uint64_t *slot = (uint64_t *)&memory[egress_hash_address(*root) + EGRESS_HASH_BUCKET_WORDS * bucket];
+		uint64_t *tags = slot + EGRESS_TAGGED_SLOTS;
+
+		*tags ^= 1u << 3;
+		assert_int_equal(bank_each_class(&bank, ignore_range, NULL), *slot ? -EINVAL : 0);
+		*tags ^= 1u << 3;
+		if (!(*tags & EGRESS_TAGS_FULL))
+			continue;
+		displaced++;
+		*tags ^= EGRESS_TAGS_FULL;
+		assert_int_equal(bank_each_class(&bank, ignore_range, NULL), -EINVAL);
+		*tags ^= EGRESS_TAGS_FULL;
+	}
+	assert_int_equal(bank_each_class(&bank, ignore_range, NULL), 0);
+	assert_true(displaced);
+	trie_keys_clear(&keys);
+	room_end(&room);
 }
 
 /* Whatever stands in the tables, the walk ends and stays inside. */
@@ -578,6 +616,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_written_tries, make_tables, free_tables),
 		cmocka_unit_test_setup_teardown(test_highest_key, make_tables, free_tables),
 		cmocka_unit_test_setup_teardown(test_damaged_hash, make_tables, free_tables),
+		cmocka_unit_test_setup_teardown(test_damaged_tags, make_tables, free_tables),
 		cmocka_unit_test_setup_teardown(test_damaged, make_tables, free_tables),
 	};
 

@@ -283,7 +283,7 @@ static void hash_nodes_take_more_keys(void **state)
 	write_trie(&world);
 	assert_int_equal(EGRESS_TRIE_KIND(world.bank.ipv6_root), EGRESS_TRIE_RANGES9);
 	trie_read_ranges(&world.memory, world.bank.ipv6_root, &root);
-	assert_int_equal(EGRESS_TRIE_KIND(root.entry[1]), EGRESS_TRIE_HASH2);
+	assert_int_equal(EGRESS_TRIE_KIND(root.entry[1]), EGRESS_TRIE_TAGGED2);
 	check_all(&world);
 	for (i = 0; i < 400; i++)
 		set_address(&world, ((address_number)0x2001 << 112) + ((address_number)(2 * i + 1) << 96) + 5 * i,
@@ -447,60 +447,148 @@ static void add_key(struct trie_keys *keys, uint32_t key, uint32_t class)
 	assert_int_equal(trie_keys_add(keys, &slot), 0);
 }
 
+/* What a packet finds for a key of four bytes, with zeros behind it. */
+static uint32_t class_of_key(uint32_t entry, uint32_t key)
+{
+	uint32_t class = 0;
+
+	assert_true(egress_class6_number(&(struct table_view){words, WORDS}, entry,
+					 __builtin_bswap64((uint64_t)key << 32), 0, &class));
+	return class;
+}
+
 /* A key that the node does not have; what stands for it is in the middle of one bucket. */
 static void assert_absent_is_other(struct world *world, uint32_t entry, const struct trie_keys *keys, uint32_t key)
 {
-	uint32_t class = 0;
 	size_t i;
 
 	for (i = 0; i < keys->count; i++)
 		if (keys->items[i].key == key)
 			return;
 	assert_int_equal(trie_hash_find(&world->memory, entry, key).entry, 9999);
-	assert_true(egress_class6_number(&(struct table_view){words, WORDS}, entry,
-					 __builtin_bswap64((uint64_t)key << 32), 0, &class));
-	assert_int_equal(class, 9999);
+	assert_false(trie_hash_has(&world->memory, entry, key));
+	assert_int_equal(class_of_key(entry, key), 9999);
 }
 
-/* Keys that share their low bits, their high bits, and the first and last there can be. */
+/* Key i leads to class i, every one of them, and what the node does not have to 9999. */
+static void assert_holds(struct world *world, uint32_t entry, const struct trie_keys *keys)
+{
+	struct trie_keys read = {0};
+	size_t k;
+
+	for (k = 0; k < keys->count; k++) {
+		assert_int_equal(trie_hash_find(&world->memory, entry, keys->items[k].key).entry, k);
+		assert_true(trie_hash_has(&world->memory, entry, keys->items[k].key));
+		assert_int_equal(class_of_key(entry, keys->items[k].key), k);
+	}
+	for (k = 0; k < 1000; k++)
+		assert_absent_is_other(world, entry, keys, (uint32_t)k * 0x12345);
+	assert_int_equal(trie_hash_keys(&world->memory, entry, &read), 0);
+	assert_int_equal(read.count, keys->count);
+	trie_keys_clear(&read);
+}
+
+/* Those that share their low bits, their high bits, and the first and last there can be. */
+static uint32_t key_of_shape(size_t shape, uint32_t i)
+{
+	switch (shape) {
+	case 0:
+		return i;
+	case 1:
+		return i << 20;
+	case 2:
+		return UINT32_MAX - 3 * i;
+	default:
+		return i << 20 | random_below(1 << 20);
+	}
+}
+
+static void try_hash_node(size_t count, size_t shape, bool mask)
+{
+	struct trie_keys keys = {0};
+	struct world world;
+	uint32_t entry, k;
+
+	start(&world, FAMILY_IPV6);
+	for (k = 0; k < count; k++)
+		add_key(&keys, key_of_shape(shape, k), k);
+	if (mask)
+		keys.items[0].mask = 0x80000000;
+	assert_int_equal(trie_new_hash(&world.trie, &keys, 4, EGRESS_TRIE_ENTRY(EGRESS_TRIE_LEAF, 9999), &entry), 0);
+	assert_int_equal(EGRESS_TRIE_KIND(entry), mask ? EGRESS_TRIE_HASH4 : EGRESS_TRIE_TAGGED4);
+	assert_holds(&world, entry, &keys);
+	trie_keys_clear(&keys);
+	end(&world);
+}
+
 static void hash_nodes_hold_all_their_keys(void **state)
 {
 	static const size_t counts[] = {1, 2, 5, 8, 100, 4096};
-	struct world world;
-	size_t i, k, shape;
+	size_t i, shape;
 
 	(void)state;
 	for (i = 0; i < sizeof(counts) / sizeof(*counts); i++) {
 		for (shape = 0; shape < 4; shape++) {
-			struct trie_keys keys = {0}, read = {0};
-			uint32_t entry;
-
-			start(&world, FAMILY_IPV6);
-			for (k = 0; k < counts[i]; k++)
-				add_key(&keys, shape == 0 ? (uint32_t)k :
-					       shape == 1 ? (uint32_t)k << 20 :
-					       shape == 2 ? UINT32_MAX - 3 * (uint32_t)k :
-							    (uint32_t)k << 20 | random_below(1 << 20), (uint32_t)k);
-			assert_int_equal(trie_new_hash(&world.trie, &keys, 4, EGRESS_TRIE_ENTRY(EGRESS_TRIE_LEAF, 9999),
-						       &entry), 0);
-			for (k = 0; k < counts[i]; k++) {
-				uint32_t class = 0;
-
-				assert_int_equal(trie_hash_find(&world.memory, entry, keys.items[k].key).entry, k);
-				assert_true(egress_class6_number(&(struct table_view){words, WORDS}, entry,
-								 __builtin_bswap64((uint64_t)keys.items[k].key << 32),
-								 0, &class));
-				assert_int_equal(class, k);
-			}
-			for (k = 0; k < 1000; k++)
-				assert_absent_is_other(&world, entry, &keys, (uint32_t)k * 0x12345);
-			assert_int_equal(trie_hash_keys(&world.memory, entry, &read), 0);
-			assert_int_equal(read.count, counts[i]);
-			trie_keys_clear(&keys);
-			trie_keys_clear(&read);
-			end(&world);
+			try_hash_node(counts[i], shape, false);
+			try_hash_node(counts[i], shape, true);
 		}
 	}
+}
+
+/* Keys are added beside packets until there is no room; all that time packets find each that was. */
+static void tagged_nodes_take_keys_in_place(void **state)
+{
+	const uint32_t other = EGRESS_TRIE_ENTRY(EGRESS_TRIE_LEAF, 9999);
+	struct trie_keys keys = {0};
+	size_t displaced = 0;
+	struct world world;
+	uint32_t entry, result;
+
+	(void)state;
+	start(&world, FAMILY_IPV6);
+	while (keys.count < 600)
+		add_key(&keys, random_below(UINT32_MAX), (uint32_t)keys.count);
+	assert_int_equal(trie_new_hash(&world.trie, &keys, 4, other, &entry), 0);
+	do {
+		add_key(&keys, random_below(UINT32_MAX), (uint32_t)keys.count);
+		assert_int_equal(trie_hash_set(&world.trie, entry, keys.items[keys.count - 1].key,
+					       (uint32_t)keys.count - 1, &result), 0);
+		if (keys.count % 50 == 0 || result != entry)
+			assert_holds(&world, result, &keys);
+	} while (result == entry);
+	for (size_t i = 0; i < egress_hash_buckets(entry); i++)
+		displaced += words[egress_hash_address(entry) + EGRESS_HASH_BUCKET_WORDS * i + 15] >> 31;
+	assert_true(keys.count > 700);
+	assert_true(displaced > 1);
+	trie_keys_clear(&keys);
+	end(&world);
+}
+
+/* Three keys of one bucket with the same tag: the bucket has room for one of them, and its pair for the second. */
+static void tagged_nodes_hide_no_key(void **state)
+{
+	const uint32_t other = EGRESS_TRIE_ENTRY(EGRESS_TRIE_LEAF, 9999);
+	struct trie_keys keys = {0};
+	uint32_t entry, result, key, found = 1;
+	struct world world;
+
+	(void)state;
+	start(&world, FAMILY_IPV6);
+	add_key(&keys, 0x20010db8, 0);
+	assert_int_equal(trie_new_hash(&world.trie, &keys, 4, other, &entry), 0);
+	result = entry;
+	for (key = 0; found < 3; key++) {
+		if (egress_hash_bucket(entry, key) != egress_hash_bucket(entry, 0x20010db8) ||
+		    egress_hash_tag(key) != egress_hash_tag(0x20010db8) || key == 0x20010db8)
+			continue;
+		assert_int_equal(class_of_key(entry, key), 9999);
+		add_key(&keys, key, found++);
+		assert_int_equal(trie_hash_set(&world.trie, entry, key, found - 1, &result), 0);
+		assert_int_equal(result == entry, found == 2);
+		assert_holds(&world, result, &keys);
+	}
+	trie_keys_clear(&keys);
+	end(&world);
 }
 
 static int setup(void **state)
@@ -530,6 +618,8 @@ int main(void)
 		cmocka_unit_test(memory_between_aligned_nodes_is_used),
 		cmocka_unit_test(memory_stays_in_few_pieces),
 		cmocka_unit_test(hash_nodes_hold_all_their_keys),
+		cmocka_unit_test(tagged_nodes_take_keys_in_place),
+		cmocka_unit_test(tagged_nodes_hide_no_key),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

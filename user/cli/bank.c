@@ -390,8 +390,11 @@ static int walk_entry(struct trie_walk *walk, uint32_t entry, struct ip_address 
 	case EGRESS_TRIE_BITS:
 		return walk_bits(walk, entry, address, depth);
 	case EGRESS_TRIE_HASH2:
+	case EGRESS_TRIE_TAGGED2:
 	case EGRESS_TRIE_HASH3:
+	case EGRESS_TRIE_TAGGED3:
 	case EGRESS_TRIE_HASH4:
+	case EGRESS_TRIE_TAGGED4:
 		return walk_hash(walk, entry, address, depth);
 	default:
 		return walk_ranges(walk, entry, address, depth);

@@ -27,13 +27,114 @@ void trie_keys_clear(struct trie_keys *keys)
 	*keys = (struct trie_keys){0};
 }
 
+/* ------------------------------------------------------------------ slots */
+
+/* A double word of the tables. A slot is one, or two where keys may have masks. */
+typedef uint64_t __attribute__((may_alias)) slot_word;
+
+static unsigned int slot_words(uint32_t entry)
+{
+	return egress_hash_is_tagged(entry) ? 1 : 2;
+}
+
+/* Slots of a bucket that keys may have. */
+static unsigned int slot_count(uint32_t entry, uint32_t bucket)
+{
+	unsigned int slots = egress_hash_is_tagged(entry) ? EGRESS_TAGGED_SLOTS : EGRESS_HASH_SLOTS;
+
+	return bucket ? slots : slots - 1;
+}
+
+static uint64_t slot_of(uint32_t key, uint32_t entry)
+{
+	return (uint64_t)key << 32 | (uint32_t)~entry;
+}
+
+/* What stands behind a slot's key; 0: no mask. */
+static slot_word slot_rest(uint32_t entry, const slot_word *slot)
+{
+	return egress_hash_is_tagged(entry) ? 0 : slot[1];
+}
+
+static struct trie_key read_slot(uint32_t entry, const slot_word *slot)
+{
+	slot_word rest = slot_rest(entry, slot);
+
+	return (struct trie_key){
+		.key = (uint32_t)(slot[0] >> 32),
+		.entry = ~(uint32_t)slot[0],
+		.mask = (uint32_t)(rest >> 32),
+		.value = (uint32_t)rest,
+	};
+}
+
+static slot_word *first_slot(uint32_t *node, size_t bucket)
+{
+	return (slot_word *)(void *)(node + EGRESS_HASH_BUCKET_WORDS * bucket);
+}
+
+static slot_word *bucket_tags(uint32_t *node, uint32_t bucket)
+{
+	return first_slot(node, bucket) + EGRESS_TAGGED_SLOTS;
+}
+
+static uint64_t tag_in_lane(uint32_t tag, unsigned int lane)
+{
+	return (uint64_t)tag << EGRESS_TAG_BITS * lane;
+}
+
+/* Whether packets take a slot that is in use for that of another key. */
+static bool hides(uint32_t entry, const slot_word *slot, uint32_t key)
+{
+	return egress_hash_is_tagged(entry) && egress_hash_tag(*slot >> 32) == egress_hash_tag(key);
+}
+
+/* The key's slot in this bucket, or else the free one that it would have there; NULL: no packet would find it here. */
+static slot_word *find_slot_in(uint32_t *node, uint32_t entry, uint32_t bucket, uint32_t key)
+{
+	slot_word *slot = first_slot(node, bucket);
+	unsigned int i;
+
+	for (i = 0; i < slot_count(entry, bucket); i++, slot += slot_words(entry)) {
+		if (!*slot || *slot >> 32 == key)
+			return slot;
+		if (hides(entry, slot, key))
+			return NULL;
+	}
+	return NULL;
+}
+
+/* The same in its bucket or else the other one of the pair. *in: where. */
+static slot_word *find_slot(uint32_t *node, uint32_t entry, uint32_t key, uint32_t *in)
+{
+	slot_word *slot;
+
+	*in = egress_hash_bucket(entry, key);
+	slot = find_slot_in(node, entry, *in, key);
+	if (slot)
+		return slot;
+	*in ^= 1;
+	return find_slot_in(node, entry, *in, key);
+}
+
+/* What packets need besides the slot, which is written, to find the key there: each word is right before and after. */
+static void publish_tag(uint32_t *node, uint32_t entry, uint32_t key, const slot_word *slot, uint32_t in)
+{
+	uint32_t own = egress_hash_bucket(entry, key);
+	slot_word *tags = bucket_tags(node, in), *own_tags = bucket_tags(node, own);
+	unsigned int lane = (unsigned int)(slot - first_slot(node, in));
+
+	__atomic_store_n(tags, *tags | tag_in_lane(egress_hash_tag(key), lane), __ATOMIC_RELEASE);
+	if (in != own)
+		__atomic_store_n(own_tags, *own_tags | EGRESS_TAGS_FULL, __ATOMIC_RELEASE);
+}
+
 /* ------------------------------------------------------------------ making one */
 
-/* The entry of a node with so many buckets that is nowhere yet. */
-static uint32_t make_entry(unsigned int bytes, unsigned int function, size_t buckets)
+/* Of a node with so many buckets that is nowhere yet. */
+static uint32_t make_entry(uint32_t kind, unsigned int function, size_t buckets)
 {
-	return EGRESS_TRIE_ENTRY(EGRESS_TRIE_HASH2 + bytes - 2,
-				 function << EGRESS_HASH_FUNCTION_SHIFT | (uint32_t)buckets);
+	return EGRESS_TRIE_ENTRY(kind, function << EGRESS_HASH_FUNCTION_SHIFT | (uint32_t)buckets);
 }
 
 /* Words of the node. */
@@ -42,79 +143,20 @@ static size_t node_size(uint32_t entry)
 	return (size_t)EGRESS_HASH_BUCKET_WORDS * egress_hash_buckets(entry);
 }
 
-/* Slots of a bucket that keys may have. */
-static unsigned int slot_count(uint32_t bucket)
-{
-	return bucket ? EGRESS_HASH_SLOTS : EGRESS_HASH_SLOTS - 1;
-}
-
-/* entry: of a node anywhere; used: room for a byte for each pair of buckets. */
-static bool all_fit(uint32_t entry, const struct trie_keys *keys, uint8_t *used)
-{
-	size_t i;
-
-	memset(used, 0, egress_hash_buckets(entry) / 2);
-	for (i = 0; i < keys->count; i++) {
-		uint32_t pair = egress_hash_bucket(entry, keys->items[i].key) / 2;
-
-		if (++used[pair] > slot_count(2 * pair) + slot_count(2 * pair + 1))
-			return false;
-	}
-	return true;
-}
-
 /* With less, no key is of another pair than the first, and all keys of four bytes can be looked for. */
 static size_t fewest_buckets(unsigned int bytes)
 {
 	return bytes < 4 ? 2 : 4;
 }
 
-/* *entry: of a node that is nowhere yet. At first two keys a bucket, half of what it holds. */
-static int find_spread(const struct trie_keys *keys, unsigned int bytes, uint32_t *entry)
+static bool has_masks(const struct trie_keys *keys)
 {
-	size_t most = keys->count * SPARSEST + 3, buckets = fewest_buckets(bytes);
-	_cleanup_free_ uint8_t *used = malloc(most);
-	unsigned int function;
+	size_t i;
 
-	if (!used)
-		return -ENOMEM;
-	while (2 * buckets < keys->count)
-		buckets *= 2;
-	for (; buckets <= most && buckets <= EGRESS_HASH_BUCKETS_MAX; buckets *= 2) {
-		for (function = 0; function < EGRESS_HASH_FUNCTIONS; function++) {
-			uint32_t tried = make_entry(bytes, function, buckets);
-
-			if (all_fit(tried, keys, used)) {
-				*entry = tried;
-				return 0;
-			}
-		}
-	}
-	return -E2BIG;
-}
-
-/* A double word of the tables; a slot is two. */
-typedef uint64_t __attribute__((may_alias)) slot_word;
-#define SLOT_WORDS 2u
-
-static uint64_t slot_of(uint32_t key, uint32_t entry)
-{
-	return (uint64_t)key << 32 | (uint32_t)~entry;
-}
-
-static struct trie_key read_slot(const slot_word *slot)
-{
-	return (struct trie_key){
-		.key = (uint32_t)(slot[0] >> 32),
-		.entry = ~(uint32_t)slot[0],
-		.mask = (uint32_t)(slot[1] >> 32),
-		.value = (uint32_t)slot[1],
-	};
-}
-
-static slot_word *first_slot(uint32_t *node, size_t bucket)
-{
-	return (slot_word *)(void *)(node + EGRESS_HASH_BUCKET_WORDS * bucket);
+	for (i = 0; i < keys->count; i++)
+		if (keys->items[i].mask)
+			return true;
+	return false;
 }
 
 /* A key that no packet looks for in the first pair. */
@@ -129,48 +171,86 @@ static uint32_t key_elsewhere(uint32_t entry)
 	return key;
 }
 
-/* The key's slot, or else the free one that it would have; NULL: it is in none and all are taken. */
-static slot_word *find_slot(uint32_t *words, uint32_t entry, uint32_t key)
+/* False: there is no room for the key. */
+static bool put_new_key(uint32_t *node, uint32_t entry, const struct trie_key *key)
 {
-	uint32_t bucket = egress_hash_bucket(entry, key), tried;
-	unsigned int i;
+	uint32_t in;
+	slot_word *slot = find_slot(node, entry, key->key, &in);
 
-	for (tried = 0; tried < 2; tried++, bucket ^= 1) {
-		slot_word *slot = first_slot(words, bucket);
-
-		for (i = 0; i < slot_count(bucket); i++, slot += SLOT_WORDS)
-			if (!*slot || *slot >> 32 == key)
-				return slot;
-	}
-	return NULL;
+	if (!slot)
+		return false;
+	slot[0] = slot_of(key->key, key->entry);
+	if (egress_hash_is_tagged(entry))
+		publish_tag(node, entry, key->key, slot, in);
+	else
+		slot[1] = (uint64_t)key->mask << 32 | key->value;
+	return true;
 }
 
-static void write_node(uint32_t *words, uint32_t entry, const struct trie_keys *keys, uint32_t other)
+/* node: node_size(entry) words anywhere. False: it has no room for all keys. */
+static bool write_node(uint32_t *node, uint32_t entry, const struct trie_keys *keys, uint32_t other)
 {
 	size_t i;
 
-	memset(words, 0, node_size(entry) * sizeof(*words));
-	*(slot_word *)(void *)(words + EGRESS_HASH_OTHER_WORD) = slot_of(key_elsewhere(entry), other);
-	for (i = 0; i < keys->count; i++) {
-		const struct trie_key *key = &keys->items[i];
-		slot_word *slot = find_slot(words, entry, key->key);
+	memset(node, 0, node_size(entry) * sizeof(*node));
+	*(slot_word *)(void *)(node + EGRESS_HASH_OTHER_WORD) = slot_of(key_elsewhere(entry), other);
+	for (i = 0; i < keys->count; i++)
+		if (!put_new_key(node, entry, &keys->items[i]))
+			return false;
+	return true;
+}
 
-		slot[0] = slot_of(key->key, key->entry);
-		slot[1] = (uint64_t)key->mask << 32 | key->value;
+/* 0; -E2BIG: no function spreads the keys over so many buckets. */
+static int try_buckets(const struct trie_keys *keys, uint32_t kind, uint32_t other, size_t buckets, uint32_t *node,
+		       uint32_t *entry)
+{
+	unsigned int function;
+
+	for (function = 0; function < EGRESS_HASH_FUNCTIONS; function++) {
+		*entry = make_entry(kind, function, buckets);
+		if (write_node(node, *entry, keys, other))
+			return 0;
 	}
+	return -E2BIG;
+}
+
+/*
+ * A node that is nowhere yet, as small as can be but for half of its slots at first. *entry: of it; *node: its words, which
+ * the caller frees.
+ */
+static int make_node(const struct trie_keys *keys, unsigned int bytes, uint32_t other, uint32_t **node, uint32_t *entry)
+{
+	uint32_t kind = (has_masks(keys) ? EGRESS_TRIE_HASH2 : EGRESS_TRIE_TAGGED2) + 2 * (bytes - 2);
+	size_t most = keys->count * SPARSEST + 3, buckets = fewest_buckets(bytes);
+	unsigned int half = (slot_count(make_entry(kind, 0, buckets), 1) + 1) / 2;
+	int error = -E2BIG;
+
+	while (half * buckets < keys->count)
+		buckets *= 2;
+	for (; error == -E2BIG && buckets <= most && buckets <= EGRESS_HASH_BUCKETS_MAX; buckets *= 2) {
+		_cleanup_free_ uint32_t *words = malloc(buckets * EGRESS_HASH_BUCKET_WORDS * sizeof(*words));
+
+		if (!words)
+			return -ENOMEM;
+		error = try_buckets(keys, kind, other, buckets, words, entry);
+		if (!error)
+			*node = take(words);
+	}
+	return error;
 }
 
 /* limit: -E2BIG where it would take more words. */
 static int new_hash(const struct trie *trie, const struct trie_keys *keys, unsigned int bytes, uint32_t other,
 		    size_t limit, uint32_t *entry)
 {
-	uint32_t address, spread;
+	_cleanup_free_ uint32_t *node = NULL;
+	uint32_t address, made;
 	size_t size;
-	int error = find_spread(keys, bytes, &spread);
+	int error = make_node(keys, bytes, other, &node, &made);
 
 	if (error < 0)
 		return error;
-	size = node_size(spread);
+	size = node_size(made);
 	if (size > limit)
 		return -E2BIG;
 	error = memory_take(trie->memory, trie->bank, size, (uint32_t)size, &address);
@@ -178,10 +258,9 @@ static int new_hash(const struct trie *trie, const struct trie_keys *keys, unsig
 		return error;
 	if (address >> EGRESS_TRIE_UNIT_SHIFT >= EGRESS_HASH_UNITS_MAX)
 		return -E2BIG;
-	spread += 2 * (address >> EGRESS_TRIE_UNIT_SHIFT);
 	if (trie->memory->words)
-		write_node(trie->memory->words + address, spread, keys, other);
-	*entry = spread;
+		memcpy(trie->memory->words + address, node, size * sizeof(*node));
+	*entry = made + 2 * (address >> EGRESS_TRIE_UNIT_SHIFT);
 	return 0;
 }
 
@@ -200,18 +279,31 @@ static uint32_t *node_words(const struct memory *memory, uint32_t entry)
 
 struct trie_key trie_hash_find(const struct memory *memory, uint32_t entry, uint32_t key)
 {
-	const slot_word *slot = find_slot(node_words(memory, entry), entry, key);
+	uint32_t in;
+	const slot_word *slot = find_slot(node_words(memory, entry), entry, key, &in);
 
 	if (slot && *slot)
-		return read_slot(slot);
+		return read_slot(entry, slot);
 	return (struct trie_key){.key = key, .entry = trie_hash_other(memory, entry)};
+}
+
+/* What publish_tag() writes is there. */
+static bool has_tag(uint32_t *node, uint32_t entry, uint32_t key, const slot_word *slot, uint32_t in)
+{
+	uint32_t own = egress_hash_bucket(entry, key);
+	unsigned int lane = (unsigned int)(slot - first_slot(node, in));
+	uint64_t tags = *bucket_tags(node, in) >> EGRESS_TAG_BITS * lane;
+
+	return (tags & ((1u << EGRESS_TAG_BITS) - 1)) == egress_hash_tag(key) &&
+	       (in == own || *bucket_tags(node, own) & EGRESS_TAGS_FULL);
 }
 
 bool trie_hash_has(const struct memory *memory, uint32_t entry, uint32_t key)
 {
-	const slot_word *slot = find_slot(node_words(memory, entry), entry, key);
+	uint32_t *node = node_words(memory, entry), in;
+	const slot_word *slot = find_slot(node, entry, key, &in);
 
-	return slot && *slot;
+	return slot && *slot && (!egress_hash_is_tagged(entry) || has_tag(node, entry, key, slot, in));
 }
 
 bool trie_key_matches(const struct trie_key *slot, address_number address, unsigned int end)
@@ -231,18 +323,30 @@ unsigned int trie_hash_bytes(uint32_t entry)
 	return egress_hash_bits(entry) / 8;
 }
 
+/* One bucket's. */
+static int list_keys(uint32_t *node, uint32_t entry, uint32_t bucket, struct trie_keys *keys)
+{
+	const slot_word *slot = first_slot(node, bucket);
+	unsigned int i;
+	int error = 0;
+
+	for (i = 0; i < slot_count(entry, bucket) && !error; i++, slot += slot_words(entry)) {
+		const struct trie_key key = read_slot(entry, slot);
+
+		if (*slot)
+			error = trie_keys_add(keys, &key);
+	}
+	return error;
+}
+
 int trie_hash_keys(const struct memory *memory, uint32_t entry, struct trie_keys *keys)
 {
-	const slot_word *slot = first_slot(node_words(memory, entry), 0);
-	size_t count = (size_t)egress_hash_buckets(entry) * EGRESS_HASH_SLOTS, i;
+	uint32_t bucket;
+	int error = 0;
 
-	for (i = 0; i < count; i++, slot += SLOT_WORDS) {
-		const struct trie_key key = read_slot(slot);
-
-		if (*slot && i != EGRESS_HASH_SLOTS - 1 && trie_keys_add(keys, &key) < 0)
-			return -ENOMEM;
-	}
-	return 0;
+	for (bucket = 0; bucket < egress_hash_buckets(entry) && !error; bucket++)
+		error = list_keys(node_words(memory, entry), entry, bucket, keys);
+	return error;
 }
 
 static int put_key(struct trie_keys *keys, const struct trie_key *key)
@@ -280,13 +384,16 @@ static int write_anew(const struct trie *trie, uint32_t entry, const struct trie
 int trie_hash_set(const struct trie *trie, uint32_t entry, uint32_t key, uint32_t child, uint32_t *result)
 {
 	const struct trie_key new = {.key = key, .entry = child};
-	slot_word *slot = find_slot(node_words(trie->memory, entry), entry, key);
+	uint32_t *node = node_words(trie->memory, entry), in;
+	slot_word *slot = find_slot(node, entry, key, &in);
 
 	/* A packet that has read one half of a slot must not see the other one change. */
-	if (!slot || slot[1])
+	if (!slot || slot_rest(entry, slot))
 		return write_anew(trie, entry, &new, result);
 	/* Key and child at once: a packet sees the key with the old child, with the new one, or not at all. */
 	__atomic_store_n(slot, slot_of(key, child), __ATOMIC_RELEASE);
+	if (egress_hash_is_tagged(entry))
+		publish_tag(node, entry, key, slot, in);
 	*result = entry;
 	return 0;
 }
