@@ -5,10 +5,13 @@
  *
  *   empty            passes the packet
  *   parse            IPv4 or IPv6 and TCP, no tables
- *   lpm_per_pod      connection table first; on a miss a longest-prefix trie of the pod whose value lists ports, then an
- *                    entry in the connection table
- *   identity_policy  connection table first; on a miss a longest-prefix trie from address to identity, then a hash by identity,
- *                    protocol and port, then an entry in the connection table
+ *   lpm_per_pod      connection table first, and, on a miss, for the connection as its other side would have opened it;
+ *                    then a longest-prefix trie of the pod whose value lists ports, an entry in the connection table, and
+ *                    an event that tells user space of the new connection
+ *   identity_policy  connection table first, for both directions as well; then a longest-prefix trie from address to
+ *                    identity, a hash by identity, protocol and port, and an entry in the connection table
+ *
+ * Nobody reads the events: the buffer is full soon, and an event then costs least.
  */
 #include "prepare.h"
 
@@ -84,6 +87,18 @@ struct {
 	__type(value, __u64);
 } bench_counters SEC(".maps");
 
+struct bench_event {
+	struct bench_tuple tuple;
+	__u32 length;
+	__u8 verdict;
+	__u8 padding[3];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 256 * 1024);
+} bench_events SEC(".maps");
+
 /* Part of every connection's key: with another one, all connections are new. */
 __u32 bench_zone;
 
@@ -146,6 +161,28 @@ static __always_inline _Bool bench_connection_hit(const struct bench_tuple *tupl
 	return 1;
 }
 
+/* Whether the packet is an answer in a connection that the other side opened. */
+static __always_inline _Bool bench_connection_answers(const struct bench_tuple *tuple)
+{
+	struct bench_tuple opened = {
+		.source_port = tuple->destination_port,
+		.destination_port = tuple->source_port,
+		.protocol = tuple->protocol,
+		.zone = tuple->zone,
+	};
+
+	__builtin_memcpy(opened.source, tuple->destination, sizeof(opened.source));
+	__builtin_memcpy(opened.destination, tuple->source, sizeof(opened.destination));
+	return bench_connection_hit(&opened);
+}
+
+static __always_inline void bench_tell(const struct bench_tuple *tuple, __u32 length)
+{
+	struct bench_event event = {.tuple = *tuple, .length = length, .verdict = 1};
+
+	bpf_ringbuf_output(&bench_events, &event, sizeof(event), 0);
+}
+
 static __always_inline void bench_connection_add(const struct bench_tuple *tuple)
 {
 	struct bench_connection connection = {.seen = bpf_ktime_get_ns(), .packets = 1};
@@ -185,7 +222,7 @@ int bench_lpm_per_pod(struct __sk_buff *skb)
 
 	if (bench_prepare(skb) || bench_parse(skb, &tuple))
 		return TC_ACT_SHOT;
-	if (bench_connection_hit(&tuple)) {
+	if (bench_connection_hit(&tuple) || bench_connection_answers(&tuple)) {
 		bench_count(0);
 		return TC_ACT_UNSPEC;
 	}
@@ -206,6 +243,7 @@ int bench_lpm_per_pod(struct __sk_buff *skb)
 		if (ports->entry[i].protocol == tuple.protocol && port >= ports->entry[i].first &&
 		    port <= ports->entry[i].last) {
 			bench_connection_add(&tuple);
+			bench_tell(&tuple, skb->len);
 			bench_count(0);
 			return TC_ACT_UNSPEC;
 		}
@@ -224,7 +262,7 @@ int bench_identity_policy(struct __sk_buff *skb)
 
 	if (bench_prepare(skb) || bench_parse(skb, &tuple))
 		return TC_ACT_SHOT;
-	if (bench_connection_hit(&tuple)) {
+	if (bench_connection_hit(&tuple) || bench_connection_answers(&tuple)) {
 		bench_count(0);
 		return TC_ACT_UNSPEC;
 	}
