@@ -351,6 +351,17 @@ static void link_that_leads_nowhere_is_a_wrong_file(void **state)
 	assert_non_null(find_problem(fixture, "file"));
 }
 
+/* Up to that size. */
+static void append_comment(const char *path, off_t size)
+{
+	FILE *file = fopen(path, "a");
+
+	assert_non_null(file);
+	while (ftello(file) < size)
+		assert_true(fputs("# nothing that counts\n", file) >= 0);
+	assert_int_equal(fclose(file), 0);
+}
+
 /* Does this file system tell that someone has the file open for writing? */
 static bool has_leases(const char *path)
 {
@@ -361,16 +372,17 @@ static bool has_leases(const char *path)
 	return refused;
 }
 
-/* Half a list of policies is a valid list of policies. */
-static void file_that_is_being_written_waits_for_its_writer(void **state)
+/* Half a list of policies is a valid list of policies. size: of the file before. */
+static void try_to_read_while_written(struct fixture *fixture, off_t size)
 {
-	struct fixture *fixture = *state;
 	const char *path = in_directory(fixture, "a.yaml");
 	static const char half[] = "apiVersion: v1\nkind: Namespace\nmetadata: {name: b}\n";
 	int writer;
 
 	write_namespace(path, "a", "1");
+	append_comment(path, size);
 	sync_source(fixture);
+	assert_string_equal(version_of(fixture, "a"), "1");
 	noticed(fixture);
 	writer = open(path, O_WRONLY | O_TRUNC);
 	assert_true(writer >= 0);
@@ -392,6 +404,17 @@ static void file_that_is_being_written_waits_for_its_writer(void **state)
 	assert_string_equal(version_of(fixture, "a"), "");
 	assert_non_null(store_get(fixture->store, OBJECT_NAMESPACE, "", "b"));
 	assert_int_equal(fixture->problems.count, 0);
+}
+
+static void file_that_is_being_written_waits_for_its_writer(void **state)
+{
+	try_to_read_while_written(*state, 0);
+}
+
+/* No writer is made to wait while such a one is read: it is looked at again when it was. */
+static void large_file_that_is_being_written_waits_for_its_writer(void **state)
+{
+	try_to_read_while_written(*state, 3 << 20);
 }
 
 /* ------------------------------------------------------------------ conflicts */
@@ -831,6 +854,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_is_no_regular_file_is_never_waited_for, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(link_that_leads_nowhere_is_a_wrong_file, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(file_that_is_being_written_waits_for_its_writer, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(large_file_that_is_being_written_waits_for_its_writer, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(first_path_has_a_contested_object, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(object_that_moves_to_another_file_never_goes, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(swapped_link_is_noticed_and_followed, set_up, tear_down),

@@ -15,6 +15,8 @@
 #define SETTLED_SECONDS 3
 /* A file that changes while it is read is read again, this often at most. */
 #define READ_ATTEMPTS 3
+/* While a file of no more bytes is read, whoever is to write it waits. */
+#define HELD_MAX (1 << 20)
 
 static bool time_equal(const struct timespec *a, const struct timespec *b)
 {
@@ -62,14 +64,18 @@ static int identify_fd(int fd, struct file_identity *identity)
 /*
  * A file that its writer has not closed may be half a file, and half a list of policies is a valid one. The kernel
  * grants a read lease only where nobody has the file open for writing; file systems without leases are taken as they
- * are. Breaking the lease sends a signal (choose_signal).
+ * are. As long as it is held, whoever is to open the file for writing waits, and a signal says so (choose_signal).
+ * 0; -EBUSY: someone has it open for writing. *held: the lease was granted.
  */
-static bool being_written(int fd)
+static int hold(int fd, bool *held)
 {
-	if (fcntl(fd, F_SETLEASE, F_RDLCK))
-		return errno == EAGAIN;
+	*held = !fcntl(fd, F_SETLEASE, F_RDLCK);
+	return !*held && errno == EAGAIN ? -EBUSY : 0;
+}
+
+static void let_go(int fd)
+{
 	fcntl(fd, F_SETLEASE, F_UNLCK);
-	return false;
 }
 
 /* One that is ignored by default. */
@@ -96,34 +102,49 @@ static int read_all(int fd, char *text, size_t length)
 	return 0;
 }
 
-/* -EAGAIN: it changed meanwhile. */
-static int read_once(int fd, size_t limit, char **text, size_t *length, struct file_identity *identity)
+/* Of what was read without a lease. -EAGAIN: it changed meanwhile. */
+static int check_unchanged(int fd, const struct file_identity *before)
 {
-	struct file_identity before, after;
-	_cleanup_free_ char *content = NULL;
-	int error;
+	struct file_identity after;
+	bool held;
+	int error = hold(fd, &held);
 
-	error = identify_fd(fd, &before);
 	if (error)
 		return error;
-	if (being_written(fd))
-		return -EBUSY;
+	if (held)
+		let_go(fd);
+	error = identify_fd(fd, &after);
+	if (error)
+		return error;
+	return file_identity_equal(before, &after) ? 0 : -EAGAIN;
+}
+
+static int read_once(int fd, size_t limit, char **text, size_t *length, struct file_identity *identity)
+{
+	_cleanup_free_ char *content = NULL;
+	struct file_identity before;
+	bool held;
+	int error = hold(fd, &held);
+
+	if (!error)
+		error = identify_fd(fd, &before);
+	if (error)
+		return error;
 	if ((size_t)before.size > limit)
 		return -EFBIG;
+	if (held && before.size > HELD_MAX) {
+		let_go(fd);
+		held = false;
+	}
 	content = malloc(before.size + 1);
 	if (!content)
 		return -ENOMEM;
 	error = read_all(fd, content, before.size);
+	if (!error && !held)
+		error = check_unchanged(fd, &before);
 	if (error)
 		return error;
 	content[before.size] = '\0';
-	if (being_written(fd))
-		return -EBUSY;
-	error = identify_fd(fd, &after);
-	if (error)
-		return error;
-	if (!file_identity_equal(&before, &after))
-		return -EAGAIN;
 	*length = before.size;
 	*text = take(content);
 	*identity = before;
@@ -152,6 +173,7 @@ int manifest_file_read(const char *path, size_t limit, char **text, size_t *leng
 		error = read_once(fd, limit, text, length, identity);
 	if (error)
 		return error == -EAGAIN ? -EBUSY : error;
+	/* What is still held goes with the descriptor. */
 	*settled = is_settled(identity);
 	return 0;
 }

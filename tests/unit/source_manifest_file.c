@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reading a file that another process writes again and again: all of one version, or nothing. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/cleanup.h"
+#include "source/manifest_file.h"
+
+#define PIECE   4096
+#define SECONDS 20
+
+static char directory[] = "/tmp/egressd-manifest-file.XXXXXX";
+static char path[sizeof(directory) + 8];
+
+/* Version after version over the one before, each of one letter alone, until it is killed. */
+static void write_versions(size_t size)
+{
+	static char piece[PIECE];
+	unsigned int version;
+	size_t done;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (version = 0;; version++) {
+		int fd = open(path, O_WRONLY | O_CREAT, 0600);
+
+		memset(piece, 'a' + version % 26, sizeof(piece));
+		for (done = 0; fd >= 0 && done < size; done += sizeof(piece))
+			if (write(fd, piece, sizeof(piece)) != sizeof(piece))
+				_exit(1);
+		close(fd);
+		usleep(version * 7919 % 2000);
+	}
+}
+
+static bool is_one_version(const char *text, size_t length)
+{
+	return !length || !memcmp(text, text + 1, length - 1);
+}
+
+/* Until it was read `wanted` times. */
+static void read_versions(size_t size, unsigned int wanted)
+{
+	time_t end = time(NULL) + SECONDS;
+	unsigned int count = 0;
+
+	while (count < wanted && time(NULL) < end) {
+		_cleanup_free_ char *text = NULL;
+		struct file_identity identity;
+		size_t length;
+		bool settled;
+		int error = manifest_file_read(path, 2 * size, &text, &length, &identity, &settled);
+
+		if (error == -ENOENT || error == -EBUSY)
+			continue;
+		assert_int_equal(error, 0);
+		assert_int_equal(length, size);
+		assert_int_equal(identity.size, size);
+		assert_true(is_one_version(text, length));
+		count++;
+	}
+	assert_true(count > 10);
+}
+
+/* Does this file system tell that someone has the file open for writing? */
+static bool has_leases(void)
+{
+	int writer = open(path, O_WRONLY | O_CREAT, 0600), reader = open(path, O_RDONLY);
+	bool refused = fcntl(reader, F_SETLEASE, F_RDLCK) && errno == EAGAIN;
+
+	close(reader);
+	close(writer);
+	unlink(path);
+	return refused;
+}
+
+static void try_size(size_t size, unsigned int wanted)
+{
+	pid_t writer;
+
+	if (!has_leases())
+		skip();
+	writer = fork();
+	if (!writer)
+		write_versions(size);
+	assert_true(writer > 0);
+	read_versions(size, wanted);
+	assert_int_equal(kill(writer, SIGKILL), 0);
+	assert_int_equal(waitpid(writer, NULL, 0), writer);
+	unlink(path);
+}
+
+static void small_files_are_read_whole(void **state)
+{
+	(void)state;
+	try_size(16 * PIECE, 2000);
+}
+
+/* Larger than what a writer is made to wait for. */
+static void large_files_are_read_whole(void **state)
+{
+	(void)state;
+	try_size(1024 * PIECE, 100);
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	if (!mkdtemp(directory))
+		return -1;
+	snprintf(path, sizeof(path), "%s/file", directory);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	return rmdir(directory);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(small_files_are_read_whole),
+		cmocka_unit_test(large_files_are_read_whole),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
