@@ -184,6 +184,22 @@ def other_pods(cluster, count):
                                       for i in range(begin, min(begin + 5000, count))])
 
 
+def one_second(cluster, address, made, in_force):
+    """Changes a pod 100 times, and adds to the list how many microseconds of the agent each of them took."""
+    names = "egressd_pod_change_nanoseconds_total", "egressd_pod_changes_total"
+    nanoseconds, followed = map(cluster.metric, names)
+    begin = time.monotonic()
+    for change in range(100):
+        # Labels: a pod that is back before it is known that it was gone has not changed.
+        cluster.put("new", [pod("new", address, app=f"app{(made + change) % 2}")])
+        time.sleep(max(0, begin + (change + 1) / 100 - time.monotonic()))
+    nanoseconds, followed = (cluster.metric(name) - value for name, value in zip(names, (nanoseconds, followed)))
+    if followed < 50:
+        sys.exit(f"update.py: the agent followed {followed:.0f} of 100 changes: the figures say nothing of one")
+    in_force.append(nanoseconds / followed / 1e3)
+    return 100
+
+
 def pod_changes(count, rounds, seconds):
     name = f"{count:,} pods"
     cluster = Cluster(f"pods{count}", 1)
@@ -200,22 +216,15 @@ def pod_changes(count, rounds, seconds):
     report(f"pod added, file to packet, {name}", statistics.median(added), "ms")
     report(f"pod removed, file to packet, {name}", statistics.median(removed), "ms")
     cluster.rest()
-    names = "egressd_pod_change_nanoseconds_total", "egressd_pod_changes_total"
-    begin, before, changes = time.monotonic(), cluster.agent_seconds(), 0
-    nanoseconds, followed = map(cluster.metric, names)
-    while time.monotonic() - begin < seconds:
-        # Labels: a pod that is back before it is known that it was gone has not changed.
-        cluster.put("new", [pod("new", new, app=f"app{changes % 2}")])
-        changes += 1
-        time.sleep(max(0, begin + changes / 100 - time.monotonic()))
-    used = cluster.agent_seconds() - before
+    begin, used, changes, in_force = time.monotonic(), cluster.agent_seconds(), 0, []
+    # Second by second: one in which others had the machine does not count more than the rest.
+    while not in_force or time.monotonic() - begin < seconds:
+        changes += one_second(cluster, new, changes, in_force)
+    used = cluster.agent_seconds() - used
     report(f"agent at 100 pod changes a second, {name}", 100 * used / (time.monotonic() - begin), "% of a processor")
-    nanoseconds, followed = (cluster.metric(name) - value for name, value in zip(names, (nanoseconds, followed)))
-    if followed < changes / 2:
-        sys.exit(f"update.py: the agent followed {followed:.0f} of {changes} changes: the figures say nothing of one")
     report(f"agent time for a pod change, {name}", 1e6 * used / changes, "µs")
     # From the notice that a file changed: without the grace period after it, the state, the timers.
-    report(f"agent time until a pod change is in force, {name}", nanoseconds / followed / 1e3, "µs")
+    report(f"agent time until a pod change is in force, {name}", statistics.median(in_force), "µs")
     cluster.stop()
 
 
