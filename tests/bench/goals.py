@@ -3,6 +3,8 @@
 
 import dataclasses
 
+import pairs
+
 LPM = "LPM per pod + connection table"
 ALLOWED = {10: (1.8, 2.0, 2.1), 10000: (1.8, 2.8, 3.4), 100000: (1.8, 3.1, 4.2), 1000000: (1.8, 3.4, 11.0)}
 DESTINATIONS = (1, 1000, 100000)
@@ -21,21 +23,13 @@ class Goal:
 
 
 def times(results, program, path="allow", family=4, prefixes=10000, destinations=1000):
-    return results.value(group="packet", program=program, path=path, family=family, prefixes=prefixes,
-                         destinations=destinations)
+    return results.find(group="packet", program=program, path=path, family=family, prefixes=prefixes,
+                        destinations=destinations)
 
 
-def quotient(above, below):
-    return above / below if above and below else None
-
-
-def beyond(time, empty):
-    return time - empty if time and empty else None
-
-
-def multiple(results, **here):
-    """Of the empty program beside it: the two families are measured minutes apart, and the machine changes meanwhile."""
-    return quotient(times(results, "egressd", **here), times(results, "empty", **here))
+def with_empty(results, **here):
+    """egressd's and the empty program's."""
+    return times(results, "egressd", **here), times(results, "empty", **here)
 
 
 def packet_goals(results):
@@ -43,7 +37,7 @@ def packet_goals(results):
         for destinations, limit in zip(DESTINATIONS, limits):
             here = {"prefixes": prefixes, "destinations": destinations}
             yield (f"allowed packet, {prefixes:,} prefixes, {destinations:,} destinations: times the empty program",
-                   quotient(times(results, "egressd", **here), times(results, "empty", **here)), limit)
+                   pairs.quotient(*with_empty(results, **here)), limit)
     for prefixes in ALLOWED:
         for destinations in DESTINATIONS:
             here = {"prefixes": prefixes, "destinations": destinations}
@@ -51,23 +45,24 @@ def packet_goals(results):
                                    (("empty",), ("egressd", "first"), (LPM, "first")))
             where = f"{prefixes:,} prefixes, {destinations:,} destinations"
             yield (f"first packet of a connection, {where}: part of the LPM + connection table design's",
-                   quotient(first, other), 0.06)
+                   pairs.quotient(first, other), 0.06)
             # Where the test run alone takes that part, this says what the program adds to it.
             yield (f"first packet of a connection, {where}: the same, of both what is beyond the empty program",
-                   quotient(beyond(first, empty), beyond(other, empty)), 0.06)
+                   pairs.quotient_beyond(first, other, empty), 0.06)
             yield (f"answer, {where}: times the connection-table-first design's hit",
-                   quotient(times(results, "egressd", "reply", **here), times(results, LPM, "reply", **here)), 1.0)
+                   pairs.quotient(times(results, "egressd", "reply", **here), times(results, LPM, "reply", **here)), 1.0)
             yield (f"IPv6, {where}: multiple of the empty program, times IPv4's",
-                   quotient(multiple(results, family=6, **here), multiple(results, family=4, **here)), 1.6)
+                   pairs.quotient_of_multiples(*with_empty(results, family=6, **here), *with_empty(results, **here)), 1.6)
             yield (f"denied, {where}: times an allowed packet",
-                   quotient(times(results, "egressd", "deny", **here), times(results, "egressd", **here)), 1.5)
+                   pairs.quotient(times(results, "egressd", "deny", **here), times(results, "egressd", **here)), 1.5)
     for program, limit in (("egressd, towards the pod", 1.7), ("egressd, towards the pod, no policy", 1.5)):
         yield (f"{program}: times the empty program",
-               quotient(times(results, program), times(results, "empty")), limit)
+               pairs.quotient(times(results, program), times(results, "empty")), limit)
+    # Lists are measured minutes apart, and the machine changes meanwhile: multiples of the empty program beside each.
     for destinations, limit in ((1, 1.15), (1000, 1.6)):
         yield (f"from 10 to 1,000,000 prefixes, {destinations:,} destinations: growth",
-               quotient(times(results, "egressd", prefixes=1000000, destinations=destinations),
-                        times(results, "egressd", prefixes=10, destinations=destinations)), limit)
+               pairs.quotient_of_multiples(*with_empty(results, prefixes=1000000, destinations=destinations),
+                                           *with_empty(results, prefixes=10, destinations=destinations)), limit)
 
 
 # The flood takes a processor that the other pod does not use; what is left is noise of the machine.
@@ -78,15 +73,15 @@ def traffic_goals(results):
     for unit, destinations in (("requests/s", 1), ("connections/s", 1000), ("datagrams/s", 1), ("datagrams/s", 1000),
                                ("Gbit/s", 1)):
         def rate(program, unit=unit, destinations=destinations):
-            return results.value(group="traffic", program=program, unit=unit, destinations=destinations,
-                                 prefixes=10000, family=4)
+            return results.find(group="traffic", program=program, unit=unit, destinations=destinations,
+                                prefixes=10000, family=4)
         what = f"{unit}, {destinations:,} destinations"
         # Throughput differs by a tenth from one quarter of a second to the next, whatever is attached.
         if unit != "Gbit/s":
             yield (f"{what}, 10,000 rules: part of the empty program's",
-                   quotient(rate("egressd"), rate("empty program")), 0.97)
+                   pairs.quotient(rate("egressd"), rate("empty program")), 0.97)
         yield (f"{what}, another pod floods: part of what it is when that is only dropped",
-               quotient(rate("egressd, beside a flood that it denies"),
+               pairs.quotient(rate("egressd, beside a flood that it denies"),
                         rate("egressd, beside a flood that is only dropped")), FLOOD)
 
 

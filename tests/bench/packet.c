@@ -496,19 +496,23 @@ static size_t list_subjects(const struct bench *bench, struct subject *out)
 	return ARRAY_SIZE(subjects);
 }
 
-static void report_subject(const struct bench *bench, struct subject *subject, size_t destinations)
+static void report_subject(const struct bench *bench, const struct subject *subject, size_t destinations)
 {
-	const struct result result = {
+	double sorted[ROUNDS_MAX];
+	struct result result = {
 		.group = "packet",
 		.program = subject->name,
 		.path = subject->path,
 		.prefixes = bench->list.count,
 		.destinations = destinations,
 		.family = bench->list.family,
-		.value = median(subject->times, bench->rounds),
+		.rounds = subject->times,
+		.round_count = bench->rounds,
 		.unit = "ns/packet",
 	};
 
+	memcpy(sorted, subject->times, sizeof(sorted));
+	result.value = median(sorted, bench->rounds);
 	result_print(&result);
 }
 

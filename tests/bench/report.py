@@ -88,7 +88,8 @@ def packet_section(results):
     yield ""
     yield ("BPF_PROG_TEST_RUN, TCP, by number of prefixes (those of 100,000 and 1,000,000 clustered as published lists "
            "are, unless a row says random). Every program first writes the next destination into the packet. Connection "
-           "tables are full, as they are in the middle of traffic.")
+           "tables are full, as they are in the middle of traffic. A figure is the median of rounds, and a ratio that of "
+           "the rounds' ratios.")
     for family in (4, 6):
         for destinations in sorted({many for _, many in sizes_and_destinations(results, family)}):
             yield ""

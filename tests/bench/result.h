@@ -18,8 +18,20 @@ struct result {
 	size_t prefixes, destinations;
 	unsigned int family;
 	double value;
+	const double *rounds; /* what the value is the median of, in the order in which it was measured; NULL */
+	size_t round_count;
 	const char *unit;
 };
+
+static inline void result_print_rounds(const struct result *result)
+{
+	size_t i;
+
+	for (i = 0; i < result->round_count; i++)
+		printf("%s%.9g", i ? "," : ",\"rounds\":[", result->rounds[i]);
+	if (i)
+		printf("]");
+}
 
 static inline void result_print(const struct result *result)
 {
@@ -32,7 +44,9 @@ static inline void result_print(const struct result *result)
 		printf(",\"family\":%u", result->family);
 	if (result->path)
 		printf(",\"path\":\"%s\"", result->path);
-	printf(",\"value\":%.9g,\"unit\":\"%s\"}\n", result->value, result->unit);
+	printf(",\"value\":%.9g", result->value);
+	result_print_rounds(result);
+	printf(",\"unit\":\"%s\"}\n", result->unit);
 	fflush(stdout);
 }
 

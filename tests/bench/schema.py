@@ -3,7 +3,7 @@
 
 FIELDS = {
     "group": str, "program": str, "prefixes": int, "destinations": int, "family": int, "path": str,
-    "value": (int, float), "unit": str, "ratio": (int, float), "ratio_to": str,
+    "value": (int, float), "rounds": list, "unit": str, "ratio": (int, float), "ratio_to": str,
 }
 CHOICES = {
     "group": {"packet", "traffic", "update", "verifier"},
@@ -30,6 +30,9 @@ def check_result(place, result):
             raise SchemaError(f"{place}.{field}: expected one of {sorted(CHOICES[field])}, found {value!r}")
     if not result["value"] > 0 and result["group"] != "update":
         raise SchemaError(f"{place}.value: expected more than nothing, found {result['value']}")
+    for value in result.get("rounds", ()):
+        if not isinstance(value, (int, float)) or isinstance(value, bool):
+            raise SchemaError(f"{place}.rounds: expected numbers, found {value!r}")
     if ("ratio" in result) != ("ratio_to" in result):
         raise SchemaError(f"{place}: expected ratio and ratio_to together, found {result}")
     if result["group"] == "packet" and "ratio" not in result:
