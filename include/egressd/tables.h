@@ -149,15 +149,15 @@ _Static_assert(sizeof(struct egress_trie_bits) == 64, "one unit");
  * key is in the trie entry: bits 27 .. 26 say which of four functions spreads the keys, bits 25 .. 0 are twice the number
  * of the node's unit plus the number of buckets, which so is the lowest bit that is set.
  *
- * Slots are taken from the first on. A key whose bucket has no free one is in the other bucket of the pair (numbers that
- * differ in bit 0), so a packet looks there if its own has none free. No pair overflows: the writer looks for a function
- * and a size with which none does.
+ * Slots are taken from the first on. A key that has no place in its bucket is in the other one of the pair (numbers that
+ * differ in bit 0). No pair overflows: the writer looks for a function and a size with which none does.
  *
- * A slot of EGRESS_TRIE_HASH* is two double words, EGRESS_HASH_SLOTS to a bucket. The first holds the key in its upper half
- * and the complement of the trie entry in its lower one; 0 is free (no entry has all bits set). The second holds a mask in
- * its upper half and a value in its lower one: an address of that key whose next four bytes & mask are not the value is
- * `other`, too. So the network that alone is below a key needs no node of its own. A mask other than zero stands with a
- * leaf only, and is never written while packets read.
+ * A slot of EGRESS_TRIE_HASH* is two double words, EGRESS_HASH_SLOTS to a bucket. A packet looks into the other bucket if
+ * its own has no free slot. The first double word holds the key in its upper half and the complement of the trie entry in
+ * its lower one; 0 is free (no entry has all bits set). The second holds a mask in its upper half and a value in its lower
+ * one: an address of that key whose next four bytes & mask are not the value is `other`, too. So the network that alone is
+ * below a key needs no node of its own. A mask other than zero stands with a leaf only, and is never written while packets
+ * read.
  *
  * A slot of EGRESS_TRIE_TAGGED* is the first double word alone, EGRESS_TAGGED_SLOTS to a bucket. The last double word of
  * the bucket is its tags: lane i, of EGRESS_TAG_BITS bits from the lowest on, has the tag of slot i's key. So a packet
@@ -166,7 +166,7 @@ _Static_assert(sizeof(struct egress_trie_bits) == 64, "one unit");
  * there. It is written last, and a tag after its slot.
  *
  * The last slot of bucket 0 holds `other`, a leaf, as its entry, with a key that no packet looks for there: one that is too
- * large, or of another pair.
+ * large, or of another pair. It has no tag.
  */
 #define EGRESS_HASH_SLOTS 4u
 #define EGRESS_TAGGED_SLOTS 7u

@@ -18,6 +18,7 @@
 #define WORDS (1u << 24)
 #define ROOT  EGRESS_BLOCK_WORDS
 
+#include "base/cleanup.h"
 #include "policy/table_walk.h"
 #include "policy/trie_hash.h"
 #include "policy/trie_node.h"
@@ -447,13 +448,13 @@ static void add_key(struct trie_keys *keys, uint32_t key, uint32_t class)
 	assert_int_equal(trie_keys_add(keys, &slot), 0);
 }
 
-/* What a packet finds for a key of four bytes, with zeros behind it. */
+/* What a packet finds for a key of the node, with zeros behind it. */
 static uint32_t class_of_key(uint32_t entry, uint32_t key)
 {
+	uint64_t address = (uint64_t)key << (64 - egress_hash_bits(entry));
 	uint32_t class = 0;
 
-	assert_true(egress_class6_number(&(struct table_view){words, WORDS}, entry,
-					 __builtin_bswap64((uint64_t)key << 32), 0, &class));
+	assert_true(egress_class6_number(&(struct table_view){words, WORDS}, entry, __builtin_bswap64(address), 0, &class));
 	return class;
 }
 
@@ -482,40 +483,44 @@ static void assert_holds(struct world *world, uint32_t entry, const struct trie_
 		assert_int_equal(class_of_key(entry, keys->items[k].key), k);
 	}
 	for (k = 0; k < 1000; k++)
-		assert_absent_is_other(world, entry, keys, (uint32_t)k * 0x12345);
+		assert_absent_is_other(world, entry, keys,
+				       (uint32_t)k * 0x12345 & (uint32_t)(((uint64_t)1 << egress_hash_bits(entry)) - 1));
 	assert_int_equal(trie_hash_keys(&world->memory, entry, &read), 0);
 	assert_int_equal(read.count, keys->count);
 	trie_keys_clear(&read);
 }
 
 /* Those that share their low bits, their high bits, and the first and last there can be. */
-static uint32_t key_of_shape(size_t shape, uint32_t i)
+static uint32_t key_of_shape(size_t shape, unsigned int bits, uint32_t i)
 {
 	switch (shape) {
 	case 0:
 		return i;
 	case 1:
-		return i << 20;
+		return i << (bits - 12);
 	case 2:
-		return UINT32_MAX - 3 * i;
+		return (uint32_t)(((uint64_t)1 << bits) - 1) - 3 * i;
 	default:
-		return i << 20 | random_below(1 << 20);
+		return i << (bits - 12) | random_below(1u << (bits - 12));
 	}
 }
 
-static void try_hash_node(size_t count, size_t shape, bool mask)
+static void try_hash_node(unsigned int bytes, size_t count, size_t shape, bool mask)
 {
+	static const enum egress_trie_kind kinds[][2] = {{EGRESS_TRIE_TAGGED2, EGRESS_TRIE_HASH2},
+							 {EGRESS_TRIE_TAGGED3, EGRESS_TRIE_HASH3},
+							 {EGRESS_TRIE_TAGGED4, EGRESS_TRIE_HASH4}};
 	struct trie_keys keys = {0};
 	struct world world;
 	uint32_t entry, k;
 
 	start(&world, FAMILY_IPV6);
 	for (k = 0; k < count; k++)
-		add_key(&keys, key_of_shape(shape, k), k);
+		add_key(&keys, key_of_shape(shape, 8 * bytes, k), k);
 	if (mask)
 		keys.items[0].mask = 0x80000000;
-	assert_int_equal(trie_new_hash(&world.trie, &keys, 4, EGRESS_TRIE_ENTRY(EGRESS_TRIE_LEAF, 9999), &entry), 0);
-	assert_int_equal(EGRESS_TRIE_KIND(entry), mask ? EGRESS_TRIE_HASH4 : EGRESS_TRIE_TAGGED4);
+	assert_int_equal(trie_new_hash(&world.trie, &keys, bytes, EGRESS_TRIE_ENTRY(EGRESS_TRIE_LEAF, 9999), &entry), 0);
+	assert_int_equal(EGRESS_TRIE_KIND(entry), kinds[bytes - 2][mask]);
 	assert_holds(&world, entry, &keys);
 	trie_keys_clear(&keys);
 	end(&world);
@@ -524,13 +529,16 @@ static void try_hash_node(size_t count, size_t shape, bool mask)
 static void hash_nodes_hold_all_their_keys(void **state)
 {
 	static const size_t counts[] = {1, 2, 5, 8, 100, 4096};
+	unsigned int bytes;
 	size_t i, shape;
 
 	(void)state;
-	for (i = 0; i < sizeof(counts) / sizeof(*counts); i++) {
-		for (shape = 0; shape < 4; shape++) {
-			try_hash_node(counts[i], shape, false);
-			try_hash_node(counts[i], shape, true);
+	for (bytes = 2; bytes <= 4; bytes++) {
+		for (i = 0; i < sizeof(counts) / sizeof(*counts); i++) {
+			for (shape = 0; shape < 4; shape++) {
+				try_hash_node(bytes, counts[i], shape, false);
+				try_hash_node(bytes, counts[i], shape, true);
+			}
 		}
 	}
 }
@@ -564,11 +572,45 @@ static void tagged_nodes_take_keys_in_place(void **state)
 	end(&world);
 }
 
+/* A double word, which is written at once, in which two versions of a node differ. */
+struct difference {
+	size_t at;
+	uint64_t new;
+};
+
+/*
+ * The last key has just been added in place; `before`: the node before that. In whichever order a packet sees what was
+ * written, it finds the other keys, and this one or nothing.
+ */
+static void assert_seen_in_parts(uint32_t entry, const struct trie_keys *keys, const uint64_t *before)
+{
+	uint64_t *node = (uint64_t *)(void *)&words[egress_hash_address(entry)];
+	size_t size = egress_hash_buckets(entry) * EGRESS_HASH_BUCKET_WORDS / 2, added = keys->count - 1, count = 0, seen, i;
+	struct difference differences[8];
+
+	for (i = 0; i < size; i++) {
+		if (node[i] == before[i])
+			continue;
+		assert_true(count < ARRAY_SIZE(differences));
+		differences[count++] = (struct difference){i, node[i]};
+	}
+	assert_int_equal(count, 3); /* the slot, its tag, and where to look for it */
+	for (seen = 0; seen < 1u << count; seen++) {
+		for (i = 0; i < count; i++)
+			node[differences[i].at] = seen >> i & 1 ? differences[i].new : before[differences[i].at];
+		for (i = 0; i < added; i++)
+			assert_int_equal(class_of_key(entry, keys->items[i].key), i);
+		if (class_of_key(entry, keys->items[added].key) != 9999)
+			assert_int_equal(class_of_key(entry, keys->items[added].key), added);
+	}
+}
+
 /* Three keys of one bucket with the same tag: the bucket has room for one of them, and its pair for the second. */
 static void tagged_nodes_hide_no_key(void **state)
 {
 	const uint32_t other = EGRESS_TRIE_ENTRY(EGRESS_TRIE_LEAF, 9999);
 	struct trie_keys keys = {0};
+	uint64_t before[4 * EGRESS_HASH_BUCKET_WORDS / 2];
 	uint32_t entry, result, key, found = 1;
 	struct world world;
 
@@ -576,15 +618,18 @@ static void tagged_nodes_hide_no_key(void **state)
 	start(&world, FAMILY_IPV6);
 	add_key(&keys, 0x20010db8, 0);
 	assert_int_equal(trie_new_hash(&world.trie, &keys, 4, other, &entry), 0);
-	result = entry;
+	assert_int_equal(egress_hash_buckets(entry) * EGRESS_HASH_BUCKET_WORDS, ARRAY_SIZE(before) * 2);
 	for (key = 0; found < 3; key++) {
 		if (egress_hash_bucket(entry, key) != egress_hash_bucket(entry, 0x20010db8) ||
 		    egress_hash_tag(key) != egress_hash_tag(0x20010db8) || key == 0x20010db8)
 			continue;
 		assert_int_equal(class_of_key(entry, key), 9999);
+		memcpy(before, &words[egress_hash_address(entry)], sizeof(before));
 		add_key(&keys, key, found++);
 		assert_int_equal(trie_hash_set(&world.trie, entry, key, found - 1, &result), 0);
 		assert_int_equal(result == entry, found == 2);
+		if (result == entry)
+			assert_seen_in_parts(entry, &keys, before);
 		assert_holds(&world, result, &keys);
 	}
 	trie_keys_clear(&keys);

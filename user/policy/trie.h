@@ -24,7 +24,7 @@ int trie_write_ipv4(const struct trie *trie, const struct ranges *classes, uint3
 int trie_write_ipv6(const struct trie *trie, const struct ranges *classes, uint32_t *root);
 
 /*
- * Gives one address another class while packets read the trie: what is new is written first, then one word makes it
+ * Gives one address another class while packets read the trie: what is new is written first, then what makes it
  * visible. root: the address of the root words; or the word that holds the root entry.
  */
 int trie_set_ipv4(const struct trie *trie, uint32_t root, address_number address, uint32_t class);

@@ -117,7 +117,10 @@ static slot_word *find_slot(uint32_t *node, uint32_t entry, uint32_t key, uint32
 	return find_slot_in(node, entry, *in, key);
 }
 
-/* What packets need besides the slot, which is written, to find the key there: each word is right before and after. */
+/*
+ * What packets need besides the slot, which is written, to find the key there: each word is right before and after. Of a
+ * key that is there already nothing changes.
+ */
 static void publish_tag(uint32_t *node, uint32_t entry, uint32_t key, const slot_word *slot, uint32_t in)
 {
 	uint32_t own = egress_hash_bucket(entry, key);
@@ -287,15 +290,18 @@ struct trie_key trie_hash_find(const struct memory *memory, uint32_t entry, uint
 	return (struct trie_key){.key = key, .entry = trie_hash_other(memory, entry)};
 }
 
-/* What publish_tag() writes is there. */
-static bool has_tag(uint32_t *node, uint32_t entry, uint32_t key, const slot_word *slot, uint32_t in)
+/* The tag that packets find with a slot. */
+static uint32_t read_tag(uint32_t *node, uint32_t in, const slot_word *slot)
 {
-	uint32_t own = egress_hash_bucket(entry, key);
 	unsigned int lane = (unsigned int)(slot - first_slot(node, in));
-	uint64_t tags = *bucket_tags(node, in) >> EGRESS_TAG_BITS * lane;
 
-	return (tags & ((1u << EGRESS_TAG_BITS) - 1)) == egress_hash_tag(key) &&
-	       (in == own || *bucket_tags(node, own) & EGRESS_TAGS_FULL);
+	return (uint32_t)(*bucket_tags(node, in) >> EGRESS_TAG_BITS * lane) & ((1u << EGRESS_TAG_BITS) - 1);
+}
+
+/* Packets look into the first slot if no slot has their tag. */
+static bool is_untagged_first(uint32_t *node, uint32_t in, const slot_word *slot)
+{
+	return slot == first_slot(node, in) && !read_tag(node, in, slot);
 }
 
 bool trie_hash_has(const struct memory *memory, uint32_t entry, uint32_t key)
@@ -303,7 +309,10 @@ bool trie_hash_has(const struct memory *memory, uint32_t entry, uint32_t key)
 	uint32_t *node = node_words(memory, entry), in;
 	const slot_word *slot = find_slot(node, entry, key, &in);
 
-	return slot && *slot && (!egress_hash_is_tagged(entry) || has_tag(node, entry, key, slot, in));
+	if (!slot || !*slot)
+		return false;
+	return !egress_hash_is_tagged(entry) || is_untagged_first(node, in, slot) ||
+	       read_tag(node, in, slot) == egress_hash_tag(key);
 }
 
 bool trie_key_matches(const struct trie_key *slot, address_number address, unsigned int end)
@@ -323,6 +332,20 @@ unsigned int trie_hash_bytes(uint32_t entry)
 	return egress_hash_bits(entry) / 8;
 }
 
+/*
+ * Whether a slot in use has been published whole, with what publish_tag() writes: a writer may be on its way, or have ended
+ * on it. Until then packets do not find the key.
+ */
+static bool is_published(uint32_t *node, uint32_t entry, uint32_t in, const slot_word *slot)
+{
+	uint32_t key = (uint32_t)(*slot >> 32), own = egress_hash_bucket(entry, key);
+
+	if (!egress_hash_is_tagged(entry))
+		return true;
+	return (read_tag(node, in, slot) || !egress_hash_tag(key) || is_untagged_first(node, in, slot)) &&
+	       (in == own || *bucket_tags(node, own) & EGRESS_TAGS_FULL);
+}
+
 /* One bucket's. */
 static int list_keys(uint32_t *node, uint32_t entry, uint32_t bucket, struct trie_keys *keys)
 {
@@ -333,7 +356,7 @@ static int list_keys(uint32_t *node, uint32_t entry, uint32_t bucket, struct tri
 	for (i = 0; i < slot_count(entry, bucket) && !error; i++, slot += slot_words(entry)) {
 		const struct trie_key key = read_slot(entry, slot);
 
-		if (*slot)
+		if (*slot && is_published(node, entry, bucket, slot))
 			error = trie_keys_add(keys, &key);
 	}
 	return error;
@@ -368,7 +391,7 @@ static int write_anew(const struct trie *trie, uint32_t entry, const struct trie
 	struct trie_keys keys = {0};
 	int error;
 
-	/* It will hardly be smaller. */
+	/* It will seldom be smaller. */
 	if (node_size(entry) > TRIE_HASH_SET_WORDS)
 		return -ENOSPC;
 	error = trie_hash_keys(trie->memory, entry, &keys);

@@ -42,7 +42,7 @@ bool trie_key_matches(const struct trie_key *slot, address_number address, unsig
 uint32_t trie_hash_other(const struct memory *memory, uint32_t entry);
 /* Bytes of the address that the node takes. */
 unsigned int trie_hash_bytes(uint32_t entry);
-/* All keys of a node, in no order. 0 or -ENOMEM. */
+/* All keys of a node that packets can find, in no order. 0 or -ENOMEM. */
 int trie_hash_keys(const struct memory *memory, uint32_t entry, struct trie_keys *keys);
 /*
  * Gives a key another child, for all its addresses, while packets read the node. *result is the entry that is to stand in the parent in place of

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One address of the trie in force gets another class. Every function gives the entry that is to stand in its parent in
- * place of `entry`; where that is the same one, the word was changed further down. At most one word that packets can
- * read is written, and it is right before and after.
+ * place of `entry`; where that is the same one, the word was changed further down. What packets see before, between and
+ * after the words that are written, one but for a key of a hash node with tags, is the old class or the new one.
  */
 #include <string.h>
 
