@@ -26,24 +26,29 @@
 static char directory[] = "/tmp/egressd-manifest-file.XXXXXX";
 static char path[sizeof(directory) + 8];
 
-/* Version after version over the one before, each of one letter alone, until it is killed. */
-static void write_versions(size_t size)
+/* Over the version before. */
+static int write_version(unsigned int version, size_t size)
 {
-	static char piece[PIECE];
-	unsigned int version;
+	int fd = open(path, O_WRONLY | O_CREAT, 0600);
+	char piece[PIECE];
 	size_t done;
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	for (version = 0;; version++) {
-		int fd = open(path, O_WRONLY | O_CREAT, 0600);
+	memset(piece, 'a' + (int)(version % 26), sizeof(piece));
+	for (done = 0; fd >= 0 && done < size; done += sizeof(piece))
+		if (write(fd, piece, sizeof(piece)) != sizeof(piece))
+			return -1;
+	return close(fd);
+}
 
-		memset(piece, 'a' + version % 26, sizeof(piece));
-		for (done = 0; fd >= 0 && done < size; done += sizeof(piece))
-			if (write(fd, piece, sizeof(piece)) != sizeof(piece))
-				_exit(1);
-		close(fd);
+/* Version after version, each of one letter alone, until it is killed. */
+static void write_versions(size_t size)
+{
+	unsigned int version;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (version = 1; !write_version(version, size); version++)
 		usleep(version * 7919 % 2000);
-	}
+	_exit(1);
 }
 
 static bool is_one_version(const char *text, size_t length)
@@ -64,7 +69,7 @@ static void read_versions(size_t size, unsigned int wanted)
 		bool settled;
 		int error = manifest_file_read(path, 2 * size, &text, &length, &identity, &settled);
 
-		if (error == -ENOENT || error == -EBUSY)
+		if (error == -EBUSY)
 			continue;
 		assert_int_equal(error, 0);
 		assert_int_equal(length, size);
@@ -93,6 +98,7 @@ static void try_size(size_t size, unsigned int wanted)
 
 	if (!has_leases())
 		skip();
+	assert_int_equal(write_version(0, size), 0);
 	writer = fork();
 	if (!writer)
 		write_versions(size);

@@ -102,18 +102,23 @@ static int read_all(int fd, char *text, size_t length)
 	return 0;
 }
 
-/* Of what was read without a lease. -EAGAIN: it changed meanwhile. */
-static int check_unchanged(int fd, const struct file_identity *before)
+/* Of what was read while no lease was held. */
+static int check_unwritten(int fd)
 {
-	struct file_identity after;
 	bool held;
 	int error = hold(fd, &held);
 
-	if (error)
-		return error;
-	if (held)
+	if (!error && held)
 		let_go(fd);
-	error = identify_fd(fd, &after);
+	return error;
+}
+
+/* -EAGAIN: it changed meanwhile. A lease keeps writers away only where all of them come by this kernel, and not for ever. */
+static int check_unchanged(int fd, const struct file_identity *before)
+{
+	struct file_identity after;
+	int error = identify_fd(fd, &after);
+
 	if (error)
 		return error;
 	return file_identity_equal(before, &after) ? 0 : -EAGAIN;
@@ -141,6 +146,8 @@ static int read_once(int fd, size_t limit, char **text, size_t *length, struct f
 		return -ENOMEM;
 	error = read_all(fd, content, before.size);
 	if (!error && !held)
+		error = check_unwritten(fd);
+	if (!error)
 		error = check_unchanged(fd, &before);
 	if (error)
 		return error;
