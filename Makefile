@@ -322,7 +322,7 @@ $(OUT)/egress-cni: $(cni_objects) $(library)
 $(OUT)/tests/unit/cli_%: $(OUT)/obj/tests/unit/cli_%.o $(cli_library_objects) $(library)
 	$(call say,LINK     $@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBRARIES) -lcmocka -o $@
+	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBRARIES) $(TEST_LIBRARIES) -o $@
 
 # Its allocations fail when it says so.
 $(OUT)/tests/unit/no_memory: ALL_LDFLAGS += -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc \

@@ -41,18 +41,13 @@ def packet_goals(results):
     for prefixes in ALLOWED:
         for destinations in DESTINATIONS:
             here = {"prefixes": prefixes, "destinations": destinations}
-            empty, first, other = (times(results, *program, **here) for program in
-                                   (("empty",), ("egressd", "first"), (LPM, "first")))
             where = f"{prefixes:,} prefixes, {destinations:,} destinations"
             yield (f"first packet of a connection, {where}: part of the LPM + connection table design's",
-                   pairs.quotient(first, other), 0.06)
-            # Where the test run alone takes that part, this says what the program adds to it.
-            yield (f"first packet of a connection, {where}: the same, of both what is beyond the empty program",
-                   pairs.quotient_beyond(first, other, empty), 0.06)
+                   pairs.quotient(times(results, "egressd", "first", **here), times(results, LPM, "first", **here)), 0.06)
             yield (f"answer, {where}: times the connection-table-first design's hit",
                    pairs.quotient(times(results, "egressd", "reply", **here), times(results, LPM, "reply", **here)), 1.0)
             yield (f"IPv6, {where}: multiple of the empty program, times IPv4's",
-                   pairs.quotient_of_multiples(*with_empty(results, family=6, **here), *with_empty(results, **here)), 1.6)
+                   pairs.multiples(with_empty(results, family=6, **here), with_empty(results, **here)), 1.6)
             yield (f"denied, {where}: times an allowed packet",
                    pairs.quotient(times(results, "egressd", "deny", **here), times(results, "egressd", **here)), 1.5)
     for program, limit in (("egressd, towards the pod", 1.7), ("egressd, towards the pod, no policy", 1.5)):
@@ -61,8 +56,8 @@ def packet_goals(results):
     # Lists are measured minutes apart, and the machine changes meanwhile: multiples of the empty program beside each.
     for destinations, limit in ((1, 1.15), (1000, 1.6)):
         yield (f"from 10 to 1,000,000 prefixes, {destinations:,} destinations: growth",
-               pairs.quotient_of_multiples(*with_empty(results, prefixes=1000000, destinations=destinations),
-                                           *with_empty(results, prefixes=10, destinations=destinations)), limit)
+               pairs.growth(with_empty(results, prefixes=1000000, destinations=destinations),
+                            with_empty(results, prefixes=10, destinations=destinations)), limit)
 
 
 # The flood takes a processor that the other pod does not use; what is left is noise of the machine.

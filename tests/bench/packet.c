@@ -608,7 +608,7 @@ static void stay_on_processor(void)
 int main(int argc, char **argv)
 {
 	static const size_t sizes[] = {10, 1000, 10000, 100000, 1000000};
-	struct bench bench = {.rounds = 9, .repeat_few = 50000, .repeat_many = 100000};
+	struct bench bench = {.rounds = 7, .repeat_few = 50000, .repeat_many = 100000};
 	bool quick = argc > 1 && !strcmp(argv[1], "quick"), smoke = argc > 1 && !strcmp(argv[1], "smoke");
 	size_t i;
 

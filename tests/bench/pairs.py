@@ -9,12 +9,19 @@ def rounds(result):
     return result.get("rounds") or [result["value"]]
 
 
+def in_rounds(values, count):
+    """What was measured several times in each round, as the mean of the round."""
+    times = len(values) // count
+    return [statistics.mean(values[i:i + times]) for i in range(0, len(values), times)]
+
+
 def quotients(above, below):
     """Of two results, one for each round; of their values where they were not measured in the same rounds."""
-    pairs = list(zip(rounds(above), rounds(below)))
-    if len(rounds(above)) != len(rounds(below)):
-        pairs = [(above["value"], below["value"])]
-    return [one / other for one, other in pairs]
+    above_rounds, below_rounds = rounds(above), rounds(below)
+    fewer, more = sorted((len(above_rounds), len(below_rounds)))
+    if more % fewer or fewer == 1:
+        return [above["value"] / below["value"]]
+    return [one / other for one, other in zip(in_rounds(above_rounds, fewer), in_rounds(below_rounds, fewer))]
 
 
 def quotient(above, below):
@@ -22,22 +29,19 @@ def quotient(above, below):
     return statistics.median(quotients(above, below)) if above and below else None
 
 
-def quotient_beyond(above, below, base):
-    """Of what both are beyond a third."""
-    if not above or not below or not base:
+def multiples(above, below):
+    """How many times a base each of two pairs of results is, measured in the same rounds, as a quotient round by round."""
+    if not all((*above, *below)):
         return None
-    return statistics.median((one - least) / (other - least)
-                             for one, other, least in zip(rounds(above), rounds(below), rounds(base)))
-
-
-def quotient_of_multiples(above, above_base, below, below_base):
-    """Of how many times their own base two of them are."""
-    if not above or not above_base or not below or not below_base:
-        return None
-    one, other = quotients(above, above_base), quotients(below, below_base)
+    one, other = quotients(*above), quotients(*below)
     if len(one) != len(other):
-        one, other = [statistics.median(one)], [statistics.median(other)]
+        return statistics.median(one) / statistics.median(other)
     return statistics.median(multiple / base for multiple, base in zip(one, other))
+
+
+def growth(after, before):
+    """The same of pairs that were measured at other times."""
+    return quotient(*after) / quotient(*before) if all((*after, *before)) else None
 
 
 def compare_with(results, program, fields):

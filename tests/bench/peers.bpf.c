@@ -102,7 +102,10 @@ struct {
 /* Part of every connection's key: with another one, all connections are new. */
 __u32 bench_zone;
 
-/* Whatever has no connection gets one, as if it had been opened to the pod: what follows is the pod's answers. */
+/*
+ * Whatever has no connection gets one, as if it had been opened to the pod: what follows is the pod's answers. It is found
+ * at the first look, as in a design that keeps connections under both directions: the cheapest that an answer can be.
+ */
 __u32 bench_admit;
 
 static __always_inline int bench_parse(struct __sk_buff *skb, struct bench_tuple *tuple)
