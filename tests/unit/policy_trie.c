@@ -586,7 +586,7 @@ static void assert_seen_in_parts(uint32_t entry, const struct trie_keys *keys, c
 {
 	uint64_t *node = (uint64_t *)(void *)&words[egress_hash_address(entry)];
 	size_t size = egress_hash_buckets(entry) * EGRESS_HASH_BUCKET_WORDS / 2, added = keys->count - 1, count = 0, seen, i;
-	struct difference differences[8];
+	struct difference differences[8] = {{0}};
 
 	for (i = 0; i < size; i++) {
 		if (node[i] == before[i])
