@@ -211,23 +211,11 @@ EGRESS_INLINE __u32 egress_tag_find(__u64 tags, __u32 tag)
 }
 
 /* The slot with that key in a bucket with tags, or nothing. */
-EGRESS_INLINE __u64 egress_tagged_find(const egress_double_word *slot, __u64 key)
+EGRESS_INLINE __u64 egress_tagged_bucket_find(const egress_double_word *slot, __u64 key)
 {
 	__u64 found = slot[egress_tag_find(slot[EGRESS_TAGGED_SLOTS], egress_hash_tag(key))];
 
 	return found >> 32 == key ? found : 0;
-}
-
-/* The chunk that a hash node is in, the next bytes of the address as its key, and the address of the key's bucket; or NULL. */
-EGRESS_INLINE const __u32 *egress_hash_chunk(const void *tables, const struct egress_left *left, __u32 entry, __u64 *key,
-					     __u32 *bucket)
-{
-	__u32 address = egress_hash_address(entry), taken = egress_hash_bits(entry) & 63;
-	const __u32 *chunk = egress_table_chunk(tables, address);
-
-	*key = left->high >> ((64 - taken) & 63);
-	*bucket = address + egress_hash_bucket(entry, *key) * EGRESS_HASH_BUCKET_WORDS;
-	return chunk && EGRESS_TABLE_HOLDS(tables, *bucket) ? chunk : NULL;
 }
 
 EGRESS_INLINE const egress_double_word *egress_hash_slots(const __u32 *chunk, __u32 bucket)
@@ -235,49 +223,47 @@ EGRESS_INLINE const egress_double_word *egress_hash_slots(const __u32 *chunk, __
 	return (const void *)(chunk + (bucket & (EGRESS_CHUNK_WORDS - EGRESS_HASH_BUCKET_WORDS)));
 }
 
-EGRESS_INLINE __u32 egress_hash_other(const __u32 *chunk, __u32 entry)
+/* The key's slot, in its bucket or the other one of the pair, where slots have masks: both halves of it, or nothing. */
+EGRESS_INLINE void egress_masked_find(const __u32 *chunk, __u32 bucket, __u64 key, __u64 *found, __u64 *rest)
 {
-	return ~((const __u32 *)egress_hash_slots(chunk, egress_hash_address(entry)))[EGRESS_HASH_OTHER_WORD];
+	const egress_double_word *slot = egress_hash_slots(chunk, bucket);
+
+	egress_bucket_find(slot, key, found, rest);
+	if (!(__u32)*found && slot[2 * (EGRESS_HASH_SLOTS - 1)])
+		egress_bucket_find(egress_hash_slots(chunk, bucket ^ EGRESS_HASH_BUCKET_WORDS), key, found, rest);
 }
 
-/* The entry for the next bytes of the address in a hash node whose slots have masks. */
+/* The same where buckets have tags. */
+EGRESS_INLINE __u64 egress_tagged_find(const __u32 *chunk, __u32 bucket, __u64 key)
+{
+	const egress_double_word *slot = egress_hash_slots(chunk, bucket);
+	__u64 found = egress_tagged_bucket_find(slot, key);
+
+	if (!(__u32)found && slot[EGRESS_TAGGED_SLOTS] & EGRESS_TAGS_FULL)
+		found = egress_tagged_bucket_find(egress_hash_slots(chunk, bucket ^ EGRESS_HASH_BUCKET_WORDS), key);
+	return found;
+}
+
+/* The entry for the next bytes of the address in a hash node. */
 EGRESS_INLINE _Bool egress_hash_entry(const void *tables, struct egress_left *left, __u32 *entry)
 {
-	__u64 key, found, rest;
-	__u32 bucket;
-	const __u32 *chunk = egress_hash_chunk(tables, left, *entry, &key, &bucket);
-	const egress_double_word *slot;
+	__u32 address = egress_hash_address(*entry), taken = egress_hash_bits(*entry) & 63, bucket;
+	const __u32 *chunk = egress_table_chunk(tables, address);
+	__u64 key = left->high >> ((64 - taken) & 63), found, rest = 0;
 
 	if (!chunk)
 		return 0;
-	slot = egress_hash_slots(chunk, bucket);
-	egress_bucket_find(slot, key, &found, &rest);
-	if (!(__u32)found && slot[2 * (EGRESS_HASH_SLOTS - 1)])
-		egress_bucket_find(egress_hash_slots(chunk, bucket ^ EGRESS_HASH_BUCKET_WORDS), key, &found, &rest);
-	egress_take(left, egress_hash_bits(*entry) & 63);
-	if (!(__u32)found || ((left->high & rest) >> 32 ^ (__u32)rest))
-		*entry = egress_hash_other(chunk, *entry);
+	bucket = address + egress_hash_bucket(*entry, key) * EGRESS_HASH_BUCKET_WORDS;
+	if (!EGRESS_TABLE_HOLDS(tables, bucket))
+		return 0;
+	if (egress_hash_is_tagged(*entry))
+		found = egress_tagged_find(chunk, bucket, key);
 	else
-		*entry = ~(__u32)found;
-	return 1;
-}
-
-/* The same for one whose buckets have tags. */
-EGRESS_INLINE _Bool egress_tagged_entry(const void *tables, struct egress_left *left, __u32 *entry)
-{
-	__u64 key, found;
-	__u32 bucket;
-	const __u32 *chunk = egress_hash_chunk(tables, left, *entry, &key, &bucket);
-	const egress_double_word *slot;
-
-	if (!chunk)
-		return 0;
-	slot = egress_hash_slots(chunk, bucket);
-	found = egress_tagged_find(slot, key);
-	if (!(__u32)found && slot[EGRESS_TAGGED_SLOTS] & EGRESS_TAGS_FULL)
-		found = egress_tagged_find(egress_hash_slots(chunk, bucket ^ EGRESS_HASH_BUCKET_WORDS), key);
-	egress_take(left, egress_hash_bits(*entry) & 63);
-	*entry = (__u32)found ? ~(__u32)found : egress_hash_other(chunk, *entry);
+		egress_masked_find(chunk, bucket, key, &found, &rest);
+	egress_take(left, taken);
+	if (!(__u32)found || ((left->high & rest) >> 32 ^ (__u32)rest))
+		found = ((const __u32 *)egress_hash_slots(chunk, address))[EGRESS_HASH_OTHER_WORD];
+	*entry = ~(__u32)found;
 	return 1;
 }
 
@@ -300,8 +286,7 @@ EGRESS_INLINE _Bool egress_class6_number(const void *tables, __u32 root, __u64 f
 			return 1;
 		}
 		if (kind >= EGRESS_TRIE_HASH2) {
-			if (!(egress_hash_is_tagged(entry) ? egress_tagged_entry(tables, &left, &entry) :
-							     egress_hash_entry(tables, &left, &entry)))
+			if (!egress_hash_entry(tables, &left, &entry))
 				return 0;
 		} else if (kind == EGRESS_TRIE_SKIP) {
 			if (!egress_skip_entry(tables, &left, &entry))
