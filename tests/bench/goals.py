@@ -77,7 +77,7 @@ def traffic_goals(results):
                    pairs.quotient(rate("egressd"), rate("empty program")), 0.97)
         yield (f"{what}, another pod floods: part of what it is when that is only dropped",
                pairs.quotient(rate("egressd, beside a flood that it denies"),
-                        rate("egressd, beside a flood that is only dropped")), FLOOD)
+                              rate("egressd, beside a flood that is only dropped")), FLOOD)
 
 
 def update_goals(results):

@@ -73,14 +73,21 @@ static slot_word *first_slot(uint32_t *node, size_t bucket)
 	return (slot_word *)(void *)(node + EGRESS_HASH_BUCKET_WORDS * bucket);
 }
 
+/* The bucket that a slot is in. */
+static uint32_t bucket_of(uint32_t *node, const slot_word *slot)
+{
+	return (uint32_t)(slot - first_slot(node, 0)) / (EGRESS_HASH_BUCKET_WORDS / 2);
+}
+
 static slot_word *bucket_tags(uint32_t *node, uint32_t bucket)
 {
 	return first_slot(node, bucket) + EGRESS_TAGGED_SLOTS;
 }
 
-static uint64_t tag_in_lane(uint32_t tag, unsigned int lane)
+/* Bits of the tags that are to the right of the slot's. */
+static unsigned int tag_shift(uint32_t *node, const slot_word *slot)
 {
-	return (uint64_t)tag << EGRESS_TAG_BITS * lane;
+	return EGRESS_TAG_BITS * (unsigned int)(slot - first_slot(node, bucket_of(node, slot)));
 }
 
 /* Whether packets take a slot that is in use for that of another key. */
@@ -104,30 +111,25 @@ static slot_word *find_slot_in(uint32_t *node, uint32_t entry, uint32_t bucket, 
 	return NULL;
 }
 
-/* The same in its bucket or else the other one of the pair. *in: where. */
-static slot_word *find_slot(uint32_t *node, uint32_t entry, uint32_t key, uint32_t *in)
+/* The same in its bucket or else the other one of the pair. */
+static slot_word *find_slot(uint32_t *node, uint32_t entry, uint32_t key)
 {
-	slot_word *slot;
+	uint32_t bucket = egress_hash_bucket(entry, key);
+	slot_word *slot = find_slot_in(node, entry, bucket, key);
 
-	*in = egress_hash_bucket(entry, key);
-	slot = find_slot_in(node, entry, *in, key);
-	if (slot)
-		return slot;
-	*in ^= 1;
-	return find_slot_in(node, entry, *in, key);
+	return slot ? slot : find_slot_in(node, entry, bucket ^ 1, key);
 }
 
 /*
  * What packets need besides the slot, which is written, to find the key there: each word is right before and after. Of a
  * key that is there already nothing changes.
  */
-static void publish_tag(uint32_t *node, uint32_t entry, uint32_t key, const slot_word *slot, uint32_t in)
+static void publish_tag(uint32_t *node, uint32_t entry, uint32_t key, const slot_word *slot)
 {
-	uint32_t own = egress_hash_bucket(entry, key);
+	uint32_t in = bucket_of(node, slot), own = egress_hash_bucket(entry, key);
 	slot_word *tags = bucket_tags(node, in), *own_tags = bucket_tags(node, own);
-	unsigned int lane = (unsigned int)(slot - first_slot(node, in));
 
-	__atomic_store_n(tags, *tags | tag_in_lane(egress_hash_tag(key), lane), __ATOMIC_RELEASE);
+	__atomic_store_n(tags, *tags | (uint64_t)egress_hash_tag(key) << tag_shift(node, slot), __ATOMIC_RELEASE);
 	if (in != own)
 		__atomic_store_n(own_tags, *own_tags | EGRESS_TAGS_FULL, __ATOMIC_RELEASE);
 }
@@ -177,14 +179,13 @@ static uint32_t key_elsewhere(uint32_t entry)
 /* False: there is no room for the key. */
 static bool put_new_key(uint32_t *node, uint32_t entry, const struct trie_key *key)
 {
-	uint32_t in;
-	slot_word *slot = find_slot(node, entry, key->key, &in);
+	slot_word *slot = find_slot(node, entry, key->key);
 
 	if (!slot)
 		return false;
 	slot[0] = slot_of(key->key, key->entry);
 	if (egress_hash_is_tagged(entry))
-		publish_tag(node, entry, key->key, slot, in);
+		publish_tag(node, entry, key->key, slot);
 	else
 		slot[1] = (uint64_t)key->mask << 32 | key->value;
 	return true;
@@ -282,8 +283,7 @@ static uint32_t *node_words(const struct memory *memory, uint32_t entry)
 
 struct trie_key trie_hash_find(const struct memory *memory, uint32_t entry, uint32_t key)
 {
-	uint32_t in;
-	const slot_word *slot = find_slot(node_words(memory, entry), entry, key, &in);
+	const slot_word *slot = find_slot(node_words(memory, entry), entry, key);
 
 	if (slot && *slot)
 		return read_slot(entry, slot);
@@ -291,28 +291,27 @@ struct trie_key trie_hash_find(const struct memory *memory, uint32_t entry, uint
 }
 
 /* The tag that packets find with a slot. */
-static uint32_t read_tag(uint32_t *node, uint32_t in, const slot_word *slot)
+static uint32_t read_tag(uint32_t *node, const slot_word *slot)
 {
-	unsigned int lane = (unsigned int)(slot - first_slot(node, in));
-
-	return (uint32_t)(*bucket_tags(node, in) >> EGRESS_TAG_BITS * lane) & ((1u << EGRESS_TAG_BITS) - 1);
+	return (uint32_t)(*bucket_tags(node, bucket_of(node, slot)) >> tag_shift(node, slot)) &
+	       ((1u << EGRESS_TAG_BITS) - 1);
 }
 
 /* Packets look into the first slot if no slot has their tag. */
-static bool is_untagged_first(uint32_t *node, uint32_t in, const slot_word *slot)
+static bool is_untagged_first(uint32_t *node, const slot_word *slot)
 {
-	return slot == first_slot(node, in) && !read_tag(node, in, slot);
+	return slot == first_slot(node, bucket_of(node, slot)) && !read_tag(node, slot);
 }
 
 bool trie_hash_has(const struct memory *memory, uint32_t entry, uint32_t key)
 {
-	uint32_t *node = node_words(memory, entry), in;
-	const slot_word *slot = find_slot(node, entry, key, &in);
+	uint32_t *node = node_words(memory, entry);
+	const slot_word *slot = find_slot(node, entry, key);
 
 	if (!slot || !*slot)
 		return false;
-	return !egress_hash_is_tagged(entry) || is_untagged_first(node, in, slot) ||
-	       read_tag(node, in, slot) == egress_hash_tag(key);
+	return !egress_hash_is_tagged(entry) || is_untagged_first(node, slot) ||
+	       read_tag(node, slot) == egress_hash_tag(key);
 }
 
 bool trie_key_matches(const struct trie_key *slot, address_number address, unsigned int end)
@@ -336,14 +335,14 @@ unsigned int trie_hash_bytes(uint32_t entry)
  * Whether a slot in use has been published whole, with what publish_tag() writes: a writer may be on its way, or have ended
  * on it. Until then packets do not find the key.
  */
-static bool is_published(uint32_t *node, uint32_t entry, uint32_t in, const slot_word *slot)
+static bool is_published(uint32_t *node, uint32_t entry, const slot_word *slot)
 {
 	uint32_t key = (uint32_t)(*slot >> 32), own = egress_hash_bucket(entry, key);
 
 	if (!egress_hash_is_tagged(entry))
 		return true;
-	return (read_tag(node, in, slot) || !egress_hash_tag(key) || is_untagged_first(node, in, slot)) &&
-	       (in == own || *bucket_tags(node, own) & EGRESS_TAGS_FULL);
+	return (read_tag(node, slot) || !egress_hash_tag(key) || is_untagged_first(node, slot)) &&
+	       (bucket_of(node, slot) == own || *bucket_tags(node, own) & EGRESS_TAGS_FULL);
 }
 
 /* One bucket's. */
@@ -356,7 +355,7 @@ static int list_keys(uint32_t *node, uint32_t entry, uint32_t bucket, struct tri
 	for (i = 0; i < slot_count(entry, bucket) && !error; i++, slot += slot_words(entry)) {
 		const struct trie_key key = read_slot(entry, slot);
 
-		if (*slot && is_published(node, entry, bucket, slot))
+		if (*slot && is_published(node, entry, slot))
 			error = trie_keys_add(keys, &key);
 	}
 	return error;
@@ -407,8 +406,8 @@ static int write_anew(const struct trie *trie, uint32_t entry, const struct trie
 int trie_hash_set(const struct trie *trie, uint32_t entry, uint32_t key, uint32_t child, uint32_t *result)
 {
 	const struct trie_key new = {.key = key, .entry = child};
-	uint32_t *node = node_words(trie->memory, entry), in;
-	slot_word *slot = find_slot(node, entry, key, &in);
+	uint32_t *node = node_words(trie->memory, entry);
+	slot_word *slot = find_slot(node, entry, key);
 
 	/* A packet that has read one half of a slot must not see the other one change. */
 	if (!slot || slot_rest(entry, slot))
@@ -416,7 +415,7 @@ int trie_hash_set(const struct trie *trie, uint32_t entry, uint32_t key, uint32_
 	/* Key and child at once: a packet sees the key with the old child, with the new one, or not at all. */
 	__atomic_store_n(slot, slot_of(key, child), __ATOMIC_RELEASE);
 	if (egress_hash_is_tagged(entry))
-		publish_tag(node, entry, key, slot, in);
+		publish_tag(node, entry, key, slot);
 	*result = entry;
 	return 0;
 }

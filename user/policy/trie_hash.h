@@ -35,7 +35,7 @@ int trie_new_hash(const struct trie *trie, const struct trie_keys *keys, unsigne
 
 /* What the node `entry` of the trie in force has for a key; one without a slot: `other`, without a mask. */
 struct trie_key trie_hash_find(const struct memory *memory, uint32_t entry, uint32_t key);
-/* Whether packets find the key. */
+/* Whether packets find a key that trie_hash_keys() lists. */
 bool trie_hash_has(const struct memory *memory, uint32_t entry, uint32_t key);
 /* Whether the address, which has that key before byte `end`, is of the network that the slot's mask names. */
 bool trie_key_matches(const struct trie_key *slot, address_number address, unsigned int end);
