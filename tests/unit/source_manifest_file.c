@@ -80,6 +80,21 @@ static void read_versions(size_t size, unsigned int wanted)
 	assert_true(count > 10);
 }
 
+/* Again and again, without waiting for the reader: each time finds it at another step. Until it is killed. */
+static void open_for_writing(size_t size)
+{
+	(void)size;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (;;) {
+		int fd = open(path, O_WRONLY | O_NONBLOCK);
+
+		if (fd >= 0)
+			close(fd);
+		else if (errno != EAGAIN)
+			_exit(1);
+	}
+}
+
 /* Does this file system tell that someone has the file open for writing? */
 static bool has_leases(void)
 {
@@ -92,7 +107,8 @@ static bool has_leases(void)
 	return refused;
 }
 
-static void try_size(size_t size, unsigned int wanted)
+/* Beside a process that does `other`. */
+static void read_beside(void (*other)(size_t size), size_t size, unsigned int wanted)
 {
 	pid_t writer;
 
@@ -101,7 +117,7 @@ static void try_size(size_t size, unsigned int wanted)
 	assert_int_equal(write_version(0, size), 0);
 	writer = fork();
 	if (!writer)
-		write_versions(size);
+		other(size);
 	assert_true(writer > 0);
 	read_versions(size, wanted);
 	assert_int_equal(kill(writer, SIGKILL), 0);
@@ -112,14 +128,22 @@ static void try_size(size_t size, unsigned int wanted)
 static void small_files_are_read_whole(void **state)
 {
 	(void)state;
-	try_size(16 * PIECE, 2000);
+	read_beside(write_versions, 16 * PIECE, 2000);
 }
 
 /* Larger than what a writer is made to wait for. */
 static void large_files_are_read_whole(void **state)
 {
 	(void)state;
-	try_size(1024 * PIECE, 100);
+	read_beside(write_versions, 1024 * PIECE, 100);
+}
+
+/* A writer that finds the file leased has a signal sent to the reader, which must live on. */
+static void writers_do_not_end_the_reader(void **state)
+{
+	(void)state;
+	read_beside(open_for_writing, 4 * PIECE, 200);
+	read_beside(open_for_writing, 512 * PIECE, 200);
 }
 
 static int setup(void **state)
@@ -142,6 +166,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(small_files_are_read_whole),
 		cmocka_unit_test(large_files_are_read_whole),
+		cmocka_unit_test(writers_do_not_end_the_reader),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

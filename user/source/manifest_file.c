@@ -64,24 +64,20 @@ static int identify_fd(int fd, struct file_identity *identity)
 /*
  * A file that its writer has not closed may be half a file, and half a list of policies is a valid one. The kernel
  * grants a read lease only where nobody has the file open for writing; file systems without leases are taken as they
- * are. As long as it is held, whoever is to open the file for writing waits, and a signal says so (choose_signal).
+ * are. As long as it is held, whoever is to open the file for writing waits, and the kernel sends a signal: one that is
+ * ignored by default, chosen for each lease anew, since letting go of one brings SIGIO back, which ends the process
+ * (lease_modify() in the kernel's fs/locks.c).
  * 0; -EBUSY: someone has it open for writing. *held: the lease was granted.
  */
 static int hold(int fd, bool *held)
 {
-	*held = !fcntl(fd, F_SETLEASE, F_RDLCK);
+	*held = !fcntl(fd, F_SETSIG, SIGURG) && !fcntl(fd, F_SETLEASE, F_RDLCK);
 	return !*held && errno == EAGAIN ? -EBUSY : 0;
 }
 
 static void let_go(int fd)
 {
 	fcntl(fd, F_SETLEASE, F_UNLCK);
-}
-
-/* One that is ignored by default. */
-static void choose_signal(int fd)
-{
-	fcntl(fd, F_SETSIG, SIGURG);
 }
 
 static int read_all(int fd, char *text, size_t length)
@@ -175,7 +171,6 @@ int manifest_file_read(const char *path, size_t limit, char **text, size_t *leng
 
 	if (fd < 0)
 		return errno == ENXIO ? -EINVAL : -errno;
-	choose_signal(fd);
 	for (attempt = 0; error == -EAGAIN && attempt < READ_ATTEMPTS; attempt++)
 		error = read_once(fd, limit, text, length, identity);
 	if (error)
