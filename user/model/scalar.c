@@ -32,11 +32,13 @@ static const struct word words[] = {
 };
 
 #define LONGEST_WORD 5
+/* Of all words but the empty one. */
+#define FIRST_LETTERS "~nNtTyYoOfF.+-"
 
 static const struct word *find_word(const char *text)
 {
-	/* Most scalars are longer than any word. */
-	if (strnlen(text, LONGEST_WORD + 1) > LONGEST_WORD)
+	/* Most scalars are longer than any word, or begin like none. */
+	if (strnlen(text, LONGEST_WORD + 1) > LONGEST_WORD || (*text && !strchr(FIRST_LETTERS, *text)))
 		return NULL;
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
 		if (!strcmp(text, words[i].text))
