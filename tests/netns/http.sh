@@ -81,4 +81,81 @@ for line in open(sys.argv[1]):
     assert {"level", "message"} <= set(json.loads(line)), line' "$AGENT_LOG"
 }
 
+# An isolated pod may always reach its own node, and so this port, where it can be reached from elsewhere.
+connections_from_web()
+{
+	on web "$TESTS/lib/flood.py" connections 10.1.1.1 "${LISTEN##*:}" "$1" >"$SANDBOX/connections" &
+	FLOOD=$!
+	eventually 10 grep -q held "$SANDBOX/connections"
+}
+
+# Every change takes descriptors: maps, links, sockets, directories.
+test_idle_connections_leave_the_agent_its_descriptors()
+{
+	local open
+
+	LISTEN=0.0.0.0:9300
+	cluster_up
+	agent_up
+	open=("/proc/$AGENT/fd/"*)
+	prlimit --pid "$AGENT" --nofile=$((${#open[@]} + 48)):
+	connections_from_web 60
+	policy_manifest web web <<<'[{to: [{podSelector: {matchLabels: {app: peer}}}], ports: [{port: 81}]}]' |
+		manifest policy.yaml
+	eventually 5 passes web 10.1.2.2 81/TCP
+	add_pod late
+	pod_manifest late 3 web | manifest late.yaml
+	eventually 5 passes late 10.1.2.2 81/TCP
+	expect_flows late <<<"dropped 10.1.2.2 80/TCP"
+	for _ in {1..20}; do
+		assert_equal "/healthz" 200 "$(http_status /healthz)"
+	done
+	eventually 5 agent_is_ready
+	[ "$(wc -l <"$AGENT_LOG")" -lt 30 ] || fail "$(wc -l <"$AGENT_LOG") lines in the log"
+	assert_no_match "log" '^(warning|error): ' "$(cat "$AGENT_LOG")"
+	kill "$FLOOD"
+}
+
+# Who waits between two requests stays connected meanwhile.
+test_who_holds_many_takes_no_place_from_others()
+{
+	local connection line
+
+	LISTEN=0.0.0.0:9300
+	cluster_up
+	agent_up
+	exec {connection}<>"/dev/tcp/${LISTEN%:*}/${LISTEN##*:}"
+	connections_from_web 60
+	printf 'GET /healthz HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n' >&$connection
+	read -r -t 5 line <&$connection
+	assert_matches "status line" '^HTTP/1\.1 200' "$line"
+	kill "$FLOOD"
+}
+
+test_no_descriptor_for_a_connection()
+{
+	local status socket limit
+
+	cluster_up
+	agent_up
+	limit=$(prlimit --pid "$AGENT" --nofile --output SOFT --noheadings)
+	prlimit --pid "$AGENT" --nofile=3:
+	http_status /healthz >"$SANDBOX/status" &
+	status=$!
+	/usr/bin/python3 -c '
+import socket, sys
+connection = socket.socket(socket.AF_UNIX)
+connection.connect(sys.argv[1])
+connection.sendall(b"{\"version\": 1, \"command\": \"status\"}\n")
+print(connection.recv(4096).decode())' "$STATE/cni.sock" >"$SANDBOX/answer" &
+	socket=$!
+	sleep 2
+	assert_equal "warnings" 1 "$(grep -c '^warning: .*accept' "$AGENT_LOG")"
+	assert_matches "log" '^warning: connections cannot be accepted: Too many open files' "$(cat "$AGENT_LOG")"
+	prlimit --pid "$AGENT" --nofile="$limit":
+	wait $status $socket
+	assert_equal "/healthz" 200 "$(cat "$SANDBOX/status")"
+	assert_matches "answer to egress-cni" '"ready"' "$(cat "$SANDBOX/answer")"
+}
+
 run_tests "$@"

@@ -2,7 +2,6 @@
 #include "agent/agent.h"
 
 #include <errno.h>
-#include <event2/http.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -209,6 +208,8 @@ static void on_check(evutil_socket_t fd, short what, void *data)
 
 	(void)fd;
 	(void)what;
+	serve_check(agent);
+	cni_server_check(agent);
 	agent_check_pins(agent);
 	agent_check_state(agent);
 	if (!agent->superseded && attachments_check(agent))
@@ -392,8 +393,7 @@ static void agent_clear(struct agent *agent)
 	connections_stop(agent);
 	cni_install_stop(agent);
 	cni_server_stop(agent);
-	if (agent->http)
-		evhttp_free(agent->http);
+	serve_stop(agent);
 	free_event(agent->source_timer);
 	free_event(agent->interface_timer);
 	free_event(agent->retry_timer);

@@ -15,6 +15,7 @@
  *   problems.c     what is wrong, told once
  *   status.c       readiness, and what is left for egressctl
  *   serve.c        HTTP; metrics.c what /metrics says
+ *   accept.c       what listens while descriptors are short
  */
 #ifndef EGRESSD_AGENT_AGENT_H
 #define EGRESSD_AGENT_AGENT_H
@@ -43,7 +44,8 @@ struct address_locator;
 struct cni_server;
 struct connection_search;
 struct discoveries;
-struct evhttp;
+struct evconnlistener;
+struct http_server;
 struct told_problem;
 
 struct agent {
@@ -54,7 +56,7 @@ struct agent {
 	struct event_base *loop;
 	bool loops; /* others wait for whatever takes long */
 	bool superseded; /* another agent has the pins, or the state: this one ends */
-	struct evhttp *http;
+	struct http_server *http; /* NULL: nothing is served */
 	struct source *source;
 	struct store *store; /* settled: what the generation in force is made of */
 	struct kernel_support kernel; /* as it was at the start */
@@ -195,11 +197,21 @@ void cni_install_stop(struct agent *agent);
 /* Puts it in again where it is missing; what fails is kept in cni_failure, and told. */
 void cni_install_check(struct agent *agent);
 
+/* -------------------------------------------------------------- accept.c */
+
+/*
+ * A listener's error callback; `data` is not looked at. Nothing is accepted from then on until the check that follows: who
+ * waits to be accepted would wake the loop at once, again and again. Tells it.
+ */
+void agent_accept_failed(struct evconnlistener *listener, void *data);
+
 /* -------------------------------------------------------------- cni_server.c */
 
 /* Listens on the socket in the state directory. 0 or -errno, logged. */
 int cni_server_start(struct agent *agent);
 void cni_server_stop(struct agent *agent);
+/* Accepts again after agent_accept_failed. */
+void cni_server_check(struct agent *agent);
 /* After every reconcile: answers those whose pod's policy is in force by now. */
 void cni_server_answer(struct agent *agent);
 
@@ -315,5 +327,8 @@ int agent_write_metrics(struct agent *agent, FILE *out);
 int serve_bind(const struct agent_options *options, int *out);
 /* Serves on the agent's loop; takes agent->listener. 0 or -errno. */
 int serve_start(struct agent *agent);
+/* Accepts again after agent_accept_failed. */
+void serve_check(struct agent *agent);
+void serve_stop(struct agent *agent);
 
 #endif

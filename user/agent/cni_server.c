@@ -312,8 +312,10 @@ static int start(struct agent *agent)
 	agent->cni = calloc(1, sizeof(*agent->cni));
 	if (agent->cni)
 		agent->cni->listener = evconnlistener_new(agent->loop, on_accept, agent, LEV_OPT_CLOSE_ON_FREE, 0, fd);
-	if (agent->cni && agent->cni->listener)
+	if (agent->cni && agent->cni->listener) {
+		evconnlistener_set_error_cb(agent->cni->listener, agent_accept_failed);
 		return 0;
+	}
 	free(take(agent->cni));
 	close(fd);
 	return -ENOMEM;
@@ -326,6 +328,12 @@ int cni_server_start(struct agent *agent)
 	if (error)
 		log_error("%s/%s: cannot listen here: %s", agent->options->state, CNI_SOCKET, strerror(-error));
 	return error;
+}
+
+void cni_server_check(struct agent *agent)
+{
+	if (agent->cni)
+		evconnlistener_enable(agent->cni->listener);
 }
 
 void cni_server_stop(struct agent *agent)

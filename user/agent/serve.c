@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <event2/buffer.h>
+#include <event2/bufferevent.h>
 #include <event2/http.h>
 #include <event2/keyvalq_struct.h>
+#include <event2/listener.h>
 #include <event2/util.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +19,20 @@
 #define TIMEOUT_SECONDS 10
 #define HEADERS_MAX 8192
 #define BODY_MAX 1024
+/*
+ * At a time: a kubelet, some Prometheus servers, someone who looks. Every pod reaches this port on its own node, and
+ * could otherwise hold as many connections as the agent has descriptors, which it needs for maps, links and sockets.
+ */
+#define CLIENTS_MAX 16
+
+struct http_server {
+	struct evhttp *http;
+	struct evconnlistener *listener; /* http's */
+	struct event *accepted;          /* active after each accept, until the clients were counted */
+	struct bufferevent *newest;      /* of that connection, with a reference; else NULL */
+	struct evhttp_connection *clients[CLIENTS_MAX + 1]; /* oldest first; http's */
+	size_t client_count;
+};
 
 /* An answer is written to `out`; returns the status code. */
 typedef int (*answer)(struct agent *agent, FILE *out);
@@ -114,6 +130,99 @@ static void on_request(struct evhttp_request *request, void *data)
 	}
 }
 
+/* ------------------------------------------------------------------ clients */
+
+static const char *peer_of(struct evhttp_connection *connection)
+{
+	char *address;
+	ev_uint16_t port;
+
+	evhttp_connection_get_peer(connection, &address, &port);
+	return address;
+}
+
+static size_t count_from(const struct http_server *server, const char *peer)
+{
+	size_t count = 0, i;
+
+	for (i = 0; i < server->client_count; i++)
+		count += !strcmp(peer_of(server->clients[i]), peer);
+	return count;
+}
+
+/* The oldest of the address that has most of them: whoever holds many takes a place from nobody else. */
+static struct evhttp_connection *choose(const struct http_server *server)
+{
+	struct evhttp_connection *chosen = NULL;
+	size_t most = 0, i;
+
+	for (i = 0; i < server->client_count; i++) {
+		size_t count = count_from(server, peer_of(server->clients[i]));
+
+		if (count <= most)
+			continue;
+		most = count;
+		chosen = server->clients[i];
+	}
+	return chosen;
+}
+
+static void on_close(struct evhttp_connection *connection, void *data)
+{
+	struct http_server *server = data;
+	size_t i = 0;
+
+	while (server->clients[i] != connection)
+		i++;
+	server->client_count--;
+	memmove(&server->clients[i], &server->clients[i + 1], (server->client_count - i) * sizeof(*server->clients));
+}
+
+static void add_client(struct http_server *server, struct evhttp_connection *connection)
+{
+	server->clients[server->client_count++] = connection;
+	evhttp_connection_set_closecb(connection, on_close, server);
+	/* Its on_close takes it off the list. */
+	if (server->client_count > CLIENTS_MAX)
+		evhttp_connection_free(choose(server));
+}
+
+/*
+ * libevent 2.1 has no limit of its own and tells of no connection before its first request. But it asks where a new
+ * one's bytes are to go, and the stream that it is given then knows the connection a moment later. One is accepted at a
+ * time and then everything else has its turn, also those whose requests came: libevent would go on for as long as
+ * somebody connects.
+ */
+static struct bufferevent *on_accept(struct event_base *loop, void *data)
+{
+	struct http_server *server = data;
+
+	server->newest = bufferevent_socket_new(loop, -1, 0);
+	if (!server->newest)
+		return NULL;
+	bufferevent_incref(server->newest);
+	evconnlistener_disable(server->listener);
+	event_active(server->accepted, EV_TIMEOUT, 0);
+	return server->newest;
+}
+
+static void on_accepted(evutil_socket_t fd, short what, void *data)
+{
+	struct http_server *server = data;
+	void *connection;
+
+	(void)fd;
+	(void)what;
+	/* None: there was no memory for it. */
+	bufferevent_getcb(server->newest, NULL, NULL, NULL, &connection);
+	if (connection)
+		add_client(server, connection);
+	bufferevent_decref(take(server->newest));
+	evconnlistener_enable(server->listener);
+}
+
+/* ------------------------------------------------------------------ socket */
+
 static const char *listen_text(const struct agent_options *options, char text[128])
 {
 	const struct sockaddr *address = (const struct sockaddr *)&options->listen;
@@ -162,25 +271,66 @@ static void tell_address(int fd)
 		log_info("serving /metrics, /healthz and /readyz on http://%s", listen_text(&bound, text));
 }
 
+static struct evhttp *new_http(struct agent *agent)
+{
+	struct evhttp *http = evhttp_new(agent->loop);
+
+	if (!http)
+		return NULL;
+	/* All of them, so that the answer to a wrong one is ours. */
+	evhttp_set_allowed_methods(http, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD | EVHTTP_REQ_POST | EVHTTP_REQ_PUT |
+						 EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS | EVHTTP_REQ_TRACE |
+						 EVHTTP_REQ_CONNECT | EVHTTP_REQ_PATCH);
+	evhttp_set_timeout(http, TIMEOUT_SECONDS);
+	evhttp_set_max_headers_size(http, HEADERS_MAX);
+	evhttp_set_max_body_size(http, BODY_MAX);
+	evhttp_set_gencb(http, on_request, agent);
+	return http;
+}
+
 int serve_start(struct agent *agent)
 {
+	struct evhttp_bound_socket *bound;
+	struct http_server *server;
+
 	if (agent->listener < 0)
 		return 0;
-	agent->http = evhttp_new(agent->loop);
-	if (!agent->http)
+	agent->http = server = calloc(1, sizeof(*server));
+	if (!server)
 		return -ENOMEM;
-	/* All of them, so that the answer to a wrong one is ours. */
-	evhttp_set_allowed_methods(agent->http, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD | EVHTTP_REQ_POST | EVHTTP_REQ_PUT |
-							EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS | EVHTTP_REQ_TRACE |
-							EVHTTP_REQ_CONNECT | EVHTTP_REQ_PATCH);
-	evhttp_set_timeout(agent->http, TIMEOUT_SECONDS);
-	evhttp_set_max_headers_size(agent->http, HEADERS_MAX);
-	evhttp_set_max_body_size(agent->http, BODY_MAX);
-	evhttp_set_gencb(agent->http, on_request, agent);
-	if (!evhttp_accept_socket_with_handle(agent->http, agent->listener))
+	server->http = new_http(agent);
+	server->accepted = event_new(agent->loop, -1, 0, on_accepted, server);
+	if (!server->http || !server->accepted)
 		return -ENOMEM;
+	bound = evhttp_accept_socket_with_handle(server->http, agent->listener);
+	if (!bound)
+		return -ENOMEM;
+	server->listener = evhttp_bound_socket_get_listener(bound);
+	evconnlistener_set_error_cb(server->listener, agent_accept_failed);
+	evhttp_set_bevcb(server->http, on_accept, server);
 	tell_address(agent->listener);
 	/* evhttp_free closes it. */
 	agent->listener = -1;
 	return 0;
+}
+
+void serve_check(struct agent *agent)
+{
+	if (agent->http)
+		evconnlistener_enable(agent->http->listener);
+}
+
+void serve_stop(struct agent *agent)
+{
+	struct http_server *server = take(agent->http);
+
+	if (!server)
+		return;
+	if (server->newest)
+		bufferevent_decref(server->newest);
+	if (server->http)
+		evhttp_free(server->http);
+	if (server->accepted)
+		event_free(server->accepted);
+	free(server);
 }
