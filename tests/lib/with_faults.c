@@ -6,6 +6,8 @@
  *   NUMBER delay MS     it takes so many milliseconds longer, and holds up no other call
  *   setns INODE ERRNO   nobody enters the network namespace of that inode
  *   conntrack ERRNO     nobody opens a socket that connection tracking is read with (NETLINK_NETFILTER)
+ *   unix ERRNO          nobody opens a socket that has a name in the file system
+ *   watch ERRNO         nobody begins to watch a directory (inotify)
  *
  * A file that is missing lets everything through.
  */
@@ -14,6 +16,7 @@
 
 #include <linux/netlink.h>
 #include <signal.h>
+#include <sys/socket.h>
 
 /* Where the descriptor of setns(2) leads; 0: nowhere. */
 static unsigned long namespace_of(const struct seccomp_notif *call)
@@ -39,6 +42,10 @@ static int fault_of_line(const struct seccomp_notif *call, const char *line)
 		return sscanf(line, "%lu %d", &number, &error) == 2 && number == call->data.args[0] ? error : -1;
 	if (call->data.nr == __NR_setns)
 		return sscanf(line, "setns %lu %d", &number, &error) == 2 && number == namespace_of(call) ? error : -1;
+	if (call->data.nr == __NR_inotify_add_watch)
+		return sscanf(line, "watch %d", &error) == 1 ? error : -1;
+	if (sscanf(line, "unix %d", &error) == 1)
+		return call->data.args[0] == AF_UNIX ? error : -1;
 	return sscanf(line, "conntrack %d", &error) == 1 && call->data.args[2] == NETLINK_NETFILTER ? error : -1;
 }
 
@@ -65,8 +72,9 @@ int main(int argc, char **argv)
 {
 	struct sock_filter filter[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_bpf, 2, 0),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_setns, 1, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_bpf, 3, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_setns, 2, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_inotify_add_watch, 1, 0),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_socket, 0, 1),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),

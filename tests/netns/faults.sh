@@ -13,7 +13,7 @@ fi
 
 # Commands of bpf(2), and what they fail with.
 readonly MAP_CREATE=0 MAP_UPDATE=2 PROG_LOAD=5 LINK_UPDATE=29
-readonly E2BIG=7 ENOMEM=12 EACCES=13
+readonly E2BIG=7 ENOMEM=12 EACCES=13 EMFILE=24 ENOSPC=28
 
 # break_bpf COMMAND ERRNO
 break_bpf()
@@ -193,6 +193,77 @@ test_disk_of_the_state_is_full()
 	assert_equal "ready in the state" true "$(egressctl -o json status | json ready)"
 	assert_no_match "status" "another generation" "$(egressctl status)"
 	assert_matches "log" "state is written again" "$(cat "$AGENT_LOG")"
+}
+
+state_is_whole()
+{
+	[ -S "$STATE/cni.sock" ] && [ -d "$STATE/attachments" ] && [ -s "$STATE/state.json" ]
+}
+
+attachment_is_damaged()
+{
+	http_get /readyz | grep -q 'attachments/other:eth0.json'
+}
+
+# part_of_the_state_fails FAULT LOG: the directory is made anew, and not all in it at the first attempt
+part_of_the_state_fails()
+{
+	cluster_up
+	with_faults
+	agent_up
+	faults "$1"
+	rm -r "$STATE"
+	eventually 5 grep -Eq "^error: .*$2" "$AGENT_LOG"
+	assert_equal "/readyz" 503 "$(http_status /readyz)"
+	assert_matches "/readyz" "$2" "$(http_get /readyz)"
+	eventually 5 status_matches "$2"
+	sleep 2
+	assert_equal "errors in the log" 1 "$(grep -Ec "^error: .*$2" "$AGENT_LOG")"
+	enforced_ipv4
+	mend_bpf
+	eventually 5 state_is_whole
+	eventually 5 agent_is_ready
+	eventually 5 not status_matches "$2"
+	# It is watched again, too.
+	echo '{"version": 0}' >"$STATE/attachments/other:eth0.json"
+	eventually 5 attachment_is_damaged
+	rm "$STATE/attachments/other:eth0.json"
+	eventually 5 agent_is_ready
+}
+
+test_no_socket_for_egress_cni()
+{
+	part_of_the_state_fails "unix $EMFILE" 'cni.sock: cannot listen here: Too many open files'
+}
+
+test_attachments_cannot_be_watched()
+{
+	part_of_the_state_fails "watch $ENOSPC" 'attachments: cannot be watched: No space left'
+}
+
+test_attachments_cannot_be_read()
+{
+	local limit
+
+	cluster_up
+	agent_up
+	limit=$(prlimit --pid "$AGENT" --nofile --output SOFT --noheadings)
+	prlimit --pid "$AGENT" --nofile=3:
+	echo '{"version": 0}' >"$STATE/attachments/other:eth0.json"
+	eventually 5 grep -q '^error: .*attachments: Too many open files' "$AGENT_LOG"
+	prlimit --pid "$AGENT" --nofile="$limit":
+	eventually 5 attachment_is_damaged
+}
+
+# Nothing but this directory is gone.
+test_attachments_are_removed()
+{
+	cluster_up
+	agent_up
+	rmdir "$STATE/attachments"
+	eventually 5 test -d "$STATE/attachments"
+	echo '{"version": 0}' >"$STATE/attachments/other:eth0.json"
+	eventually 5 attachment_is_damaged
 }
 
 allow_peer_81()

@@ -205,14 +205,18 @@ static void on_state(evutil_socket_t fd, short what, void *data)
 static void on_check(evutil_socket_t fd, short what, void *data)
 {
 	struct agent *agent = data;
+	bool changed;
 
 	(void)fd;
 	(void)what;
-	serve_check(agent);
-	cni_server_check(agent);
 	agent_check_pins(agent);
 	agent_check_state(agent);
-	if (!agent->superseded && attachments_check(agent))
+	if (agent->superseded)
+		return;
+	serve_check(agent);
+	cni_server_check(agent);
+	changed = agent_check_attachments(agent);
+	if (attachments_check(agent) || changed)
 		agent_reconcile(agent);
 }
 
@@ -418,6 +422,8 @@ static void agent_clear(struct agent *agent)
 	free(agent->state_failure);
 	free(agent->pin_failure);
 	free(agent->attachment_failure);
+	free(agent->watch_failure);
+	free(agent->socket_failure);
 	free(agent->cni_failure);
 	free(agent->hold_failure);
 	free(agent->conntrack_failure);

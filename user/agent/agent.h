@@ -96,6 +96,9 @@ struct agent {
 	char *source_failure; /* why the directory cannot be read, or NULL */
 	char *cni_failure;        /* why egress-cni is not in the network configuration, or NULL */
 	char *attachment_failure; /* why what egress-cni left cannot be read, or NULL */
+	char *watch_failure;      /* why that is not watched, or NULL */
+	char *socket_failure;     /* why nobody answers egress-cni, or NULL */
+	bool attachments_unread;  /* what egress-cni left could not be read when that was tried last */
 	char *pin_failure;    /* why what someone unpinned cannot be pinned again, or NULL */
 	char *hold_failure;   /* why an interface that should be held is not, or NULL */
 	char *conntrack_failure; /* why connections from before may be cut, or NULL */
@@ -184,8 +187,12 @@ void locate_forget_processes(struct agent *agent);
 
 /* Reads what egress-cni left; what cannot be read is kept in attachment_failure, and told. 0 or -errno. */
 int agent_read_attachments(struct agent *agent);
-/* Begins to watch it, also anew where it was removed, and reads it. 0 or -errno. */
+/* Begins to watch it, also anew where it was removed, and reads it. 0 or -errno, told and kept in watch_failure. */
 int agent_watch_attachments(struct agent *agent);
+/* Watches it no more, as it is not where it was. */
+void agent_unwatch_attachments(struct agent *agent);
+/* Watches and reads it where that is not so, or failed before; true: there is something to reconcile. */
+bool agent_check_attachments(struct agent *agent);
 /* Reads what changed; true: there is something to reconcile. */
 bool agent_attachments_changed(struct agent *agent);
 
@@ -200,17 +207,17 @@ void cni_install_check(struct agent *agent);
 /* -------------------------------------------------------------- accept.c */
 
 /*
- * A listener's error callback; `data` is not looked at. Nothing is accepted from then on until the check that follows: who
- * waits to be accepted would wake the loop at once, again and again. Tells it.
+ * A listener's error callback; `data` is not looked at. Nothing is accepted from then on until the check that follows:
+ * who waits to be accepted would wake the loop at once, again and again. Tells it.
  */
 void agent_accept_failed(struct evconnlistener *listener, void *data);
 
 /* -------------------------------------------------------------- cni_server.c */
 
-/* Listens on the socket in the state directory. 0 or -errno, logged. */
+/* Listens on the socket in the state directory. 0 or -errno, told and kept in socket_failure. */
 int cni_server_start(struct agent *agent);
 void cni_server_stop(struct agent *agent);
-/* Accepts again after agent_accept_failed. */
+/* Listens where it does not, and accepts again after agent_accept_failed. */
 void cni_server_check(struct agent *agent);
 /* After every reconcile: answers those whose pod's policy is in force by now. */
 void cni_server_answer(struct agent *agent);
@@ -312,8 +319,8 @@ void agent_report_state_later(struct agent *agent);
 /* Writes the state now. */
 void agent_write_state(struct agent *agent);
 /*
- * Makes the state directory anew where someone removed it, with all that is in it while an agent runs. Ends the loop where
- * another agent has it by now.
+ * Makes the state directory anew where someone removed it; what else belongs into it is then missing, and comes with
+ * the checks that look for it. Ends the loop where another agent has it by now.
  */
 void agent_check_state(struct agent *agent);
 

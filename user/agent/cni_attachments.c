@@ -25,6 +25,7 @@ int agent_read_attachments(struct agent *agent)
 
 	if (!error)
 		error = cni_attachment_list_read(agent->options->state, &list);
+	agent->attachments_unread = error != 0;
 	if (error) {
 		agent_set_failure(&agent->attachment_failure, "%s/%s: %s; what was read last counts",
 				  agent->options->state, CNI_ATTACHMENTS_DIRECTORY, strerror(-error));
@@ -63,12 +64,34 @@ int agent_watch_attachments(struct agent *agent)
 	if (!error)
 		error = watch_directory(agent);
 	if (error) {
-		log_error("%s/%s: cannot be watched: %s", agent->options->state, CNI_ATTACHMENTS_DIRECTORY,
-			  strerror(-error));
+		agent_set_failure(&agent->watch_failure, "%s/%s: cannot be watched: %s", agent->options->state,
+				  CNI_ATTACHMENTS_DIRECTORY, strerror(-error));
 		return error;
 	}
-	/* The reason was logged. */
+	agent_set_failure(&agent->watch_failure, NULL);
 	return agent_read_attachments(agent);
+}
+
+void agent_unwatch_attachments(struct agent *agent)
+{
+	tree_watch_begin(agent->attachment_watch);
+	tree_watch_end(agent->attachment_watch);
+}
+
+bool agent_check_attachments(struct agent *agent)
+{
+	bool told = agent->watch_failure || agent->attachment_failure;
+	int error;
+
+	if (tree_watch_is_empty(agent->attachment_watch))
+		error = agent_watch_attachments(agent);
+	else if (agent->attachments_unread)
+		error = agent_read_attachments(agent);
+	else
+		return false;
+	if (error && !told)
+		agent_report_state(agent);
+	return !error;
 }
 
 bool agent_attachments_changed(struct agent *agent)

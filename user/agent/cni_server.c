@@ -326,14 +326,21 @@ int cni_server_start(struct agent *agent)
 	int error = start(agent);
 
 	if (error)
-		log_error("%s/%s: cannot listen here: %s", agent->options->state, CNI_SOCKET, strerror(-error));
+		agent_set_failure(&agent->socket_failure, "%s/%s: cannot listen here: %s", agent->options->state,
+				  CNI_SOCKET, strerror(-error));
+	else
+		agent_set_failure(&agent->socket_failure, NULL);
 	return error;
 }
 
 void cni_server_check(struct agent *agent)
 {
+	bool told = agent->socket_failure;
+
 	if (agent->cni)
 		evconnlistener_enable(agent->cni->listener);
+	else if (told != (cni_server_start(agent) != 0))
+		agent_report_state(agent);
 }
 
 void cni_server_stop(struct agent *agent)

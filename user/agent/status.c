@@ -62,6 +62,10 @@ bool agent_is_ready(const struct agent *agent, FILE *reasons)
 		ready = lack(reasons, "", agent->pin_failure);
 	if (agent->attachment_failure)
 		ready = lack(reasons, "", agent->attachment_failure);
+	if (agent->watch_failure)
+		ready = lack(reasons, "", agent->watch_failure);
+	if (agent->socket_failure)
+		ready = lack(reasons, "", agent->socket_failure);
 	if (agent->hold_failure)
 		ready = lack(reasons, "", agent->hold_failure);
 	if (agent->state_failure)
@@ -194,6 +198,8 @@ static json_t *encode_problems(const struct agent *agent)
 	add_failure(&failures, "build", agent->build_failure);
 	add_failure(&failures, "pin", agent->pin_failure);
 	add_failure(&failures, "attachment", agent->attachment_failure);
+	add_failure(&failures, "attachment", agent->watch_failure);
+	add_failure(&failures, "cni", agent->socket_failure);
 	add_failure(&failures, "cni", agent->cni_failure);
 	add_failure(&failures, "hold", agent->hold_failure);
 	add_failure(&failures, "conntrack", agent->conntrack_failure);
@@ -340,9 +346,10 @@ static int make_state_directory(struct agent *agent)
 	if (error)
 		return error;
 	log_warning("%s: someone removed or replaced this directory; made anew", state);
+	/* Of the directory that is gone. Their own checks find them missing, and begin them anew until that succeeds. */
 	cni_server_stop(agent);
-	error = cni_server_start(agent);
-	return error ? error : agent_watch_attachments(agent);
+	agent_unwatch_attachments(agent);
+	return 0;
 }
 
 void agent_check_state(struct agent *agent)

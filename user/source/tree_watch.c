@@ -202,6 +202,11 @@ void tree_watch_end(struct tree_watch *watch)
 	}
 }
 
+bool tree_watch_is_empty(const struct tree_watch *watch)
+{
+	return !watch->directories;
+}
+
 /* What is told of the events of one dispatch. */
 struct dispatch {
 	struct tree_watch *watch;

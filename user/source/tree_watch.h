@@ -37,6 +37,8 @@ int tree_watch_entries(struct tree_watch *watch, const char *path, int *identity
 /* Only events about `name`, and others named so, in the directory at `path` count. 0 or -errno. */
 int tree_watch_entry(struct tree_watch *watch, const char *path, const char *name);
 void tree_watch_end(struct tree_watch *watch);
+/* Nothing is watched: no walk named a directory, or all that the last one named are gone. */
+bool tree_watch_is_empty(const struct tree_watch *watch);
 
 /* Reads all events that wait. */
 enum tree_news tree_watch_dispatch(struct tree_watch *watch);
