@@ -231,4 +231,31 @@ print(*(problem["object"] for problem in json.load(sys.stdin) if problem["rule"]
 	assert_no_match "status" 'huge' "$(egressctl status)"
 }
 
+# Another file has the same pods meanwhile, and a policy that cannot be enforced: what the store held, changed and holds
+# again is no change.
+test_pods_stay_when_a_copy_of_them_that_was_never_in_force_goes()
+{
+	local errors
+
+	cluster_up
+	agent_up
+	errors=$(metric egressd_build_errors_total)
+	{
+		sed 's/labels: {/&copy: "", /' "$MANIFESTS/pods.yaml"
+		echo ---
+		huge_policy
+	} | manifest 00-copy.yaml
+	eventually 20 build_errors_beyond "$errors"
+	rm "$MANIFESTS/00-copy.yaml"
+	eventually 10 agent_is_ready
+	# A generation later, whatever nobody wants any more is gone.
+	allow_peer_80_and_81
+	eventually 10 passes web 10.1.2.2 81/TCP
+	assert_matches "pods" 'default +web.*default +peer|default +peer.*default +web' "$(egressctl pods | tr '\n' ' ')"
+	expect_flows web <<-EOF
+		passed 10.1.2.2 80/TCP
+		dropped 10.1.2.2 82/TCP
+	EOF
+}
+
 run_tests "$@"

@@ -407,10 +407,27 @@ static int match_changed(struct endpoint_table *table, const struct store *store
 	return error;
 }
 
-static int match_local(struct endpoint_table *table, const struct store *store, const struct locality *locality)
+static int match_all(struct endpoint_table *table, struct store *store, const struct locality *locality)
 {
-	int error = match_unchanged(table, store, locality);
+	size_t count, i;
+	struct object *const *pods = store_list(store, OBJECT_POD, &count);
+	int error = 0;
 
+	if (!pods && count)
+		return -ENOMEM;
+	for (i = 0; i < count && !error; i++)
+		error = match_if_local(table, pods[i], locality);
+	return error;
+}
+
+static int match_local(struct endpoint_table *table, struct store *store, const struct locality *locality)
+{
+	int error;
+
+	/* A change that was matched and then taken back is none any more: nothing would tell of the pod. */
+	if (table->unsettled)
+		return match_all(table, store, locality);
+	error = match_unchanged(table, store, locality);
 	return error ? error : match_changed(table, store, locality);
 }
 
@@ -431,6 +448,7 @@ int endpoints_match(struct endpoint_table *table, struct store *store, const str
 		endpoint->attachment = NULL;
 	}
 	error = match_local(table, store, locality);
+	table->unsettled |= store_change_count(store) > 0;
 	if (!error)
 		error = match_attachments(table, store, &locality->attachments);
 	if (error)
@@ -440,6 +458,11 @@ int endpoints_match(struct endpoint_table *table, struct store *store, const str
 			retire(table, endpoint);
 	HASH_SRT(hh, table->current, by_key);
 	return 0;
+}
+
+void endpoints_settle(struct endpoint_table *table)
+{
+	table->unsettled = false;
 }
 
 static bool is_attached(const struct locality *locality, const struct object *pod)

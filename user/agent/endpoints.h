@@ -68,6 +68,7 @@ struct endpoint_table {
 	struct endpoint *current;  /* by key, sorted by it after endpoints_match */
 	struct endpoint *retiring; /* no longer a pod's, but still in the kernel */
 	bool id_used[EGRESS_ENDPOINT_MAX];
+	bool unsettled; /* there was a match of changes that the store still counts as such, or that were taken back since */
 };
 
 void endpoints_clear(struct endpoint_table *table);
@@ -90,10 +91,12 @@ int endpoints_adopt(struct endpoint_table *table, const struct egress_endpoint *
  * Brings the table in line with the local pods: those in the store of this node or with an annotation that names an
  * interface or a namespace, and those that egress-cni told of, in the store or not; without host network, and not finished. New ones get the
  * lowest free id; those that are gone, or were replaced by another pod of their name, retire. The store is tracked, and
- * was not settled since the last match unless everything in it had been matched: only its changes are looked at. 0 or
- * -ENOMEM.
+ * was not settled since the last match unless everything in it had been matched: where it was settled since, only its
+ * changes are looked at. 0 or -ENOMEM.
  */
 int endpoints_match(struct endpoint_table *table, struct store *store, const struct locality *locality);
+/* The store was settled. */
+void endpoints_settle(struct endpoint_table *table);
 
 /* Is the pod one of this node, or of the name of one? */
 bool endpoints_concern(const struct endpoint_table *table, const struct locality *locality, const struct object *pod);

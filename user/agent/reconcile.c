@@ -260,6 +260,7 @@ static void tell_generation(const struct agent *agent, const struct timespec *st
 static void note_in_force(struct agent *agent)
 {
 	store_settle(agent->store);
+	endpoints_settle(&agent->endpoints);
 	agent->policies_in_force = store_count(agent->store, OBJECT_NETWORK_POLICY);
 	agent->objects_written = false;
 }
