@@ -15,8 +15,8 @@ agent_status()
 	sed -n "s/^$1:[[:space:]]*//p" "/proc/$AGENT/status"
 }
 
-# NET_ADMIN 12, BPF 39, PERFMON 38, SYS_ADMIN 21, SYS_PTRACE 19, DAC_READ_SEARCH 2
-KEPT=$(printf '%016x' $((1 << 12 | 1 << 39 | 1 << 38 | 1 << 21 | 1 << 19 | 1 << 2)))
+# NET_ADMIN 12, BPF 39, PERFMON 38, SYS_ADMIN 21, SYS_PTRACE 19, DAC_READ_SEARCH 2, LEASE 28
+KEPT=$(printf '%016x' $((1 << 12 | 1 << 39 | 1 << 38 | 1 << 21 | 1 << 19 | 1 << 2 | 1 << 28)))
 
 test_agent_runs_without_what_it_does_not_need()
 {
@@ -60,7 +60,7 @@ test_daemonset_grants_what_the_agent_keeps()
 	passes web 10.1.2.2 80/TCP
 	fails passes web 10.1.2.2 81/TCP
 	# Of all that it would keep, it is not granted only what reads manifests of others.
-	assert_equal "kept by root" "$KEPT" "$(printf '%016x' $((0x$(granted_mask SYS_RESOURCE) | 1 << 2)))"
+	assert_equal "kept by root" "$KEPT" "$(printf '%016x' $((0x$(granted_mask SYS_RESOURCE) | 1 << 2 | 1 << 28)))"
 }
 
 # All that it does after the start: tables that grow, a pod that is found by its namespace, a bpffs that is gone.
@@ -96,6 +96,28 @@ test_confined_agent_does_all_its_work_with_tcx()
 test_confined_agent_does_all_its_work_with_clsact()
 {
 	works_confined --attach clsact
+}
+
+policy_is_open_for_writing()
+{
+	egressctl status | grep -q 'policy\.yaml.*open for writing'
+}
+
+# Half a list of policies is a list of policies.
+test_manifest_of_another_user_is_not_read_while_it_is_written()
+{
+	cluster_up
+	chown 1000:1000 "$MANIFESTS/policy.yaml"
+	agent_up
+	enforced_ipv4
+	exec {writer}>"$MANIFESTS/policy.yaml"
+	echo "{apiVersion: v1, kind: Namespace, metadata: {name: half}}" >&"$writer"
+	kill -HUP "$AGENT"
+	eventually 10 policy_is_open_for_writing
+	enforced_ipv4
+	exec {writer}>&-
+	# That was all of it, so nothing isolates the pod.
+	eventually 10 passes web 10.1.2.2 81/TCP
 }
 
 test_what_the_agent_leaves_is_roots_alone()

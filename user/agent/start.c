@@ -98,6 +98,7 @@ static int give_up_privileges(const struct agent *agent)
 		CAP_SYS_ADMIN,       /* pods' network namespaces (setns), programs and links by id, a bpffs to mount */
 		CAP_SYS_PTRACE,      /* /proc/<pid>/ns/net of a process that has what we gave up; ptrace() is filtered */
 		CAP_DAC_READ_SEARCH, /* manifests that are not root's; nothing is written by it */
+		CAP_LEASE,           /* whether one of these is open for writing */
 	};
 	/* Files in a directory need no help; other sources may need programs that get them credentials. */
 	unsigned int purposes = agent->options->directory ? 0 : CONFINE_RUN_PROGRAMS;
