@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reading a file that another process writes again and again: all of one version, or nothing. */
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -11,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -25,6 +28,22 @@
 
 static char directory[] = "/tmp/egressd-manifest-file.XXXXXX";
 static char path[sizeof(directory) + 8];
+
+/* If not 0, what fstatfs() says that the file system is. */
+static long file_system;
+
+/* Stands before that of the library. */
+int fstatfs(int fd, struct statfs *status)
+{
+	int (*real)(int, struct statfs *);
+	int error;
+
+	*(void **)&real = dlsym(RTLD_NEXT, "fstatfs");
+	error = real(fd, status);
+	if (file_system)
+		status->f_type = file_system;
+	return error;
+}
 
 /* Over the version before. */
 static int write_version(unsigned int version, size_t size)
@@ -146,6 +165,42 @@ static void writers_do_not_end_the_reader(void **state)
 	read_beside(open_for_writing, 512 * PIECE, 200);
 }
 
+static int read_error(void)
+{
+	_cleanup_free_ char *text = NULL;
+	struct file_identity identity;
+	size_t length;
+	bool settled;
+
+	return manifest_file_read(path, PIECE, &text, &length, &identity, &settled);
+}
+
+/* A client of such a server is refused a lease also where nobody has the file open for writing. */
+static void served_files_are_read_without_a_lease(void **state)
+{
+	static const long served[] = {NFS_SUPER_MAGIC, SMB_SUPER_MAGIC, CIFS_SUPER_MAGIC, SMB2_SUPER_MAGIC};
+	int writer;
+	size_t i;
+
+	(void)state;
+	if (!has_leases())
+		skip();
+	assert_int_equal(write_version(0, PIECE), 0);
+	writer = open(path, O_WRONLY);
+	assert_true(writer >= 0);
+	for (i = 0; i < ARRAY_SIZE(served); i++) {
+		file_system = served[i];
+		assert_int_equal(read_error(), 0);
+	}
+	file_system = EXT4_SUPER_MAGIC;
+	assert_int_equal(read_error(), -EBUSY);
+	file_system = 0;
+	assert_int_equal(read_error(), -EBUSY);
+	close(writer);
+	assert_int_equal(read_error(), 0);
+	unlink(path);
+}
+
 static int setup(void **state)
 {
 	(void)state;
@@ -167,6 +222,7 @@ int main(void)
 		cmocka_unit_test(small_files_are_read_whole),
 		cmocka_unit_test(large_files_are_read_whole),
 		cmocka_unit_test(writers_do_not_end_the_reader),
+		cmocka_unit_test(served_files_are_read_without_a_lease),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

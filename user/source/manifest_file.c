@@ -4,8 +4,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -61,6 +63,24 @@ static int identify_fd(int fd, struct file_identity *identity)
 	return file_identity_of(&status, identity);
 }
 
+/* Where EAGAIN says that the server promises nothing, whoever writes. */
+static bool is_served(int fd)
+{
+	struct statfs status;
+
+	if (fstatfs(fd, &status))
+		return false;
+	switch ((unsigned int)status.f_type) {
+	case NFS_SUPER_MAGIC:
+	case SMB_SUPER_MAGIC:
+	case CIFS_SUPER_MAGIC:
+	case SMB2_SUPER_MAGIC:
+		return true;
+	default:
+		return false;
+	}
+}
+
 /*
  * A file that its writer has not closed may be half a file, and half a list of policies is a valid one. The kernel
  * grants a read lease only where nobody has the file open for writing; file systems without leases are taken as they
@@ -72,7 +92,7 @@ static int identify_fd(int fd, struct file_identity *identity)
 static int hold(int fd, bool *held)
 {
 	*held = !fcntl(fd, F_SETSIG, SIGURG) && !fcntl(fd, F_SETLEASE, F_RDLCK);
-	return !*held && errno == EAGAIN ? -EBUSY : 0;
+	return !*held && errno == EAGAIN && !is_served(fd) ? -EBUSY : 0;
 }
 
 static void let_go(int fd)

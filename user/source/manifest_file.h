@@ -21,7 +21,8 @@ int file_identity_of(const struct stat *status, struct file_identity *identity);
 /*
  * The content as it was at one moment; the caller frees *text. *settled: no later write can leave the identity as it is
  * (file systems stamp times by the clock tick, so a second write in the tick of the first may not show).
- * -EBUSY: someone has it open for writing; -EFBIG: larger than `limit`; -EINVAL: not a regular file; -errno.
+ * -EBUSY: someone has it open for writing, which of NFS and SMB is not known; -EFBIG: larger than `limit`; -EINVAL: not a
+ * regular file; -errno.
  */
 int manifest_file_read(const char *path, size_t limit, char **text, size_t *length, struct file_identity *identity,
 		       bool *settled);
