@@ -42,6 +42,7 @@ struct source_file {
 	bool read;         /* identity is that of the content that was last read */
 	bool settled;
 	bool bad;
+	bool busy; /* someone had it open for writing */
 	struct file_identity identity;
 	struct object_list objects;   /* of the last good version */
 	struct object_list claimed;   /* what it had when `changed` was set, which is still claimed */
@@ -217,6 +218,25 @@ enum directory_news directory_source_dispatch(struct directory_source *source)
 	return DIRECTORY_REPLACED;
 }
 
+bool directory_source_is_busy(const struct directory_source *source)
+{
+	const struct source_file *file;
+
+	DL_FOREACH(source->troubled, file)
+		if (file->busy)
+			return true;
+	return false;
+}
+
+void directory_source_recall_busy(struct directory_source *source)
+{
+	const struct source_file *file;
+
+	DL_FOREACH(source->troubled, file)
+		if (file->busy)
+			note_entry(file->path, false, source);
+}
+
 /* ------------------------------------------------------------------ files */
 
 static void note_trouble(struct directory_source *source, struct source_file *file)
@@ -242,7 +262,8 @@ static int file_failed(struct source_file *file, int error)
 	file->read = false;
 	if (error == -ENOMEM)
 		return error;
-	if (error == -EBUSY) {
+	file->busy = error == -EBUSY;
+	if (file->busy) {
 		file->bad = false;
 		return file_problem(file, PROBLEM_WARNING, "busy",
 				    "open for writing by someone: read when it is closed");
@@ -302,6 +323,7 @@ static int read_if_changed(struct source_file *file, const struct file_identity 
 		return file_failed(file, error);
 	file->identity = identity;
 	file->read = true;
+	file->busy = false;
 	log_debug("%s: read%s", file->path, file->bad ? ", wrong" : "");
 	return 0;
 }

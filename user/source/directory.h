@@ -45,4 +45,12 @@ enum directory_news {
 int directory_source_fd(const struct directory_source *source);
 enum directory_news directory_source_dispatch(struct directory_source *source);
 
+/*
+ * Were there files that the last sync found open for writing? That they are closed is told mostly, but not always
+ * afterwards: the notice comes before the kernel lets go of the file, and none comes where it was opened by a name elsewhere.
+ */
+bool directory_source_is_busy(const struct directory_source *source);
+/* The next sync looks at these files again. */
+void directory_source_recall_busy(struct directory_source *source);
+
 #endif

@@ -18,6 +18,9 @@
 #define QUIET_MILLISECONDS 20
 #define QUIET_MANY_MILLISECONDS 100
 #define QUIET_LIMIT_MILLISECONDS 1000
+/* Files that someone has open for writing are looked at again so soon, and then after twice the time, up to the limit. */
+#define BUSY_MILLISECONDS 50
+#define BUSY_LIMIT_MILLISECONDS 8000
 
 struct watched_directory {
 	struct source source;
@@ -26,6 +29,8 @@ struct watched_directory {
 	struct event *quiet; /* pending: that nothing more happens is waited for */
 	enum directory_news awaited; /* the most that was told since that began */
 	int64_t quiet_began; /* CLOCK_MONOTONIC, ms */
+	struct event *busy;  /* pending: there are files to look at again */
+	unsigned int busy_milliseconds; /* the pause until then */
 	source_notify notify;
 	void *data;
 };
@@ -94,6 +99,29 @@ static void on_readable(evutil_socket_t fd, short what, void *data)
 		notify_when_quiet(watched, news);
 }
 
+static void on_busy(evutil_socket_t fd, short what, void *data)
+{
+	struct watched_directory *watched = data;
+
+	(void)fd;
+	(void)what;
+	directory_source_recall_busy(watched->directory);
+	watched->notify(watched->data);
+}
+
+static void wait_for_writers(struct watched_directory *watched)
+{
+	struct timeval pause = {.tv_sec = watched->busy_milliseconds / 1000,
+				.tv_usec = watched->busy_milliseconds % 1000 * 1000};
+
+	if (event_pending(watched->busy, EV_TIMEOUT, NULL))
+		return;
+	event_add(watched->busy, &pause);
+	watched->busy_milliseconds *= 2;
+	if (watched->busy_milliseconds > BUSY_LIMIT_MILLISECONDS)
+		watched->busy_milliseconds = BUSY_LIMIT_MILLISECONDS;
+}
+
 static int start_watching(struct source *source, struct event_base *loop, source_notify notify, void *data)
 {
 	struct watched_directory *watched = of(source);
@@ -103,13 +131,24 @@ static int start_watching(struct source *source, struct event_base *loop, source
 	watched->readable = event_new(loop, directory_source_fd(watched->directory), EV_READ | EV_PERSIST, on_readable,
 				      watched);
 	watched->quiet = evtimer_new(loop, on_quiet, watched);
-	return !watched->readable || !watched->quiet || event_add(watched->readable, NULL) ? -ENOMEM : 0;
+	watched->busy = evtimer_new(loop, on_busy, watched);
+	return !watched->readable || !watched->quiet || !watched->busy || event_add(watched->readable, NULL) ? -ENOMEM : 0;
 }
 
 static int sync_store(struct source *source, struct store *store, struct problem_list *problems, bool *changed,
 		      size_t *bad)
 {
-	return directory_source_sync(of(source)->directory, store, problems, changed, bad);
+	struct watched_directory *watched = of(source);
+	int error = directory_source_sync(watched->directory, store, problems, changed, bad);
+
+	/* Before the loop there is only the start, which waits by itself. */
+	if (!watched->busy)
+		return error;
+	if (directory_source_is_busy(watched->directory))
+		wait_for_writers(watched);
+	else
+		watched->busy_milliseconds = BUSY_MILLISECONDS;
+	return error;
 }
 
 /* What a sync finds is all that there is. */
@@ -128,6 +167,8 @@ static void free_watched(struct source *source)
 		event_free(watched->readable);
 	if (watched->quiet)
 		event_free(watched->quiet);
+	if (watched->busy)
+		event_free(watched->busy);
 	directory_source_free(watched->directory);
 	free(watched);
 }
@@ -141,6 +182,7 @@ int watched_directory_new(const char *path, struct source **out)
 	if (!watched)
 		return -ENOMEM;
 	watched->source.operations = &operations;
+	watched->busy_milliseconds = BUSY_MILLISECONDS;
 	error = directory_source_new(path, &watched->directory);
 	if (error)
 		return error;
