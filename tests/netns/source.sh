@@ -258,4 +258,50 @@ test_pods_stay_when_a_copy_of_them_that_was_never_in_force_goes()
 	EOF
 }
 
+# A pod that no policy is known of yet but the one that comes with it, for which there is no memory: in the order of the
+# file it comes first, and would be open without it.
+late_pod_and_policy()
+{
+	{
+		pod_manifest late 3 late
+		policy_manifest "policy-$(printf '%0243d' 0)" late <<<'[{ports: [{port: 80}]}]'
+	} | sed 's/^metadata:/&\n  namespace: other/' | manifest late.yaml
+}
+
+# Nobody else reads the source before a minute is over, so what was read in part is read again.
+test_a_change_that_is_read_in_part_is_not_in_force()
+{
+	local generation
+
+	run_agent_by env "LD_PRELOAD=$ROOT/build/tests/lib/preload/no_room.so" "NO_ROOM_WHILE=$SANDBOX/no-room" \
+		"ASAN_OPTIONS=${ASAN_OPTIONS:-}:verify_asan_link_order=0"
+	cluster_up
+	add_pod late
+	network_ready
+	agent_up --attach clsact
+	generation=$(metric egressd_generation)
+	touch "$SANDBOX/no-room"
+	late_pod_and_policy
+	eventually 5 status_says "Cannot allocate memory; what was read last stays in force"
+	expect_flows late <<-EOF
+		dropped 10.1.2.2 80/TCP
+		dropped 10.1.2.2 81/TCP
+	EOF
+	# What else there is to do is done meanwhile, and makes nothing of the half.
+	tc qdisc delete dev web0 clsact
+	eventually 5 metric_beyond egressd_repairs_total 0
+	enforced
+	assert_matches "/readyz" 'the source was read in part' "$(http_get /readyz)"
+	assert_equal "generation" "$generation" "$(metric egressd_generation)"
+	assert_equal "times that it is told" 1 "$(grep -c 'Cannot allocate memory' "$AGENT_LOG")"
+	rm "$SANDBOX/no-room"
+	eventually 20 agent_is_ready
+	expect_flows late <<-EOF
+		passed 10.1.2.2 80/TCP
+		dropped 10.1.2.2 81/TCP
+	EOF
+	assert_equal "generation" $((generation + 1)) "$(metric egressd_generation)"
+	assert_no_match "status" 'Cannot allocate memory' "$(egressctl status)"
+}
+
 run_tests "$@"

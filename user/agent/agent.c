@@ -344,10 +344,13 @@ static int make_loop(struct agent *agent)
 	if (!agent->loop)
 		return -ENOMEM;
 	agent->source_timer = evtimer_new(agent->loop, on_source_timer, agent);
+	/* Not the timer above: what is new in the source does not wait as long as another try. */
+	agent->reread_timer = evtimer_new(agent->loop, on_source_timer, agent);
 	agent->interface_timer = evtimer_new(agent->loop, on_addresses, agent);
 	agent->retry_timer = evtimer_new(agent->loop, on_retry, agent);
 	agent->state_timer = evtimer_new(agent->loop, on_state, agent);
-	if (!agent->source_timer || !agent->interface_timer || !agent->retry_timer || !agent->state_timer)
+	if (!agent->source_timer || !agent->reread_timer || !agent->interface_timer || !agent->retry_timer ||
+	    !agent->state_timer)
 		return -ENOMEM;
 	return 0;
 }
@@ -399,6 +402,7 @@ static void agent_clear(struct agent *agent)
 	cni_server_stop(agent);
 	serve_stop(agent);
 	free_event(agent->source_timer);
+	free_event(agent->reread_timer);
 	free_event(agent->interface_timer);
 	free_event(agent->retry_timer);
 	free_event(agent->state_timer);

@@ -93,6 +93,7 @@ struct agent {
 	struct problem_list policy_problems;
 	struct told_problem *told; /* those that were logged */
 	size_t bad_files;
+	unsigned int half_reads; /* of the source, in a row: the store may be half way; 0: it is not */
 	char *source_failure; /* why the directory cannot be read, or NULL */
 	char *cni_failure;        /* why egress-cni is not in the network configuration, or NULL */
 	char *attachment_failure; /* why what egress-cni left cannot be read, or NULL */
@@ -117,7 +118,7 @@ struct agent {
 	struct timespec state_due; /* CLOCK_MONOTONIC; the state is not written sooner */
 	int64_t state_cost;        /* ns that it took to write it last */
 	struct connection_search *search; /* for connections from before, under way; NULL: none */
-	struct event *state_timer, *retry_timer, *source_timer, *interface_timer;
+	struct event *state_timer, *retry_timer, *source_timer, *reread_timer, *interface_timer;
 	unsigned int failures; /* to build, in a row */
 	int64_t build_due;     /* CLOCK_MONOTONIC, ms; what failed is not tried sooner, unless something changed */
 	int64_t hold_due;      /* the same for interfaces to hold */
@@ -138,7 +139,10 @@ int agent_prepare(struct agent *agent);
 
 /* Keeps and, if it is news, logs why something is not as it should be; format NULL: it is again. */
 void agent_set_failure(char **failure, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* Brings the store up to date with the source. 0 or -errno (kept in source_failure, told). */
+/*
+ * Brings the store up to date with the source. 0 or -errno (kept in source_failure, told). Where that may have left the
+ * store half way nothing is made of it before it was read again, which is seen to.
+ */
 int agent_read_source(struct agent *agent);
 /* CLOCK_MONOTONIC. */
 int64_t agent_milliseconds(void);

@@ -20,6 +20,9 @@ static bool has_egress_policy(const struct agent *agent, const char *namespace)
 	struct object *const *policies;
 	size_t count, i;
 
+	/* It may be what was not read. */
+	if (agent->half_reads)
+		return true;
 	policies = store_list(agent->store, OBJECT_NETWORK_POLICY, &count);
 	/* Without memory for the list nobody knows that there is none. */
 	if (count == SIZE_MAX)

@@ -12,7 +12,7 @@
 
 /* While a pod waits for its interface; most come with a notice, this is for those that do not. */
 #define WAIT_SECONDS 0.25
-/* After a failure to build: doubled with every failure in a row. */
+/* After a failure to build, or to read the source: doubled with every failure in a row. */
 #define RETRY_SECONDS 1
 #define RETRY_SECONDS_MAX 30
 
@@ -34,6 +34,13 @@ void agent_set_failure(char **failure, const char *format, ...)
 		log_error("%s", text);
 	free(*failure);
 	*failure = text;
+}
+
+static unsigned int retry_pause(unsigned int failures)
+{
+	unsigned int seconds = RETRY_SECONDS << (failures < 6 ? failures - 1 : 5);
+
+	return seconds < RETRY_SECONDS_MAX ? seconds : RETRY_SECONDS_MAX;
 }
 
 /* ------------------------------------------------------------------ source */
@@ -60,6 +67,15 @@ static uint64_t cpu_nanoseconds(void)
 	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
+/* The source may have nothing new to tell of. */
+static void read_again_later(struct agent *agent)
+{
+	const struct timeval pause = {.tv_sec = retry_pause(agent->half_reads)};
+
+	if (agent->reread_timer)
+		event_add(agent->reread_timer, &pause);
+}
+
 int agent_read_source(struct agent *agent)
 {
 	bool changed;
@@ -69,8 +85,9 @@ int agent_read_source(struct agent *agent)
 	error = sync_source(agent, &changed);
 
 	if (!error) {
-		if (changed)
+		if (changed || agent->half_reads)
 			agent->build_due = 0;
+		agent->half_reads = 0;
 		agent_set_failure(&agent->source_failure, NULL);
 		return 0;
 	}
@@ -78,6 +95,11 @@ int agent_read_source(struct agent *agent)
 		agent->source_errors++;
 	agent_set_failure(&agent->source_failure, "%s: %s; what was read last stays in force", agent->options->from,
 		    error == -ENODATA ? "an empty directory is in its place" : strerror(-error));
+	/* What cannot be read at all is no remedy for what was read in part. */
+	if (error == -ENOMEM || agent->half_reads) {
+		agent->half_reads++;
+		read_again_later(agent);
+	}
 	return error;
 }
 
@@ -298,19 +320,15 @@ int64_t agent_milliseconds(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-static unsigned int build_pause(const struct agent *agent)
-{
-	unsigned int seconds = RETRY_SECONDS << (agent->failures < 6 ? agent->failures - 1 : 5);
-
-	return seconds < RETRY_SECONDS_MAX ? seconds : RETRY_SECONDS_MAX;
-}
-
 /* Objects -> tables. What fails is tried again even if no object changes: the kernel may have room by then. */
 static int follow_objects(struct agent *agent)
 {
 	_cleanup_(changes_clear) struct changes changes = {0};
 	int error;
 
+	/* A pod may be there, and the policy that came with it not: it would be open. */
+	if (agent->half_reads)
+		return -EAGAIN;
 	/* Whatever else there is to look at meanwhile, and however often. */
 	if (agent->failures && agent_milliseconds() < agent->build_due)
 		return -EAGAIN;
@@ -323,7 +341,7 @@ static int follow_objects(struct agent *agent)
 		agent->recompile = true;
 		agent->build_errors++;
 		agent->failures++;
-		agent->build_due = agent_milliseconds() + build_pause(agent) * INT64_C(1000);
+		agent->build_due = agent_milliseconds() + retry_pause(agent->failures) * INT64_C(1000);
 		return error;
 	}
 	agent->failures = 0;
@@ -350,7 +368,7 @@ static void schedule_retry(struct agent *agent)
 
 	/* A little later than it is due. */
 	if (agent->failures)
-		seconds = build_pause(agent) + 0.001;
+		seconds = retry_pause(agent->failures) + 0.001;
 	if (endpoints_have_problems(agent))
 		seconds = WAIT_SECONDS;
 	else if (agent->sweep_due)

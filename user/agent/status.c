@@ -56,6 +56,8 @@ bool agent_is_ready(const struct agent *agent, FILE *reasons)
 		ready = lack(reasons, "", "no policy is in the kernel yet");
 	if (source_waits(agent->source, reasons))
 		ready = false;
+	if (agent->half_reads)
+		ready = lack(reasons, "", "the source was read in part: there was no memory for the rest");
 	if (agent->build_failure)
 		ready = lack(reasons, "", agent->build_failure);
 	if (agent->pin_failure)

@@ -42,7 +42,7 @@ int source_start(struct source *source, struct event_base *loop, source_notify n
  * Brings `store` up to date, which must hold nothing but what this source put there (or what the state file said it
  * had put there). *changed: something in the store is different now; *bad: how many things (files, objects) are wrong
  * at present. `problems` is replaced by all problems at present. 0, or -errno where the source cannot be read at all
- * (the store is then as before); -ENOMEM (call again: the store may be half way).
+ * (the store is then as before); -ENOMEM (call again: the store may be half way, and stays so until a call succeeds).
  */
 int source_sync(struct source *source, struct store *store, struct problem_list *problems, bool *changed, size_t *bad);
 

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * No entry of a long name comes into any store while the file $NO_ROOM_WHILE is there, but for the first $NO_ROOM_AFTER
+ * of them: the API's objects are in a store of the source before they are in the agent's.
+ */
+#define _GNU_SOURCE /* RTLD_NEXT */
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* Of what is allocated as one piece with zeroes in it only what ends with a text has an odd size. */
+#define LONG 300
+
+static bool has_room(void)
+{
+	const char *file = getenv("NO_ROOM_WHILE"), *after = getenv("NO_ROOM_AFTER");
+	static long calls;
+
+	if (!file || access(file, F_OK))
+		return true;
+	return calls++ < (after ? atol(after) : 0);
+}
+
+void *calloc(size_t count, size_t size)
+{
+	static void *(*next)(size_t count, size_t size);
+	int error = errno;
+
+	if (count == 1 && size > LONG && size % 2 && !has_room()) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	errno = error;
+	/* The sanitizer's, where there is one. */
+	if (!next)
+		next = dlsym(RTLD_NEXT, "calloc");
+	return next(count, size);
+}
