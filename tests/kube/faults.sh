@@ -707,6 +707,62 @@ test_memory()
 	esac
 }
 
+# A pod of this node and the policy that isolates it, which come at once.
+put_late_pod_and_policy()
+{
+	kill -STOP "$AGENT"
+	put_pod late 10.1.2.2 node1 '"egressd.io/interface":"late0"'
+	server put '{"kind":"NetworkPolicy","apiVersion":"networking.k8s.io/v1",' \
+		'"metadata":{"namespace":"default","name":"policy-'"$(printf '%0243d' 0)"'"},' \
+		'"spec":{"podSelector":{"matchLabels":{"app":"late"}},"policyTypes":["Egress"],"egress":[{"ports":[{"port":80}]}]}}' \
+		>/dev/null
+	kill -CONT "$AGENT"
+}
+
+fewer_faults_than()
+{
+	server faults >"$SANDBOX/left"
+	[ "$(cat "$SANDBOX/left")" -lt "$1" ]
+}
+
+# There is memory for the pod and none for the policy; and when there is, other nodes' pods are to be known first.
+test_a_change_that_is_handed_over_in_part_is_not_in_force()
+{
+	local generation
+
+	run_agent_by env "LD_PRELOAD=$ROOT/build/tests/lib/preload/no_room.so" "NO_ROOM_WHILE=$SANDBOX/no-room" \
+		NO_ROOM_AFTER=1 "ASAN_OPTIONS=${ASAN_OPTIONS:-}:verify_asan_link_order=0"
+	faults_up
+	add_pod late
+	serve outside 80/TCP 81/TCP
+	network_ready
+	server delete NetworkPolicy default web >/dev/null
+	kube_agent_up
+	generation=$(metric egressd_generation)
+	touch "$SANDBOX/no-room"
+	put_late_pod_and_policy
+	eventually 10 status_says "Cannot allocate memory; what was read last stays in force"
+	server only pods >/dev/null
+	server fault unavailable 1000 >/dev/null
+	put_policy 80
+	eventually 20 fewer_faults_than 1000
+	rm "$SANDBOX/no-room"
+	# Longer than it takes to try again.
+	sleep 8
+	expect_flows late <<-EOF
+		dropped 192.0.2.10 80/TCP
+		dropped 192.0.2.10 81/TCP
+	EOF
+	assert_equal "generation" "$generation" "$(metric egressd_generation)"
+	assert_equal "times that it is told" 1 "$(grep -c 'Cannot allocate memory' "$AGENT_LOG")"
+	server fault none >/dev/null
+	eventually 60 agent_is_ready
+	expect_flows late <<-EOF
+		passed 192.0.2.10 80/TCP
+		dropped 192.0.2.10 81/TCP
+	EOF
+}
+
 after_failure()
 {
 	echo "--- the agent's log:"

@@ -85,6 +85,7 @@ struct kube_source {
 	struct event *interest_timer; /* pending while other nodes' pods are kept without being of interest */
 	int64_t disinterested_ms; /* since when they are of no interest; 0: they are */
 	bool handed_over;         /* at least once */
+	bool half_way;            /* since memory ran out amid handing over */
 };
 
 static const struct kube_resource resources[FOLLOW_COUNT] = {
@@ -596,9 +597,12 @@ static int hand_over_all(struct kube_source *source, struct store *store, bool *
 
 	for (i = 0; i < source->changed.count && !error; i++)
 		error = hand_over(source, store, source->changed.items[i], differs);
-	if (!error)
-		object_list_clear(&source->changed);
-	return error;
+	source->half_way = error != 0;
+	if (error)
+		return error;
+	object_list_clear(&source->changed);
+	source->handed_over = true;
+	return 0;
 }
 
 static int add_problem_of(struct problem_list *list, const struct problem *problem)
@@ -658,10 +662,11 @@ static int sync_store(struct source *base, struct store *store, struct problem_l
 
 	review_interest(source);
 	error = list_problems(source, &found, &wrong);
-	if (!error && is_complete(source)) {
+	/* What is left of an earlier time may have to wait for pods of other nodes that are of interest only now. */
+	if (!error && is_complete(source))
 		error = hand_over_all(source, store, &differs);
-		source->handed_over = !error;
-	}
+	else if (!error && source->half_way)
+		error = -ENOMEM;
 	if (error)
 		return error;
 	problem_list_clear(problems);
