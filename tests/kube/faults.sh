@@ -39,11 +39,11 @@ put_policy()
 		>/dev/null
 }
 
-# put_pod NAME ADDRESS NODE [ANNOTATIONS]
+# put_pod NAME ADDRESS NODE [ANNOTATIONS [LABEL]]: the label is its name by default
 put_pod()
 {
 	server put '{"kind":"Pod","apiVersion":"v1","metadata":{"namespace":"default","name":"'"$1"'","uid":"uid-'"$1"'",' \
-		'"labels":{"app":"'"$1"'"},"annotations":{'"${4:-}"'}},' \
+		'"labels":{"app":"'"${5:-$1}"'"},"annotations":{'"${4:-}"'}},' \
 		'"spec":{"nodeName":"'"$3"'","containers":[{"name":"c"}]},' \
 		'"status":{"phase":"Running","podIP":"'"$2"'","podIPs":[{"ip":"'"$2"'"}]}}' >/dev/null
 }
@@ -246,6 +246,25 @@ test_a_router_by_annotation_only_where_that_counts()
 	kube_agent_up
 	assert_equal "dropped as forged" "$(dropped_packets spoofed_source)" \
 		"$(sends_from 10.1.1.77; dropped_packets spoofed_source)"
+}
+
+# Whoever may make a pod anywhere would have every node compile for it, and all over again with every change of it.
+test_a_pod_of_another_node_is_none_of_this_one_by_annotation()
+{
+	local generation
+
+	faults_up
+	put_pod web 10.1.1.2 node1
+	put_pod peer 10.9.0.1 node2 '"egressd.io/interface":"peer0"'
+	put_pod other 10.9.0.2 node2 '"egressd.io/netns":"/var/run/netns/other"'
+	cni_add web 1
+	ANNOTATIONS=ignored kube_agent_up
+	eventually 20 allows 80
+	log_has 'generation [0-9]* in force: 1 policies for 1 of 1 pods, '
+	generation=$(metric egressd_generation)
+	put_pod peer 10.9.0.1 node2 '"egressd.io/interface":"peer0"' other
+	eventually 20 denies 80
+	assert_equal "generation" "$generation" "$(metric egressd_generation)"
 }
 
 test_what_is_no_event()

@@ -704,6 +704,44 @@ static void what_needs_a_compile_says_so(void **state)
 	world_free(world);
 }
 
+static bool is_named(const struct object *pod, void *name)
+{
+	return strcmp(pod->name, name) == 0;
+}
+
+static void who_says_which_pods_are_local_is_not_contradicted_by_their_annotations(void **state)
+{
+	static const char remote[] = "{apiVersion: v1, kind: Pod, metadata: {namespace: a, name: remote, labels: {app: %s}, "
+				     "annotations: {egressd.io/interface: veth0}}, status: {phase: Running, podIP: 10.0.0.2}}";
+	const struct ip_address destination = address("10.0.0.2");
+	struct world *world = world_new();
+	struct policy_statistics statistics;
+	struct table_verdict result;
+	struct object_list objects = {0};
+	char relabelled[256], local[] = "local";
+
+	(void)state;
+	world->options.all_pods_local = false;
+	world->options.is_local = is_named;
+	world->options.is_local_data = local;
+	add(world, POD, "a", "local", "app: y", "10.0.0.1");
+	add(world, remote, "x");
+	add(world, POLICY, "a", "p", "podSelector: {}, egress: [{to: [{podSelector: {matchLabels: {app: x}}}]}]");
+	assert_passes(world, "a/local", "10.0.0.2", TCP, 80);
+	policy_statistics(world->policy, &statistics);
+	assert_int_equal(statistics.endpoints, 1);
+	assert_null(policy_endpoint(world->policy, "a", "remote"));
+	snprintf(relabelled, sizeof(relabelled), remote, "y");
+	decode_text(relabelled, &objects);
+	assert_int_equal(tables_pod_changed(world->tables, store_get(world->store, OBJECT_POD, "a", "remote"),
+					    objects.items[0]),
+			 0);
+	assert_int_equal(tables_verdict_pod(world->tables, "a", "local", &destination, TCP, 80, &result), 0);
+	assert_false(result.allow);
+	object_list_clear(&objects);
+	world_free(world);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -711,6 +749,7 @@ int main(void)
 		cmocka_unit_test(addresses_come_and_go),
 		cmocka_unit_test(a_pod_behind_a_service_needs_a_compile),
 		cmocka_unit_test(what_needs_a_compile_says_so),
+		cmocka_unit_test(who_says_which_pods_are_local_is_not_contradicted_by_their_annotations),
 		cmocka_unit_test(incremental_equals_full),
 		cmocka_unit_test(any_sequence_of_changes_equals_full),
 	};

@@ -18,9 +18,11 @@ bool pod_is_peer(const struct object *pod)
 
 bool pod_is_local(const struct policy *policy, const struct object *pod)
 {
-	if (pod->pod.interface || pod->pod.netns || (policy->all_pods_local && pod->pod.address_count))
+	if (policy->all_pods_local && pod->pod.address_count)
 		return true;
-	return policy->is_local && policy->is_local(pod, policy->is_local_data);
+	if (policy->is_local)
+		return policy->is_local(pod, policy->is_local_data);
+	return pod->pod.interface || pod->pod.netns;
 }
 
 bool namespace_find(const struct policy *policy, const char *name, uint32_t *id)

@@ -29,8 +29,9 @@ struct policy_options {
 	/* Compile for every pod with an address as a source (offline tools), not only for those with an interface. */
 	bool all_pods_local;
 	/*
-	 * Further pods that are local, for an agent that knows where they hang; NULL: only those whose annotation says
-	 * so. Asked while it compiles and again for every pod that tables_pod_changed is told of.
+	 * Which pods are local, for an agent that knows where they hang: what their annotations say may not count there.
+	 * NULL: those that have such an annotation. Asked while it compiles and again for every pod that
+	 * tables_pod_changed is told of.
 	 */
 	bool (*is_local)(const struct object *pod, void *data);
 	void *is_local_data;
