@@ -726,16 +726,28 @@ test_memory()
 	esac
 }
 
+# A policy whose name is a long one.
+put_late_policy()
+{
+	server put '{"kind":"NetworkPolicy","apiVersion":"networking.k8s.io/v1",' \
+		'"metadata":{"namespace":"default","name":"policy-'"$(printf '%0243d' 0)"'"},' \
+		'"spec":{"podSelector":{"matchLabels":{"app":"late"}},"policyTypes":["Egress"],"egress":[{"ports":[{"port":80}]}]}}' \
+		>/dev/null
+}
+
 # A pod of this node and the policy that isolates it, which come at once.
 put_late_pod_and_policy()
 {
 	kill -STOP "$AGENT"
 	put_pod late 10.1.2.2 node1 '"egressd.io/interface":"late0"'
-	server put '{"kind":"NetworkPolicy","apiVersion":"networking.k8s.io/v1",' \
-		'"metadata":{"namespace":"default","name":"policy-'"$(printf '%0243d' 0)"'"},' \
-		'"spec":{"podSelector":{"matchLabels":{"app":"late"}},"policyTypes":["Egress"],"egress":[{"ports":[{"port":80}]}]}}' \
-		>/dev/null
+	put_late_policy
 	kill -CONT "$AGENT"
+}
+
+# generation_has_policies COUNT: that one in force is made of so many
+generation_has_policies()
+{
+	[ "$(metric egressd_policies)" = "$1" ]
 }
 
 fewer_faults_than()
@@ -744,13 +756,19 @@ fewer_faults_than()
 	[ "$(cat "$SANDBOX/left")" -lt "$1" ]
 }
 
+# no_room [NAME=VALUE...]: agents from here on have none while no-room is there (tests/lib/preload/no_room.c)
+no_room()
+{
+	run_agent_by env "LD_PRELOAD=$ROOT/build/tests/lib/preload/no_room.so" "NO_ROOM_WHILE=$SANDBOX/no-room" \
+		"ASAN_OPTIONS=${ASAN_OPTIONS:-}:verify_asan_link_order=0" "$@"
+}
+
 # There is memory for the pod and none for the policy; and when there is, other nodes' pods are to be known first.
 test_a_change_that_is_handed_over_in_part_is_not_in_force()
 {
 	local generation
 
-	run_agent_by env "LD_PRELOAD=$ROOT/build/tests/lib/preload/no_room.so" "NO_ROOM_WHILE=$SANDBOX/no-room" \
-		NO_ROOM_AFTER=1 "ASAN_OPTIONS=${ASAN_OPTIONS:-}:verify_asan_link_order=0"
+	no_room NO_ROOM_AFTER=1
 	faults_up
 	add_pod late
 	serve outside 80/TCP 81/TCP
@@ -780,6 +798,17 @@ test_a_change_that_is_handed_over_in_part_is_not_in_force()
 		passed 192.0.2.10 80/TCP
 		dropped 192.0.2.10 81/TCP
 	EOF
+}
+
+# What came in is handed over, also if there was no memory to note that it did.
+test_a_policy_that_comes_when_memory_is_short_comes_into_force()
+{
+	no_room NO_ROOM_BEHIND=1
+	faults_up
+	kube_agent_up
+	touch "$SANDBOX/no-room"
+	put_late_policy
+	eventually 30 generation_has_policies 2
 }
 
 after_failure()

@@ -283,9 +283,10 @@ static bool in_scope(const struct follower *follower, const struct object *objec
 
 static int stage(struct kube_source *source, struct object *object)
 {
-	int error = store_put(source->staged, object);
+	/* First: what is staged as it is would not be noted when it comes again. */
+	int error = note_change(source, object);
 
-	return error ? error : note_change(source, object);
+	return error ? error : store_put(source->staged, object);
 }
 
 static int unstage(struct kube_source *source, struct object *object)
