@@ -651,6 +651,53 @@ test_an_authority_that_is_replaced()
 	follows 81
 }
 
+# dns_is_silent: who is asked for names gets every question and never answers
+dns_is_silent()
+{
+	local server status=0
+
+	nft add table inet silent
+	nft add chain inet silent input '{type filter hook input priority 0;}'
+	nft add rule inet silent input udp dport 53 drop
+	while read -r server; do
+		ip address replace "$server" dev lo
+	done < <(awk '$1 == "nameserver" { print $2 }' /etc/resolv.conf)
+	export RES_OPTIONS="timeout:30 attempts:1"
+	timeout 2 getent ahosts kubernetes.test >/dev/null || status=$?
+	[ $status -eq 124 ] || skip "this machine does not ask a DNS server for names"
+}
+
+# answers_soon: also while something is waited for
+answers_soon()
+{
+	local before=$EPOCHREALTIME took
+
+	http_get /healthz >/dev/null || return 0 # it does not listen yet
+	took=$(((${EPOCHREALTIME/./} - ${before/./}) / 1000))
+	[ $took -lt 8000 ] || fail "the agent took $took ms to answer"
+}
+
+# The time for connecting is over while the resolver still waits; so does nothing else.
+test_a_name_that_is_never_resolved()
+{
+	local end
+
+	KUBE_SERVER=https://kubernetes.test:6443
+	faults_up
+	dns_is_silent
+	kube_agent_start
+	end=$((SECONDS + 40 * TEST_SLOWNESS))
+	until log_has "Resolving timed out"; do
+		[ $SECONDS -lt $end ] || fail "the time for connecting never ended: $(cat "$AGENT_LOG")"
+		answers_soon
+		sleep 0.2
+	done
+	# Its resolvers are still at it.
+	end=$SECONDS
+	agent_stop
+	[ $((SECONDS - end)) -lt 8 ] || fail "the agent took $((SECONDS - end)) s to end"
+}
+
 # Pods of other nodes are followed only while policy speaks of pods.
 test_interest()
 {

@@ -575,6 +575,10 @@ static int set_headers(struct kube_request *request)
 	return 0;
 }
 
+/*
+ * QUICK_EXIT: where the time is over while a name is still being resolved, curl would wait for the thread that does it,
+ * and the loop with it. So the thread is left to end by itself; what it uses is its own by then.
+ */
 static bool set_transfer(struct kube_request *request)
 {
 	CURL *easy = request->easy;
@@ -588,6 +592,7 @@ static bool set_transfer(struct kube_request *request)
 	       !curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header) &&
 	       !curl_easy_setopt(easy, CURLOPT_HEADERDATA, request) &&
 	       !curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, CONNECT_SECONDS) &&
+	       !curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L) &&
 	       set_silence(request) &&
 	       !curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, request->watch ? NULL : "gzip");
 }
