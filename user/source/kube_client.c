@@ -60,7 +60,7 @@ struct kube_client {
 	struct kube_exec_credential credential;
 	bool has_credential;
 	char *exec_problem;
-	time_t exec_failed;
+	time_t exec_failed; /* CLOCK_MONOTONIC: a clock that is set back must not make the pause longer */
 	int64_t skew;
 };
 
@@ -482,6 +482,14 @@ static void schedule_begin(struct kube_client *client)
 	event_add(client->begin, &now);
 }
 
+static time_t monotonic_seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec;
+}
+
 static void on_exec(struct kube_exec_credential *credential, const char *problem, void *data)
 {
 	struct kube_client *client = data;
@@ -490,7 +498,7 @@ static void on_exec(struct kube_exec_credential *credential, const char *problem
 	free(take(client->exec_problem));
 	if (problem) {
 		client->exec_problem = strdup(problem);
-		client->exec_failed = time(NULL);
+		client->exec_failed = monotonic_seconds();
 	} else {
 		kube_exec_credential_clear(&client->credential);
 		client->credential = *credential;
@@ -503,24 +511,23 @@ static void on_exec(struct kube_exec_credential *credential, const char *problem
 /* 0: there is one; -EAGAIN: it is being fetched; -EACCES: it cannot be had, client->exec_problem says why. */
 static int have_exec_credential(struct kube_client *client)
 {
-	int64_t now = time(NULL);
 	int error;
 
 	if (!client->config.exec.command)
 		return 0;
 	if (client->has_credential &&
-	    (!client->credential.expires || client->credential.expires - EXPIRY_MARGIN_SECONDS > now))
+	    (!client->credential.expires || client->credential.expires - EXPIRY_MARGIN_SECONDS > time(NULL)))
 		return 0;
 	if (client->exec)
 		return -EAGAIN;
-	if (client->exec_problem && now - client->exec_failed < EXEC_PAUSE_SECONDS)
+	if (client->exec_problem && monotonic_seconds() - client->exec_failed < EXEC_PAUSE_SECONDS)
 		return -EACCES;
 	error = kube_exec_start(&client->config, client->loop, on_exec, client, &client->exec);
 	if (!error)
 		return -EAGAIN;
 	free(client->exec_problem);
 	client->exec_problem = text_format("%s: cannot be run: %s", client->config.exec.command, strerror(-error));
-	client->exec_failed = now;
+	client->exec_failed = monotonic_seconds();
 	return -EACCES;
 }
 
