@@ -152,10 +152,52 @@ static void a_program_that_fails_is_run_again_however_the_clock_is_set(void **st
 	stop(&fixture);
 }
 
+#define PRINT_CREDENTIAL                                                                                 \
+	"echo ''{\"kind\": \"ExecCredential\", \"apiVersion\": \"client.authentication.k8s.io/v1\", " \
+	"\"status\": {\"token\": \"t\", \"expirationTimestamp\": \"2100-01-01T00:00:00Z\"}}''"
+#define EXPIRY 4102444800 /* the same, in seconds */
+
+static void a_credential_expires_by_the_clock(void **state)
+{
+	struct fixture fixture;
+
+	(void)state;
+	start(&fixture, PRINT_CREDENTIAL);
+	assert_int_equal(ask(&fixture), -EACCES);
+	assert_int_equal(ask(&fixture), -EACCES);
+	assert_int_equal(runs(&fixture), 1);
+	set_by = EXPIRY - 60 - time(NULL);
+	assert_int_equal(ask(&fixture), -EACCES);
+	assert_int_equal(runs(&fixture), 1);
+	passed = 60;
+	assert_int_equal(ask(&fixture), -EACCES);
+	assert_int_equal(runs(&fixture), 2);
+	stop(&fixture);
+}
+
+/* As on a node whose clock is ahead: the server may take it all the same, and the next one would be no better. */
+static void a_program_whose_credentials_have_expired_is_not_run_all_the_time(void **state)
+{
+	struct fixture fixture;
+
+	(void)state;
+	start(&fixture, PRINT_CREDENTIAL);
+	set_by = EXPIRY + 3600 - time(NULL);
+	assert_int_equal(ask(&fixture), -EACCES);
+	assert_int_equal(ask(&fixture), -EACCES);
+	assert_int_equal(runs(&fixture), 1);
+	passed = 5;
+	assert_int_equal(ask(&fixture), -EACCES);
+	assert_int_equal(runs(&fixture), 2);
+	stop(&fixture);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_program_that_fails_is_run_again_however_the_clock_is_set),
+		cmocka_unit_test(a_credential_expires_by_the_clock),
+		cmocka_unit_test(a_program_whose_credentials_have_expired_is_not_run_all_the_time),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -29,7 +29,7 @@
 #define FILE_SIZE_MAX (1u << 20)
 /* What expires within this time is not worth sending any more. */
 #define EXPIRY_MARGIN_SECONDS 30
-/* A program for credentials that fails is not run more often than this. */
+/* A program for credentials that fails, or whose credentials have expired already, is not run more often than this. */
 #define EXEC_PAUSE_SECONDS 5
 
 struct kube_request {
@@ -60,7 +60,7 @@ struct kube_client {
 	struct kube_exec_credential credential;
 	bool has_credential;
 	char *exec_problem;
-	time_t exec_failed; /* CLOCK_MONOTONIC: a clock that is set back must not make the pause longer */
+	time_t exec_ended; /* CLOCK_MONOTONIC: a clock that is set back must not make the pause longer */
 	int64_t skew;
 };
 
@@ -495,10 +495,10 @@ static void on_exec(struct kube_exec_credential *credential, const char *problem
 	struct kube_client *client = data;
 
 	client->exec = NULL;
+	client->exec_ended = monotonic_seconds();
 	free(take(client->exec_problem));
 	if (problem) {
 		client->exec_problem = strdup(problem);
-		client->exec_failed = monotonic_seconds();
 	} else {
 		kube_exec_credential_clear(&client->credential);
 		client->credential = *credential;
@@ -508,26 +508,39 @@ static void on_exec(struct kube_exec_credential *credential, const char *problem
 	schedule_begin(client);
 }
 
+static bool exec_ended_just_now(const struct kube_client *client)
+{
+	return monotonic_seconds() - client->exec_ended < EXEC_PAUSE_SECONDS;
+}
+
+/* One that has expired by this node's clock when it comes is used for a while: the server's clock is what counts. */
+static bool has_good_credential(const struct kube_client *client)
+{
+	int64_t expires = client->credential.expires;
+
+	if (!client->has_credential)
+		return false;
+	return !expires || expires - EXPIRY_MARGIN_SECONDS > time(NULL) ||
+	       (!client->exec_problem && exec_ended_just_now(client));
+}
+
 /* 0: there is one; -EAGAIN: it is being fetched; -EACCES: it cannot be had, client->exec_problem says why. */
 static int have_exec_credential(struct kube_client *client)
 {
 	int error;
 
-	if (!client->config.exec.command)
-		return 0;
-	if (client->has_credential &&
-	    (!client->credential.expires || client->credential.expires - EXPIRY_MARGIN_SECONDS > time(NULL)))
+	if (!client->config.exec.command || has_good_credential(client))
 		return 0;
 	if (client->exec)
 		return -EAGAIN;
-	if (client->exec_problem && monotonic_seconds() - client->exec_failed < EXEC_PAUSE_SECONDS)
+	if (client->exec_problem && exec_ended_just_now(client))
 		return -EACCES;
 	error = kube_exec_start(&client->config, client->loop, on_exec, client, &client->exec);
 	if (!error)
 		return -EAGAIN;
 	free(client->exec_problem);
 	client->exec_problem = text_format("%s: cannot be run: %s", client->config.exec.command, strerror(-error));
-	client->exec_failed = monotonic_seconds();
+	client->exec_ended = monotonic_seconds();
 	return -EACCES;
 }
 
