@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What model/, policy/ and a directory as a source do without memory: every allocation of theirs fails once, the first,
- * the second and so on. The call must say so, leave its out-parameter alone and leak nothing (the sanitized build looks),
- * and work the next time.
+ * What model/, policy/, and a directory and the API as sources do without memory: every allocation of theirs fails
+ * once, the first, the second and so on. The call must say so, leave its out-parameter alone and leak nothing (the
+ * sanitized build looks), and work the next time.
  * Linked with --wrap for the functions that allocate; those of other libraries are not touched.
  */
 #include <errno.h>
+#include <event2/event.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,8 @@
 #include "model/encode.h"
 #include "policy_world.h"
 #include "source/directory.h"
+#include "source/kube.h"
+#include "source/kube_reflector.h"
 
 /* Allocations that succeed from now on; negative: all. */
 static long left = -1;
@@ -388,6 +391,233 @@ static void a_directory_is_read_whole_the_next_time(void **state)
 	}
 }
 
+/* ---------------------------------------------------------------- the API */
+
+/* These stand in the place of source/kube_reflector.c: what comes from the API comes from the test. */
+struct kube_reflector {
+	const struct kube_resource *resource;
+	struct kube_reflector_handler handler;
+};
+
+static struct kube_reflector *reflectors[8];
+
+static struct kube_reflector **place_of(const struct kube_reflector *reflector)
+{
+	size_t i = 0;
+
+	while (reflectors[i] != reflector)
+		i++;
+	return &reflectors[i];
+}
+
+int kube_reflector_new(const struct kube_resource *resource, struct kube_client *client, struct event_base *loop,
+		       const struct kube_reflector_handler *handler, struct kube_reflector **out)
+{
+	struct kube_reflector *reflector = malloc(sizeof(*reflector));
+
+	(void)client;
+	(void)loop;
+	if (!reflector)
+		return -ENOMEM;
+	*reflector = (struct kube_reflector){resource, *handler};
+	*place_of(NULL) = *out = reflector;
+	return 0;
+}
+
+void kube_reflector_free(struct kube_reflector *reflector)
+{
+	if (reflector)
+		*place_of(reflector) = NULL;
+	free(reflector);
+}
+
+bool kube_reflector_synced(const struct kube_reflector *reflector)
+{
+	(void)reflector;
+	return true;
+}
+
+const char *kube_reflector_problem(const struct kube_reflector *reflector)
+{
+	(void)reflector;
+	return NULL;
+}
+
+void kube_reflector_statistics(const struct kube_reflector *reflector, struct kube_reflector_statistics *out)
+{
+	(void)reflector;
+	*out = (struct kube_reflector_statistics){0};
+}
+
+/* `selector`: how the selector begins; NULL: any. */
+static const struct kube_reflector *reflector_of(enum object_kind kind, const char *selector)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(reflectors); i++) {
+		const struct kube_resource *resource = reflectors[i] ? reflectors[i]->resource : NULL;
+
+		if (resource && resource->kind == kind &&
+		    (!selector || !strncmp(resource->field_selector, selector, strlen(selector))))
+			return reflectors[i];
+	}
+	fail_msg("it is not followed");
+	return NULL;
+}
+
+#define HERE "spec.nodeName=here"
+#define ELSEWHERE "spec.nodeName!=here"
+
+/* What a watch of pods says of a/web. */
+struct event_of_web {
+	const char *half; /* HERE or ELSEWHERE; NULL: nothing is said */
+	const char *pod;  /* NULL: it is gone */
+};
+
+/* Where `number` is not negative that allocation fails. */
+static int tell_object(enum object_kind kind, const char *selector, const char *text, long number)
+{
+	const struct kube_reflector_handler *handler = &reflector_of(kind, selector)->handler;
+	struct problem_list problems = {0};
+	struct api_object object = {0};
+	int error;
+
+	assert_int_equal(decode_api_object(kind, text, strlen(text), &object, &problems), 0);
+	assert_non_null(object.object);
+	fail_after(number);
+	error = handler->put(&object, &problems, handler->data);
+	api_object_clear(&object);
+	problem_list_clear(&problems);
+	return error;
+}
+
+static int tell(const struct event_of_web *event, long number)
+{
+	const struct kube_reflector_handler *handler;
+
+	if (!event->half)
+		return 0;
+	if (event->pod)
+		return tell_object(OBJECT_POD, event->half, event->pod, number);
+	handler = &reflector_of(OBJECT_POD, event->half)->handler;
+	fail_after(number);
+	return handler->remove("a", "web", handler->data);
+}
+
+struct cluster {
+	struct event_base *loop;
+	struct source *source;
+	struct store *store;
+};
+
+static void ignore(void *data)
+{
+	(void)data;
+}
+
+static int sync_cluster(struct cluster *cluster)
+{
+	struct problem_list problems = {0};
+	bool changed;
+	size_t bad;
+	int error = source_sync(cluster->source, cluster->store, &problems, &changed, &bad);
+
+	problem_list_clear(&problems);
+	return error;
+}
+
+/* With a policy and a pod for which pods of other nodes matter. */
+static void cluster_new(struct cluster *cluster)
+{
+	static const char policy[] = "{\"metadata\": {\"namespace\": \"a\", \"name\": \"p\"}, \"spec\": {\"podSelector\": "
+				     "{}, \"policyTypes\": [\"Egress\"], \"egress\": [{\"to\": [{\"podSelector\": {}}]}]}}";
+	static const char pod[] = "{\"metadata\": {\"namespace\": \"a\", \"name\": \"other\"}, \"spec\": "
+				  "{\"nodeName\": \"here\"}}";
+	const struct kube_source_options options = {.node_name = "here", .silence = 30};
+	struct kube_config config = {0};
+
+	cluster->loop = event_base_new();
+	assert_non_null(cluster->loop);
+	assert_int_equal(store_new(&cluster->store), 0);
+	assert_int_equal(kube_source_new(&config, &options, &cluster->source), 0);
+	assert_int_equal(source_start(cluster->source, cluster->loop, ignore, NULL), 0);
+	assert_int_equal(tell_object(OBJECT_NETWORK_POLICY, NULL, policy, -1), 0);
+	assert_int_equal(tell_object(OBJECT_POD, HERE, pod, -1), 0);
+	assert_int_equal(sync_cluster(cluster), 0);
+	assert_int_equal(store_count(cluster->store, OBJECT_POD), 1);
+}
+
+static void cluster_free(struct cluster *cluster)
+{
+	source_free(cluster->source);
+	store_free(cluster->store);
+	event_base_free(cluster->loop);
+}
+
+/* Where it fails it comes again, from a watch that begins anew. False: nothing failed. */
+static bool tell_without_memory(struct cluster *cluster, const struct event_of_web *event, long number)
+{
+	int told = tell(event, number), synced = told ? told : sync_cluster(cluster);
+	bool failed_once = !had_enough();
+
+	if (told)
+		assert_int_equal(tell(event, -1), 0);
+	if (synced)
+		assert_int_equal(sync_cluster(cluster), 0);
+	return failed_once;
+}
+
+static void assert_web_is(const struct cluster *cluster, const char *uid, const char *name, long number)
+{
+	const struct object *web = store_get(cluster->store, OBJECT_POD, "a", "web");
+
+	if (uid ? !web || strcmp(web->uid, uid) : !!web)
+		fail_msg("%s: expected %s where allocation %ld fails, found %s", name, uid ? uid : "none", number,
+			 web ? web->uid : "none");
+}
+
+#define WEB(uid, node, second)                                                                                    \
+	"{\"metadata\": {\"namespace\": \"a\", \"name\": \"web\", \"uid\": \"" uid "\", \"creationTimestamp\": " \
+	"\"2024-01-01T00:00:0" second "Z\"}, \"spec\": {\"nodeName\": \"" node "\"}}"
+
+static void what_the_api_says_comes_whole_the_next_time(void **state)
+{
+	static const struct {
+		const char *name;
+		struct event_of_web before[2], event;
+		const char *uid; /* after it; NULL: none */
+	} changes[] = {
+		{"one that comes", {{0}}, {HERE, WEB("1", "here", "1")}, "1"},
+		{"one that changes", {{HERE, WEB("1", "here", "1")}}, {HERE, WEB("2", "here", "1")}, "2"},
+		{"one that goes", {{HERE, WEB("1", "here", "1")}}, {HERE, NULL}, NULL},
+		{"one that moves", {{HERE, WEB("1", "here", "1")}}, {ELSEWHERE, WEB("2", "there", "2")}, "2"},
+		{"an older one", {{HERE, WEB("2", "here", "2")}}, {ELSEWHERE, WEB("1", "there", "1")}, "2"},
+		{"one that moves back", {{HERE, WEB("1", "here", "1")}, {ELSEWHERE, WEB("2", "there", "2")}},
+		 {ELSEWHERE, NULL}, "1"},
+	};
+	static const struct event_of_web ends[] = {{HERE, NULL}, {ELSEWHERE, NULL}};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(changes); i++) {
+		bool enough = false;
+
+		for (long number = 0; !enough; number++) {
+			struct cluster cluster;
+
+			cluster_new(&cluster);
+			assert_int_equal(tell(&changes[i].before[0], -1), 0);
+			assert_int_equal(tell(&changes[i].before[1], -1), 0);
+			assert_int_equal(sync_cluster(&cluster), 0);
+			enough = !tell_without_memory(&cluster, &changes[i].event, number);
+			assert_web_is(&cluster, changes[i].uid, changes[i].name, number);
+			/* And nothing is left behind. */
+			assert_int_equal(tell(&ends[0], -1), 0);
+			assert_int_equal(tell(&ends[1], -1), 0);
+			assert_int_equal(sync_cluster(&cluster), 0);
+			assert_web_is(&cluster, NULL, changes[i].name, number);
+			cluster_free(&cluster);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -398,6 +628,7 @@ int main(void)
 		cmocka_unit_test(tables_that_are_not_written_whole_can_be_written_again),
 		cmocka_unit_test(flows_are_explained_whole_or_not_at_all),
 		cmocka_unit_test(a_directory_is_read_whole_the_next_time),
+		cmocka_unit_test(what_the_api_says_comes_whole_the_next_time),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -281,9 +281,12 @@ static bool in_scope(const struct follower *follower, const struct object *objec
 	return true;
 }
 
+/*
+ * Noted first: what is staged and not noted would be taken for known when it comes again, and never be handed over. A
+ * note without a change does no harm, for what is handed over is what differs.
+ */
 static int stage(struct kube_source *source, struct object *object)
 {
-	/* First: what is staged as it is would not be noted when it comes again. */
 	int error = note_change(source, object);
 
 	return error ? error : store_put(source->staged, object);
