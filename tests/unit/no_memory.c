@@ -558,6 +558,8 @@ static bool tell_without_memory(struct cluster *cluster, const struct event_of_w
 	int told = tell(event, number), synced = told ? told : sync_cluster(cluster);
 	bool failed_once = !had_enough();
 
+	/* Whoever has all of it does not wait again, which would keep it from being told of changes. */
+	assert_false(source_waits(cluster->source, NULL));
 	if (told)
 		assert_int_equal(tell(event, -1), 0);
 	if (synced)
