@@ -324,9 +324,9 @@ $(OUT)/tests/unit/cli_%: $(OUT)/obj/tests/unit/cli_%.o $(cli_library_objects) $(
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBRARIES) $(TEST_LIBRARIES) -o $@
 
-# Its allocations fail when it says so.
-$(OUT)/tests/unit/no_memory: ALL_LDFLAGS += -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc \
-	-Wl,--wrap=reallocarray -Wl,--wrap=strdup
+# Their allocations fail when they say so (tests/lib/short_memory.h).
+$(OUT)/tests/unit/no_memory $(OUT)/tests/bpf/attach_interface: ALL_LDFLAGS += -Wl,--wrap=malloc -Wl,--wrap=calloc \
+	-Wl,--wrap=realloc -Wl,--wrap=reallocarray -Wl,--wrap=strdup
 
 # Those of the benchmark are no tests, and whoever measures has not installed what tests need.
 $(bench_tools): TEST_LIBRARIES :=

@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <time.h>
 
+#include "../lib/short_memory.h"
 #include "base/cleanup.h"
 #include "datapath/links.h"
 #include "datapath/netlink.h"
@@ -336,6 +337,74 @@ static void lost_notices_are_told(void **state)
 	interface_watch_free(watch);
 }
 
+static void count_host0(uint32_t ifindex, const char *name, void *data)
+{
+	size_t *count = data;
+
+	(void)ifindex;
+	*count += !strcmp(name, "host0");
+}
+
+static bool knows_host0(const struct interface_watch *watch)
+{
+	size_t count = 0;
+
+	interface_watch_each(watch, count_host0, &count);
+	return count == 1;
+}
+
+static void links_are_listed_whole_or_not_at_all(void **state)
+{
+	bool enough = false;
+
+	(void)state;
+	add_veth("host0", "eth0");
+	for (long number = 0; !enough; number++) {
+		struct interface_watch *watch = NULL;
+		int error;
+
+		fail_after(number);
+		error = interface_watch_new(&watch);
+		enough = had_enough();
+		assert_int_equal(error, enough ? 0 : -ENOMEM);
+		assert_true(enough ? knows_host0(watch) : !watch);
+		interface_watch_free(watch);
+	}
+}
+
+/* As where notices are lost; also where there is none for the new list either. */
+static void notices_without_memory_are_told_as_lost(void **state)
+{
+	static void (*const fail_at[])(long number) = {fail_after, fail_from};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(fail_at); i++) {
+		bool enough = false;
+
+		for (long number = 0; !enough; number++) {
+			struct interface_watch *watch;
+			struct seen seen = {};
+			int error;
+
+			check(interface_watch_new(&watch));
+			add_veth("host0", "eth0");
+			fail_at[i](number);
+			error = interface_watch_dispatch(watch, see, &seen);
+			enough = had_enough();
+			assert_true(enough == !error);
+			assert_true(enough == (seen.appeared == 1));
+			/* With memory again it may tell once more that something was lost. */
+			error = interface_watch_dispatch(watch, see, &seen);
+			assert_true(!error || error == -ENOBUFS);
+			assert_true(knows_host0(watch));
+			command("ip link del host0");
+			seen = dispatch(watch);
+			assert_int_equal(seen.vanished, 1);
+			interface_watch_free(watch);
+		}
+	}
+}
+
 static void rounds_leak_no_descriptor(void **state)
 {
 	struct interface_watch *watch;
@@ -377,6 +446,8 @@ int main(void)
 		interface_test(watch_tells_what_changes),
 		interface_test(leaving_a_bridge_is_not_vanishing),
 		interface_test(lost_notices_are_told),
+		interface_test(links_are_listed_whole_or_not_at_all),
+		interface_test(notices_without_memory_are_told_as_lost),
 		interface_test(rounds_leak_no_descriptor),
 	};
 

@@ -3,7 +3,6 @@
  * What model/, policy/, and a directory and the API as sources do without memory: every allocation of theirs fails
  * once, the first, the second and so on. The call must say so, leave its out-parameter alone and leak nothing (the
  * sanitized build looks), and work the next time.
- * Linked with --wrap for the functions that allocate; those of other libraries are not touched.
  */
 #include <errno.h>
 #include <event2/event.h>
@@ -12,75 +11,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../lib/short_memory.h"
 #include "base/cleanup.h"
 #include "model/encode.h"
 #include "policy_world.h"
 #include "source/directory.h"
 #include "source/kube.h"
 #include "source/kube_reflector.h"
-
-/* Allocations that succeed from now on; negative: all. */
-static long left = -1;
-static bool failed;
-
-static bool fails_now(void)
-{
-	if (left < 0 || left-- > 0)
-		return false;
-	left = -1;
-	failed = true;
-	return true;
-}
-
-/* The linker's names. */
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *old, size_t size);
-void *__real_reallocarray(void *old, size_t count, size_t size);
-char *__real_strdup(const char *text);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *old, size_t size);
-void *__wrap_reallocarray(void *old, size_t count, size_t size);
-char *__wrap_strdup(const char *text);
-
-void *__wrap_malloc(size_t size)
-{
-	return fails_now() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-	return fails_now() ? NULL : __real_calloc(count, size);
-}
-
-void *__wrap_realloc(void *old, size_t size)
-{
-	return fails_now() ? NULL : __real_realloc(old, size);
-}
-
-void *__wrap_reallocarray(void *old, size_t count, size_t size)
-{
-	return fails_now() ? NULL : __real_reallocarray(old, count, size);
-}
-
-char *__wrap_strdup(const char *text)
-{
-	return fails_now() ? NULL : __real_strdup(text);
-}
-
-/* Whether the allocation that is the number'th of the next call will fail; ask had_enough() after it. */
-static void fail_after(long number)
-{
-	left = number;
-	failed = false;
-}
-
-static bool had_enough(void)
-{
-	left = -1;
-	return !failed;
-}
 
 #define DOCUMENTS                                                                                                     \
 	"{apiVersion: v1, kind: Namespace, metadata: {name: a, labels: {team: x}}}\n---\n"                            \

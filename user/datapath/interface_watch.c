@@ -7,6 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+
+/* Memory that runs out is an error to return, not a reason to exit. */
+#define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
 #include "base/cleanup.h"
@@ -27,6 +30,7 @@ struct known_link {
 struct interface_watch {
 	struct mnl_socket *socket;
 	struct known_link *known;
+	bool listed; /* whole, when the list was last read */
 	char *buffer;
 	/* Of the dispatch that is running. */
 	interface_visitor visit;
@@ -90,18 +94,29 @@ static int learn_link(struct interface_watch *watch, uint32_t ifindex, const cha
 			return -ENOMEM;
 		link->ifindex = ifindex;
 		HASH_ADD(hh, watch->known, ifindex, sizeof(link->ifindex), link);
+		if (!link->hh.tbl) {
+			free(link);
+			return -ENOMEM;
+		}
 	}
 	snprintf(link->name, sizeof(link->name), "%s", name);
 	return 1;
+}
+
+/* libmnl hands on errno. */
+static int callback_status(int status)
+{
+	if (status >= 0)
+		return MNL_CB_OK;
+	errno = -status;
+	return MNL_CB_ERROR;
 }
 
 static int visit_listed(const struct nlmsghdr *message, void *data)
 {
 	const struct ifinfomsg *header = mnl_nlmsg_get_payload(message);
 
-	if (learn_link(data, (uint32_t)header->ifi_index, link_name(message)) < 0)
-		return MNL_CB_ERROR;
-	return MNL_CB_OK;
+	return callback_status(learn_link(data, (uint32_t)header->ifi_index, link_name(message)));
 }
 
 /* Through a socket of its own: notices keep queueing on the watch's. */
@@ -121,6 +136,7 @@ static int list_known(struct interface_watch *watch)
 		forget_links(watch);
 		error = netlink_request_once(request, visit_listed, watch);
 	} while (error == -EINTR);
+	watch->listed = !error;
 	return error ? fail_errno(error, "cannot list the interfaces") : 0;
 }
 
@@ -168,7 +184,7 @@ static int visit_new_link(struct interface_watch *watch, const struct nlmsghdr *
 
 	if (status > 0)
 		watch->visit(INTERFACE_APPEARED, (uint32_t)header->ifi_index, name, watch->data);
-	return status < 0 ? MNL_CB_ERROR : MNL_CB_OK;
+	return callback_status(status);
 }
 
 static int visit_deleted_link(struct interface_watch *watch, const struct nlmsghdr *message)
@@ -255,9 +271,10 @@ int interface_watch_dispatch(struct interface_watch *watch, interface_visitor vi
 	watch->visit = visit;
 	watch->data = data;
 	error = read_notices(watch);
-	if (!error)
+	if (!error && watch->listed)
 		return 0;
-	if (error != -ENOBUFS)
+	/* Without memory for one notice, those behind it are lost. */
+	if (error && error != -ENOBUFS && error != -ENOMEM)
 		return fail_errno(error, "cannot read notices about interfaces");
 	relisted = list_known(watch);
 	return relisted ? relisted : fail(-ENOBUFS, "notices about interfaces were lost");
