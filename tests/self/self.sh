@@ -58,6 +58,34 @@ test_what_is_waited_for_is_looked_at_again()
 		"$(grep -rnE "$pattern" "$TESTS" --include='*.sh' | grep -v /self.sh: || true)"
 }
 
+# exits_without_memory DIRECTORY: files below it that let uthash end the process where it gets no memory, or are told to
+# look whether it did and do not
+exits_without_memory()
+{
+	grep -rlE 'uthash\.h|HASH_ADD' "$1" --include='*.[ch]' | LC_ALL=C sort | xargs awk '
+		function judge() { if (added > checked && !fatal) print file ": HASH_ADD without a look at hh.tbl" }
+		FNR == 1 { judge(); file = FILENAME; added = checked = told = fatal = 0 }
+		/^#define HASH_NONFATAL_OOM 1$/ { told = 1 }
+		/^#define uthash_fatal/ || /cli\/diff\.h/ { told = fatal = 1 }
+		/^#include <uthash\.h>/ && !told { print file ": uthash exits where it gets no memory" }
+		/HASH_ADD/ { added++ }
+		/hh\.tbl/ { checked++ }
+		END { judge() }'
+}
+
+test_hash_tables_do_not_end_the_process()
+{
+	local directory
+
+	directory=$(mktemp --directory)
+	printf '#include <uthash.h>\n' >"$directory/a.c"
+	printf '#define HASH_NONFATAL_OOM 1\n#include <uthash.h>\nHASH_ADD();\n' >"$directory/b.c"
+	assert_equal "what is found" "$directory/a.c: uthash exits where it gets no memory
+$directory/b.c: HASH_ADD without a look at hh.tbl" "$(exits_without_memory "$directory")"
+	rm -r "$directory"
+	assert_equal "of the tree" "" "$(exits_without_memory "$ROOT/user")"
+}
+
 test_runner_counts_each_result()
 {
 	assert_equal "all kinds" "2 1 1" \

@@ -6,9 +6,12 @@
 #ifndef EGRESSD_CLI_DIFF_H
 #define EGRESSD_CLI_DIFF_H
 
+/* uthash would exit without a word. */
+#define uthash_fatal(message) out_of_memory()
 #include <uthash.h>
 
 #include "cli/known_addresses.h"
+#include "cli/memory.h"
 #include "cli/offline.h"
 #include "cli/pod_names.h"
 #include "cli/port_ranges.h"

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* uthash would exit without a word. */
+#define uthash_fatal(message) out_of_memory()
 #include <uthash.h>
 
 #include "base/cleanup.h"
