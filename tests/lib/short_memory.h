@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Allocations of the library that fail when the test says so. For programs that are linked with --wrap for the functions
- * that allocate (Makefile); those of other libraries are not touched.
+ * Allocations of the library that fail when the test says so. For programs that are linked with --wrap for the
+ * functions that allocate (Makefile); those of other libraries are not touched.
  */
 #ifndef EGRESSD_TESTS_LIB_SHORT_MEMORY_H
 #define EGRESSD_TESTS_LIB_SHORT_MEMORY_H
