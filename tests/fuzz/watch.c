@@ -13,8 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../lib/encoded.h"
 #include "base/cleanup.h"
-#include "model/encode.h"
 #include "source/kube_reflector.h"
 
 static void require(bool condition)
@@ -85,7 +85,7 @@ static int on_begin(void *data)
 static int on_put(struct api_object *object, struct problem_list *problems, void *data)
 {
 	FILE *file = ((struct trace *)data)->file;
-	json_t *json = object->object ? object_encode(object->object) : NULL;
+	json_t *json = object->object ? encoded(object->object) : NULL;
 	char line[4096];
 	size_t i;
 

@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../lib/encoded.h"
 #include "base/cleanup.h"
 #include "base/text.h"
 #include "model/decode.h"
-#include "model/encode.h"
 #include "model_unit.h"
 
 static struct object_list decode_named(const char *name, const char *text)
@@ -646,8 +646,7 @@ static struct object *encode_and_decode(const struct object *object)
 {
 	struct object_list objects = {};
 	struct problem_list problems = {};
-	json_t *json = object_encode(object);
-	_cleanup_free_ char *text = json_dumps(json, 0);
+	_cleanup_free_ char *text = encoded_text(object);
 	struct object *again;
 
 	assert_non_null(text);
@@ -656,8 +655,30 @@ static struct object *encode_and_decode(const struct object *object)
 	assert_int_equal(objects.count, 1);
 	again = object_ref(objects.items[0]);
 	object_list_clear(&objects);
-	json_decref(json);
 	return again;
+}
+
+/* Peers are put where a rule has none, and nowhere else, whatever the names say. */
+static void rules_with_and_without_peers_come_back(void **state)
+{
+	static const char text[] =
+		"{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: p}, spec: {podSelector:\n"
+		" {matchExpressions: [{key: to, operator: Exists}]}, egress: [\n"
+		" {ports: [{port: 1}]},\n"
+		" {to: [{ipBlock: {cidr: 10.0.0.0/8}}, {ipBlock: {cidr: 'fd00::/8', except: ['fd00:1::/32']}},\n"
+		"  {podSelector: {matchLabels: {to: a}}}, {ipBlock: {cidr: 192.0.2.1/32}}]},\n"
+		" {to: []}, {}, {to: [{namespaceSelector: {}}], ports: [{port: to}]}]}}";
+	struct object_list objects = decode_named("\"to\":[].yaml", text);
+	struct object *again = encode_and_decode(objects.items[0]);
+
+	(void)state;
+	assert_true(object_equal(objects.items[0], again));
+	assert_int_equal(again->policy.rule_count, 5);
+	assert_int_equal(again->policy.rules[1].peer_count, 4);
+	assert_int_equal(again->policy.rules[1].peers[3].place.line, 5);
+	assert_string_equal(again->place.file, "\"to\":[].yaml");
+	object_unref(again);
+	object_list_clear(&objects);
 }
 
 /* jansson's memory is taken elsewhere while a text is parsed; what others do with jansson is not to notice. */
@@ -823,6 +844,7 @@ int main(void)
 		cmocka_unit_test(json_files),
 		cmocka_unit_test(json_in_a_yaml_file_and_flow_mappings),
 		cmocka_unit_test(unknown_metadata_is_passed_over_without_a_file),
+		cmocka_unit_test(rules_with_and_without_peers_come_back),
 		cmocka_unit_test(decoding_leaves_jansson_as_it_was),
 		cmocka_unit_test(objects_survive_encoding),
 		cmocka_unit_test(places_within_objects_survive_encoding),

@@ -225,6 +225,52 @@ static void objects_come_back_equal(void **state)
 	clear_kinds(kinds);
 }
 
+/* More networks than values, at four each, may be in a document that is read; a file may have them, at three each. */
+#define NETWORKS 1050000u
+
+static void decode_networks(struct object_list *policies)
+{
+	struct problem_list problems = {0};
+	char *text = NULL;
+	size_t length;
+	unsigned int i;
+	FILE *file = open_memstream(&text, &length);
+
+	assert_non_null(file);
+	fprintf(file, "{\"apiVersion\":\"networking.k8s.io/v1\",\"kind\":\"NetworkPolicy\",\"metadata\":{\"name\":"
+		      "\"many\",\"namespace\":\"shop\"},\"spec\":{\"podSelector\":{},\"egress\":[{\"to\":[");
+	for (i = 0; i < NETWORKS; i++)
+		fprintf(file, "%s{\"ipBlock\":{\"cidr\":\"%u.%u.%u.0/24\"}}", i ? "," : "", 10 + (i >> 16), i >> 8 & 255,
+			i & 255);
+	fprintf(file, "]}]}}");
+	fclose(file);
+	assert_int_equal(decode_buffer("m.json", text, length, policies, &problems), 0);
+	free(text);
+	problem_list_clear(&problems);
+}
+
+static void policy_of_a_million_networks_comes_back(void **state)
+{
+	struct object_list kinds[OBJECT_KIND_COUNT] = {0};
+	const struct state_view view = {1, 0};
+	struct fixture *fixture = *state;
+	struct state_view found;
+	struct object *again;
+	struct store *store;
+
+	decode_networks(&kinds[OBJECT_NETWORK_POLICY]);
+	assert_int_equal(state_directory_prepare(fixture->directory), 0);
+	assert_int_equal(state_write_objects(fixture->directory, kinds, &view), 0);
+	assert_int_equal(state_read_objects(fixture->directory, &store, &found), 0);
+	again = store_get(store, OBJECT_NETWORK_POLICY, "shop", "many");
+	assert_non_null(again);
+	assert_true(object_equal(again, kinds[OBJECT_NETWORK_POLICY].items[0]));
+	assert_int_equal(again->policy.rules[0].peers[NETWORKS - 1].place.column,
+			 kinds[OBJECT_NETWORK_POLICY].items[0]->policy.rules[0].peers[NETWORKS - 1].place.column);
+	store_free(store);
+	clear_kinds(kinds);
+}
+
 /* Any bit that flips, and any end that comes early, is noticed; what is set aside is out of the way, not lost. */
 static void damaged_objects_are_refused(void **state)
 {
@@ -303,6 +349,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(failed_write_leaves_the_old_file, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(write_to_a_missing_directory_fails, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(objects_come_back_equal, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(policy_of_a_million_networks_comes_back, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(damaged_objects_are_refused, set_up, tear_down),
 		cmocka_unit_test(problems_are_encoded),
 	};

@@ -124,18 +124,6 @@ char *endpoint_text(const struct saved_state *state, uint32_t id)
 	return endpoint ? format_text("%s/%s", endpoint->namespace, endpoint->pod) : format_text("endpoint %u", id);
 }
 
-static int decode_objects(const char *path, struct store *store)
-{
-	_cleanup_(problem_list_clear) struct problem_list problems = {0};
-	_cleanup_(object_list_clear) struct object_list objects = {0};
-	int error = decode_saved_file(path, STATE_OBJECTS_FILE, &objects, &problems);
-	size_t i;
-
-	for (i = 0; !error && i < objects.count; i++)
-		error = store_put(store, objects.items[i]);
-	return error;
-}
-
 void store_clear(struct store **store)
 {
 	store_free(*store);
@@ -148,16 +136,9 @@ void policy_clear(struct policy **policy)
 
 int saved_objects_read(const char *directory, struct store **out)
 {
-	_cleanup_free_ char *path = format_text("%s/%s", directory, STATE_OBJECTS_FILE);
-	_cleanup_(store_clear) struct store *store = NULL;
-	int error = store_new(&store);
+	struct state_view view;
 
-	if (!error)
-		error = decode_objects(path, store);
-	if (error)
-		return error;
-	*out = take(store);
-	return 0;
+	return state_read_objects(directory, out, &view);
 }
 
 int saved_objects_load(const char *directory, struct store **out)

@@ -523,9 +523,9 @@ static int decode(const char *name, bool saved, const char *text, size_t length,
 	struct decoding decoding = { .name = name, .saved = saved, .problems = problems };
 	int error;
 
-	if (length > DECODE_FILE_MAX)
+	if (length > DECODE_FILE_MAX && !saved)
 		return fail_size(problems, name);
-	error = document_parse(name, text, length, decode_document, &decoding, problems);
+	error = (saved ? document_parse_saved : document_parse)(name, text, length, decode_document, &decoding, problems);
 	if (!error || error == -EINVAL) {
 		int cut_error = note_errors_cut(&decoding);
 
@@ -665,8 +665,7 @@ static int open_and_read(const char *path, char **out, size_t *length)
 	return read_all(fd, (size_t)status.st_size, out, length);
 }
 
-static int decode_path(const char *path, const char *name, bool saved, struct object_list *objects,
-		       struct problem_list *problems)
+int decode_file(const char *path, const char *name, struct object_list *objects, struct problem_list *problems)
 {
 	_cleanup_free_ char *text = NULL;
 	size_t length = 0;
@@ -674,7 +673,7 @@ static int decode_path(const char *path, const char *name, bool saved, struct ob
 
 	error = open_and_read(path, &text, &length);
 	if (!error)
-		return decode(name, saved, text, length, objects, problems);
+		return decode(name, false, text, length, objects, problems);
 	if (error == -EFBIG)
 		return fail_size(problems, name);
 	if (error != -ENOMEM && fail_file(problems, "file", name,
@@ -682,14 +681,4 @@ static int decode_path(const char *path, const char *name, bool saved, struct ob
 							      strerror(-error)))
 		return -ENOMEM;
 	return error;
-}
-
-int decode_file(const char *path, const char *name, struct object_list *objects, struct problem_list *problems)
-{
-	return decode_path(path, name, false, objects, problems);
-}
-
-int decode_saved_file(const char *path, const char *name, struct object_list *objects, struct problem_list *problems)
-{
-	return decode_path(path, name, true, objects, problems);
 }

@@ -21,6 +21,8 @@ void object_list_clear(struct object_list *list);
 #define DECODE_FILE_MAX (64u << 20)
 #define DECODE_DEPTH_MAX 64
 #define DECODE_NODES_MAX 4000000u /* every use of an alias counts */
+/* Of an object that object_encode wrote, which says more than the one that was read. */
+#define DECODE_SAVED_NODES_MAX (8 * DECODE_NODES_MAX)
 
 /*
  * Decodes a whole file: YAML with any number of documents, or JSON. Kinds "List" and "...List" are opened. `name` is
@@ -36,12 +38,11 @@ int decode_buffer(const char *name, const char *text, size_t length, struct obje
 int decode_file(const char *path, const char *name, struct object_list *objects, struct problem_list *problems);
 
 /*
- * The same for what object_encode wrote (the agent's objects file): objects get the places that were written down with
- * them. Only here are the fields "egressd.io/..." known.
+ * The same for what object_encode wrote (the agent's objects file), of any size: objects get the places that were written
+ * down with them. Only here are the fields "egressd.io/..." known.
  */
 int decode_saved_buffer(const char *name, const char *text, size_t length, struct object_list *objects,
 			struct problem_list *problems);
-int decode_saved_file(const char *path, const char *name, struct object_list *objects, struct problem_list *problems);
 
 /* One object as the Kubernetes API sends it. Strings are the caller's to free (api_object_clear). */
 struct api_object {

@@ -27,7 +27,11 @@ static bool named_json(const char *name)
 int document_parse(const char *name, const char *text, size_t length, document_handler handler, void *context,
 		   struct problem_list *problems)
 {
-	_cleanup_(builder_clear) struct builder builder = { .name = name, .problems = problems };
+	_cleanup_(builder_clear) struct builder builder = {
+		.name = name,
+		.size_max = DECODE_NODES_MAX,
+		.problems = problems,
+	};
 	int error;
 
 	builder.strict_json = named_json(name);
@@ -37,10 +41,27 @@ int document_parse(const char *name, const char *text, size_t length, document_h
 	return error;
 }
 
+int document_parse_saved(const char *name, const char *text, size_t length, document_handler handler, void *context,
+			 struct problem_list *problems)
+{
+	_cleanup_(builder_clear) struct builder builder = {
+		.name = name,
+		.size_max = DECODE_SAVED_NODES_MAX,
+		.strict_json = true,
+		.problems = problems,
+	};
+
+	return document_parse_json(&builder, text, length, handler, context);
+}
+
 int document_parse_api(const char *text, size_t length, document_handler handler, void *context,
 		       struct problem_list *problems)
 {
-	_cleanup_(builder_clear) struct builder builder = { .strict_json = true, .problems = problems };
+	_cleanup_(builder_clear) struct builder builder = {
+		.size_max = DECODE_NODES_MAX,
+		.strict_json = true,
+		.problems = problems,
+	};
 
 	return document_parse_json(&builder, text, length, handler, context);
 }

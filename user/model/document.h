@@ -65,6 +65,9 @@ typedef int (*document_handler)(const struct value *root, void *context);
  */
 int document_parse(const char *name, const char *text, size_t length, document_handler handler, void *context,
 		   struct problem_list *problems);
+/* The same for JSON that the agent wrote itself: it may have DECODE_SAVED_NODES_MAX values. */
+int document_parse_saved(const char *name, const char *text, size_t length, document_handler handler, void *context,
+			 struct problem_list *problems);
 /* The same for one text of the Kubernetes API: JSON and nothing else, without places. */
 int document_parse_api(const char *text, size_t length, document_handler handler, void *context,
 		       struct problem_list *problems);

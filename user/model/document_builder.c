@@ -13,7 +13,7 @@
 #define SMALL_MAPPING 16
 
 _Static_assert(DECODE_DEPTH_MAX <= UINT8_MAX, "value.height");
-_Static_assert(DECODE_NODES_MAX <= UINT32_MAX, "value.size and value.count");
+_Static_assert(DECODE_SAVED_NODES_MAX <= UINT32_MAX, "value.size and value.count");
 
 void builder_clear(struct builder *builder)
 {
@@ -54,10 +54,10 @@ void builder_fail(struct builder *builder, const char *rule, unsigned int line, 
 static bool count_values(struct builder *builder, uint32_t size, unsigned int line, unsigned int column)
 {
 	builder->size += size;
-	if (builder->size <= DECODE_NODES_MAX)
+	if (builder->size <= builder->size_max)
 		return true;
 	builder_fail(builder, "limit", line, column, "expected at most %u values in a document, found more",
-		     DECODE_NODES_MAX);
+		     builder->size_max);
 	return false;
 }
 

@@ -28,6 +28,7 @@ struct builder {
 	struct problem_list *problems;
 	struct arena *arena; /* of the present document */
 	uint64_t size;       /* values in the present document */
+	uint32_t size_max;   /* how many there may be */
 	struct builder_level levels[DECODE_DEPTH_MAX];
 	size_t depth;
 	struct builder_entry *entries; /* of all open collections */

@@ -460,9 +460,9 @@ static bool within_limits(struct json_side *side)
 			continue;
 		}
 		values += c == ',' || c == '[' || c == '{';
-		if (values > DECODE_NODES_MAX) {
+		if (values > builder->size_max) {
 			builder_fail(builder, "limit", cursor.line, cursor.column,
-				     "expected at most %u values in a document, found more", DECODE_NODES_MAX);
+				     "expected at most %u values in a document, found more", builder->size_max);
 			return false;
 		}
 		if ((c == '[' || c == '{' || c == ']' || c == '}') &&

@@ -5,6 +5,8 @@
  */
 #include "model/encode.h"
 
+#include <errno.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -133,6 +135,8 @@ static json_t *encode_policy_port(const void *item)
 
 static json_t *encode_block(const struct ip_block *block)
 {
+	if (!block->except_count)
+		return json_pack("{s:o}", "cidr", encode_prefix(&block->cidr));
 	return json_pack("{s:o, s:o, s:o}", "cidr", encode_prefix(&block->cidr), "except",
 			 encode_array(block->except, block->except_count, sizeof(*block->except), encode_prefix),
 			 "egressd.io/except-places",
@@ -140,9 +144,8 @@ static json_t *encode_block(const struct ip_block *block)
 				      encode_place_item));
 }
 
-static json_t *encode_peer(const void *item)
+static json_t *encode_peer(const struct policy_peer *peer)
 {
-	const struct policy_peer *peer = item;
 	_cleanup_json_ json_t *object = json_object();
 
 	if (!set(object, "egressd.io/place", encode_place(&peer->place)))
@@ -157,13 +160,13 @@ static json_t *encode_peer(const void *item)
 	return take(object);
 }
 
+/* Without the peers, whose place is NO_PEERS in the text. */
 static json_t *encode_rule(const void *item)
 {
 	const struct egress_rule *rule = item;
 
-	return json_pack("{s:o, s:o, s:o}", "egressd.io/place", encode_place(&rule->place), "ports",
-			 encode_array(rule->ports, rule->port_count, sizeof(*rule->ports), encode_policy_port), "to",
-			 encode_array(rule->peers, rule->peer_count, sizeof(*rule->peers), encode_peer));
+	return json_pack("{s:o, s:o, s:[]}", "egressd.io/place", encode_place(&rule->place), "ports",
+			 encode_array(rule->ports, rule->port_count, sizeof(*rule->ports), encode_policy_port), "to");
 }
 
 /* policyTypes is written out: what its absence means depends on the rules. */
@@ -419,7 +422,16 @@ static bool encode_content(json_t *json, json_t *metadata, const struct object *
 	return false;
 }
 
-json_t *object_encode(const struct object *object)
+/* Compact text; NULL when memory is short. */
+static char *text_of(json_t *json)
+{
+	char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+
+	json_decref(json);
+	return text;
+}
+
+static json_t *encode_without_peers(const struct object *object)
 {
 	_cleanup_json_ json_t *json = json_pack("{s:s, s:s, s:o}", "apiVersion", api_version(object->kind), "kind",
 						object_kind_name(object->kind), "metadata", encode_metadata(object));
@@ -427,4 +439,75 @@ json_t *object_encode(const struct object *object)
 	if (!json || !encode_content(json, json_object_get(json, "metadata"), object))
 		return NULL;
 	return take(json);
+}
+
+/* ------------------------------------------------------------------ peers */
+
+static int put_as_json(const struct policy_peer *peer, encode_sink sink, void *data)
+{
+	_cleanup_free_ char *text = text_of(encode_peer(peer));
+
+	return text ? sink(text, strlen(text), data) : -ENOMEM;
+}
+
+/* The usual peer of a long list, of numbers alone: nothing in it is to be escaped. */
+static int put_network(const struct policy_peer *peer, encode_sink sink, void *data)
+{
+	char text[96 + IP_PREFIX_TEXT_SIZE], prefix[IP_PREFIX_TEXT_SIZE];
+	int length = snprintf(text, sizeof(text), "{\"egressd.io/place\":\"%u:%u\",\"ipBlock\":{\"cidr\":\"%s\"}}",
+			      peer->place.line, peer->place.column, ip_prefix_format(&peer->block.cidr, prefix));
+
+	return sink(text, (size_t)length, data);
+}
+
+static bool is_network_alone(const struct policy_peer *peer)
+{
+	return peer->has_block && !peer->block.except_count && !peer->has_pod_selector && !peer->has_namespace_selector;
+}
+
+static int put_peers(const struct egress_rule *rule, encode_sink sink, void *data)
+{
+	size_t i;
+	int error = 0;
+
+	for (i = 0; i < rule->peer_count && !error; i++) {
+		const struct policy_peer *peer = &rule->peers[i];
+
+		if (i)
+			error = sink(",", 1, data);
+		if (!error)
+			error = (is_network_alone(peer) ? put_network : put_as_json)(peer, sink, data);
+	}
+	return error;
+}
+
+/* What a rule without peers has in its text. No name or value is taken for it: a quote inside of one is escaped. */
+#define NO_PEERS "\"to\":[]"
+
+static int put_with_peers(const char *text, const struct network_policy *policy, encode_sink sink, void *data)
+{
+	size_t i;
+	int error = 0;
+
+	for (i = 0; i < policy->rule_count && !error; i++) {
+		/* Behind the opening bracket. */
+		const char *end = strstr(text, NO_PEERS) + strlen(NO_PEERS) - 1;
+
+		error = sink(text, (size_t)(end - text), data);
+		if (!error)
+			error = put_peers(&policy->rules[i], sink, data);
+		text = end;
+	}
+	return error ? error : sink(text, strlen(text), data);
+}
+
+int object_encode(const struct object *object, encode_sink sink, void *data)
+{
+	_cleanup_free_ char *text = text_of(encode_without_peers(object));
+
+	if (!text)
+		return -ENOMEM;
+	if (object->kind == OBJECT_NETWORK_POLICY)
+		return put_with_peers(text, &object->policy, sink, data);
+	return sink(text, strlen(text), data);
 }

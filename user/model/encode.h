@@ -9,11 +9,17 @@
 #ifndef EGRESSD_MODEL_ENCODE_H
 #define EGRESSD_MODEL_ENCODE_H
 
-#include <jansson.h>
+#include <stddef.h>
 
 #include "model/object.h"
 
-/* A new reference, or NULL when memory is short. */
-json_t *object_encode(const struct object *object);
+/* Takes one piece of the text after the other; a negative errno ends the encoding. */
+typedef int (*encode_sink)(const char *text, size_t length, void *data);
+
+/*
+ * The object on one line, in pieces: a policy may have a million networks, as a tree 900 bytes each. 0, -ENOMEM, or what
+ * the sink returned; what the sink took is then no object.
+ */
+int object_encode(const struct object *object, encode_sink sink, void *data);
 
 #endif

@@ -24,7 +24,8 @@
 /* What follows the bytes that are summed up. */
 #define TAIL ",\"egressd.io/crc32\":\"%08lx\"}\n"
 #define TAIL_LENGTH 32
-#define OBJECT_SIZE_MAX (16u << 20)
+/* A file is read only where its sum is right, so an object of any size is one that was written. */
+#define OBJECT_SIZE_MAX (1u << 30)
 #define PIECE 65536
 
 /* ------------------------------------------------------------------ writing */
@@ -35,25 +36,21 @@ struct sink {
 	bool comma;
 };
 
-static int put_text(struct sink *sink, const char *text, size_t length)
+/* An encode_sink. */
+static int put_text(const char *text, size_t length, void *data)
 {
+	struct sink *sink = data;
+
 	sink->sum = crc32(sink->sum, (const unsigned char *)text, (unsigned int)length);
 	return fwrite(text, 1, length, sink->file) == length ? 0 : -errno;
 }
 
 static int put_object(struct sink *sink, const struct object *object)
 {
-	_cleanup_free_ char *text = NULL;
-	json_t *json = object_encode(object);
-	int error;
+	int error = put_text(sink->comma ? ",\n" : "\n", sink->comma ? 2 : 1, sink);
 
-	text = json ? json_dumps(json, JSON_COMPACT) : NULL;
-	json_decref(json);
-	if (!text)
-		return -ENOMEM;
-	error = put_text(sink, sink->comma ? ",\n" : "\n", sink->comma ? 2 : 1);
 	sink->comma = true;
-	return error ? error : put_text(sink, text, strlen(text));
+	return error ? error : object_encode(object, put_text, sink);
 }
 
 static int put_end(struct sink *sink, const struct state_view *view)
@@ -62,14 +59,14 @@ static int put_end(struct sink *sink, const struct state_view *view)
 
 	snprintf(text, sizeof(text), "\n],\"egressd.io/generation\":%u,\"egressd.io/changes\":%u", view->generation,
 		 view->changes);
-	return put_text(sink, text, strlen(text));
+	return put_text(text, strlen(text), sink);
 }
 
 static int put_all(struct sink *sink, const struct object_list *kinds, const struct state_view *view)
 {
 	unsigned int kind;
 	size_t i;
-	int error = put_text(sink, HEAD, strlen(HEAD));
+	int error = put_text(HEAD, strlen(HEAD), sink);
 
 	for (kind = 0; kind < OBJECT_KIND_COUNT && !error; kind++)
 		for (i = 0; i < kinds[kind].count && !error; i++)
