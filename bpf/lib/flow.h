@@ -122,18 +122,20 @@ static __always_inline _Bool flow_key_load(struct __sk_buff *skb, __u64 tuple, e
 static __always_inline _Bool flow_expired(const struct egress_flow *flow, __u8 protocol,
 					  const struct egress_control *control, __u64 now)
 {
-	_Bool lasting = flow->state == EGRESS_FLOW_ESTABLISHED || flow->flags & EGRESS_FLOW_UNSEEN;
+	_Bool unseen = flow->flags & EGRESS_FLOW_UNSEEN;
 	__u32 timeout;
 
 	/* Most packets of a flow that is busy. */
 	if (likely(flow->seen == now))
 		return 0;
 	if (protocol != IPPROTO_TCP)
-		timeout = lasting ? control->timeout_udp : control->timeout_udp_new;
+		timeout = flow->state == EGRESS_FLOW_ESTABLISHED || unseen ? control->timeout_udp :
+									   control->timeout_udp_new;
 	else if (flow->state == EGRESS_FLOW_CLOSING)
 		timeout = control->timeout_closing;
 	else
-		timeout = lasting ? control->timeout_established : control->timeout_new;
+		/* The ACK that ends a handshake is not looked at, and the peer may say nothing for long after it. */
+		timeout = flow->state != EGRESS_FLOW_NEW || unseen ? control->timeout_established : control->timeout_new;
 	/* Signed: another CPU may have seen a packet since this one looked at the clock. */
 	return (__s64)(now - flow->seen) > (__s64)timeout;
 }

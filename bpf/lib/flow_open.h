@@ -184,8 +184,10 @@ static __always_inline void flow_open(struct __sk_buff *skb, __u64 tuple, __u32 
 		return;
 	rings = share->rings;
 	taken = rings && flow_slot_take(skb, tuple, SLOT_RANGE(0, rings, rings >= EGRESS_FLOW_RINGS_OPENING));
+	/* Where there is no ring left for it, opening flows make room in those that it has, however few. */
 	if (!taken)
-		taken = flow_ring_add(endpoint) && flow_slot_take(skb, tuple, SLOT_RANGE(rings, 1, 1));
+		taken = flow_slot_take(skb, tuple, flow_ring_add(endpoint) ? SLOT_RANGE(rings, 1, 1) :
+									   SLOT_RANGE(0, rings, 1));
 	if (!taken || !flow_insert(skb, tuple, flags))
 		/* Relaxed: for an ordered one newer compilers take an instruction that came with 5.12. */
 		__atomic_fetch_add(&share->refused, 1, __ATOMIC_RELAXED);

@@ -50,8 +50,8 @@ struct egress_control {
 	__u32 hz;       /* jiffies a second, measured by the agent */
 	__u32 flags;
 	/* Idle time-outs of flows, in jiffies. */
-	__u32 timeout_new;         /* state NEW or ANSWERED, TCP */
-	__u32 timeout_established; /* TCP */
+	__u32 timeout_new;         /* state NEW, TCP */
+	__u32 timeout_established; /* state ANSWERED or ESTABLISHED, TCP */
 	__u32 timeout_closing;     /* TCP */
 	__u32 timeout_udp_new;     /* UDP, SCTP and ICMP echo until the peer went on */
 	__u32 timeout_udp;         /* UDP and SCTP after */

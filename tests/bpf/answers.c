@@ -536,6 +536,49 @@ static void a_share_is_bounded(void **state)
 	assert_int_equal(answered_of(harness, "203.0.113.66", 1000), 1000);
 }
 
+/* Nothing is left for anybody but what each pod has of its own. */
+static void exhaust_pool(struct harness *harness)
+{
+	int pool = bpf_map__fd(harness->skeleton->maps.flow_rings_pool);
+	size_t size = bpf_map__value_size(harness->skeleton->maps.flow_rings_pool);
+	struct egress_flow_ring_key key = {.endpoint = OTHER_POD};
+	void *ring = calloc(1, size);
+
+	assert_non_null(ring);
+	for (key.ring = 0; !bpf_map_update_elem(pool, &key, ring, BPF_NOEXIST); key.ring++)
+		;
+	assert_true(key.ring > 100);
+	free(ring);
+}
+
+static void a_flood_makes_room_where_no_ring_is_left(void **state)
+{
+	struct harness *harness = *state;
+
+	exhaust_pool(harness);
+	open_many(harness, PEER, 50, 1);
+	open_many(harness, "203.0.113.66", 2000, 0);
+	assert_int_equal(answered_of(harness, PEER, 50), 50);
+	open_many(harness, "203.0.113.67", 50, 1);
+	assert_in_range(answered_of(harness, "203.0.113.67", 50), 40, 50);
+}
+
+/* A client may connect long before it has something to say. */
+static void a_peer_may_be_silent_after_the_handshake(void **state)
+{
+	struct harness *harness = *state;
+	struct frame syn = tcp(PEER, 1000, "10.1.0.2", 80, TCP_SYN), syn_ack = tcp("10.1.0.2", 80, PEER, 1000, TCP_SYN | TCP_ACK),
+		     ack = tcp(PEER, 1000, "10.1.0.2", 80, TCP_ACK), data = tcp("10.1.0.2", 80, PEER, 1000, TCP_ACK);
+
+	control(harness)->timeout_new = 5;
+	to_pod(harness, &syn);
+	expect_pass(harness, &syn_ack);
+	to_pod(harness, &ack);
+	age_flows(harness, 1000);
+	expect_pass(harness, &data);
+	assert_int_equal(only_flow(harness).state, EGRESS_FLOW_ESTABLISHED);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -553,6 +596,8 @@ int main(void)
 		TEST(a_syn_opens_anew_after_the_end),
 		TEST(a_syn_leaves_a_live_connection_alone),
 		TEST(expired_entries_answer_nothing),
+		TEST(a_peer_may_be_silent_after_the_handshake),
+		TEST(a_flood_makes_room_where_no_ring_is_left),
 		TEST(udp_is_answered),
 		TEST(udp_is_answered_ipv6),
 		TEST(sctp_is_answered),

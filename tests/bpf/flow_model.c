@@ -133,7 +133,7 @@ static uint64_t patience(const struct exchange *exchange, const struct tuple *tu
 		return exchange->confirmed ? 6 : 3;
 	if (exchange->over)
 		return 2;
-	return exchange->confirmed || exchange->could_open ? 10 : 1;
+	return exchange->answered || exchange->could_open ? 10 : 1;
 }
 
 static bool alive(const struct model *model, const struct exchange *exchange, const struct tuple *tuple)

@@ -40,13 +40,13 @@ static const char *state_name(uint32_t state)
 static uint32_t flow_timeout(const struct egress_control *control, const struct egress_flow_key *key,
 			     const struct egress_flow *flow)
 {
-	bool lasting = flow->state == EGRESS_FLOW_ESTABLISHED || flow->flags & EGRESS_FLOW_UNSEEN;
+	bool unseen = flow->flags & EGRESS_FLOW_UNSEEN;
 
 	if (key->protocol != IPPROTO_TCP)
-		return lasting ? control->timeout_udp : control->timeout_udp_new;
+		return flow->state == EGRESS_FLOW_ESTABLISHED || unseen ? control->timeout_udp : control->timeout_udp_new;
 	if (flow->state == EGRESS_FLOW_CLOSING)
 		return control->timeout_closing;
-	return lasting ? control->timeout_established : control->timeout_new;
+	return flow->state != EGRESS_FLOW_NEW || unseen ? control->timeout_established : control->timeout_new;
 }
 
 static double seconds(const struct flow_dump *flows, uint64_t jiffies)

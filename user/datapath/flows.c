@@ -89,13 +89,13 @@ int datapath_flows(struct datapath *datapath, datapath_flow_visitor visit, void 
 static uint64_t timeout_of(const struct egress_control *control, const struct egress_flow_key *key,
 			   const struct egress_flow *flow)
 {
-	bool lasting = flow->state == EGRESS_FLOW_ESTABLISHED || flow->flags & EGRESS_FLOW_UNSEEN;
+	bool unseen = flow->flags & EGRESS_FLOW_UNSEEN;
 
 	if (key->protocol != IPPROTO_TCP)
-		return lasting ? control->timeout_udp : control->timeout_udp_new;
+		return flow->state == EGRESS_FLOW_ESTABLISHED || unseen ? control->timeout_udp : control->timeout_udp_new;
 	if (flow->state == EGRESS_FLOW_CLOSING)
 		return control->timeout_closing;
-	return lasting ? control->timeout_established : control->timeout_new;
+	return flow->state != EGRESS_FLOW_NEW || unseen ? control->timeout_established : control->timeout_new;
 }
 
 struct expiry {
