@@ -90,9 +90,10 @@ static __always_inline int from_pod_rest(struct __sk_buff *skb)
 		ports = parse_transport(skb, network);
 		reason = packet_reason(ports);
 	}
-	if (reason)
-		reason = judge.set == EGRESS_SET_OPEN ? EGRESS_DROP_NONE : reason; /* cannot be shown to be forged */
-	else
+	/* A pod whose source alone is checked may send what has none; not one that cannot be read. */
+	if (reason == EGRESS_DROP_ETHERTYPE && judge.set == EGRESS_SET_OPEN)
+		reason = EGRESS_DROP_NONE;
+	else if (!reason)
 		reason = network_family(network) ? judge_ip(skb, &judge, network, ports) : arp_check(skb);
 	return reason ? drop(skb, &judge, network, ports, reason) : pass_counted(skb, judge.endpoint->id);
 }

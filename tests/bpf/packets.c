@@ -132,7 +132,7 @@ static void source_check_can_be_told(void **state)
 {
 	struct frame spoofed = tcp("10.1.0.3", 1, "192.0.2.1", 443, TCP_SYN),
 		     own = tcp("10.1.0.2", 1, "203.0.113.1", 80, TCP_SYN);
-	struct frame denied = tcp("10.1.0.3", 1, "192.0.2.1", 444, TCP_SYN);
+	struct frame denied = tcp("10.1.0.3", 1, "192.0.2.1", 444, TCP_SYN), tagged = spoofed, cut = spoofed, other = own;
 
 	pod_put(*state, POD, EGRESS_ENDPOINT_ROUTER);
 	expect_pass(*state, &spoofed);
@@ -143,6 +143,14 @@ static void source_check_can_be_told(void **state)
 	set_word(*state, POD, EGRESS_SET_OPEN);
 	expect_drop(*state, &spoofed, EGRESS_DROP_SPOOFED_SOURCE);
 	expect_pass(*state, &own);
+	/* Behind a tag, which the node may take off, or with part of a header, it would not be seen. */
+	frame_set16(&tagged, 12, ETH_P_8021Q);
+	expect_drop(*state, &tagged, EGRESS_DROP_VLAN);
+	cut.length = FRAME_IP + 20 + 4;
+	expect_drop(*state, &cut, EGRESS_DROP_IP_TOTAL_LENGTH);
+	/* What is no IP has no such address. */
+	frame_set16(&other, 12, ETH_P_LLDP);
+	expect_pass(*state, &other);
 }
 
 /* A pod may always send to itself; here no table says so. */
