@@ -3,6 +3,8 @@
 #ifndef EGRESSD_BPF_FLOW_H
 #define EGRESSD_BPF_FLOW_H
 
+#include <egressd/flow_timeout.h>
+
 #include "lib/parse_transport.h"
 #include "lib/policy.h"
 
@@ -122,22 +124,11 @@ static __always_inline _Bool flow_key_load(struct __sk_buff *skb, __u64 tuple, e
 static __always_inline _Bool flow_expired(const struct egress_flow *flow, __u8 protocol,
 					  const struct egress_control *control, __u64 now)
 {
-	_Bool unseen = flow->flags & EGRESS_FLOW_UNSEEN;
-	__u32 timeout;
-
 	/* Most packets of a flow that is busy. */
 	if (likely(flow->seen == now))
 		return 0;
-	if (protocol != IPPROTO_TCP)
-		timeout = flow->state == EGRESS_FLOW_ESTABLISHED || unseen ? control->timeout_udp :
-									   control->timeout_udp_new;
-	else if (flow->state == EGRESS_FLOW_CLOSING)
-		timeout = control->timeout_closing;
-	else
-		/* The ACK that ends a handshake is not looked at, and the peer may say nothing for long after it. */
-		timeout = flow->state != EGRESS_FLOW_NEW || unseen ? control->timeout_established : control->timeout_new;
 	/* Signed: another CPU may have seen a packet since this one looked at the clock. */
-	return (__s64)(now - flow->seen) > (__s64)timeout;
+	return (__s64)(now - flow->seen) > (__s64)egress_flow_timeout(flow, protocol, control);
 }
 
 static __always_inline void flow_seen(struct egress_flow *flow, __u64 now)
@@ -185,9 +176,11 @@ static __always_inline void flow_pod_sent_tcp(struct egress_flow *flow, __u64 se
 		flow->flags |= EGRESS_FLOW_FIN_LOCAL;
 	if (flags & TCP_FLAG_RST || (flow->flags & both) == both)
 		flow->state = EGRESS_FLOW_CLOSING;
+	else if (flags & TCP_FLAG_FIN)
+		flow->state = EGRESS_FLOW_ENDING;
 	else if (flags & TCP_FLAG_SYN)
 		flow->state = flow->state == EGRESS_FLOW_NEW ? EGRESS_FLOW_ANSWERED : flow->state;
-	else if (flow->state != EGRESS_FLOW_ESTABLISHED)
+	else if (flow->state < EGRESS_FLOW_ESTABLISHED)
 		/* A TCP sends nothing but SYN-ACKs until the peer has acknowledged one (RFC 9293). */
 		flow->state = EGRESS_FLOW_ESTABLISHED;
 }

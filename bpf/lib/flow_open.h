@@ -83,7 +83,7 @@ static __always_inline __u32 flow_slot_rank(const struct egress_flow_key *occupa
 	flow = bpf_map_lookup_elem(&flows, occupant);
 	if (!flow || flow->state == EGRESS_FLOW_CLOSING || flow_expired(flow, occupant->protocol, control, now))
 		return SLOT_RANK_FREE;
-	if (flow->state == EGRESS_FLOW_ESTABLISHED)
+	if (flow->state >= EGRESS_FLOW_ESTABLISHED)
 		return SLOT_RANK_IN_USE;
 	/* Another CPU's flow may be younger than this one's clock. */
 	age = now - flow->created;
@@ -232,6 +232,8 @@ static __always_inline void flow_peer_ends(struct egress_flow *flow, __u64 segme
 		flow->flags |= EGRESS_FLOW_FIN_REMOTE;
 	if (flags & TCP_FLAG_RST || (flow->flags & both) == both)
 		flow->state = EGRESS_FLOW_CLOSING;
+	else if (flow->flags & EGRESS_FLOW_UNSEEN)
+		flow->state = EGRESS_FLOW_ENDING;
 }
 
 /* A datagram of a flow that lives. */

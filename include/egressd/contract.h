@@ -256,6 +256,11 @@ enum egress_flow_state {
 	EGRESS_FLOW_ANSWERED,    /* the pod has answered */
 	EGRESS_FLOW_ESTABLISHED, /* and the peer went on */
 	EGRESS_FLOW_CLOSING,     /* TCP: FIN from both sides or a RST; lingers, activity does not prolong it */
+	/*
+	 * TCP: it is over when it idles as long as one that closes. The pod has sent its FIN, and the peer's may have come
+	 * too far ahead of what the pod had acknowledged to count; or the peer has, where the pod's packets are not seen.
+	 */
+	EGRESS_FLOW_ENDING,
 };
 #define EGRESS_FLOW_FIN_LOCAL (1u << 0)
 #define EGRESS_FLOW_FIN_REMOTE (1u << 1)

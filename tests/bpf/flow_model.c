@@ -131,7 +131,7 @@ static uint64_t patience(const struct exchange *exchange, const struct tuple *tu
 {
 	if (tuple->protocol != IPPROTO_TCP)
 		return exchange->confirmed ? 6 : 3;
-	if (exchange->over)
+	if (exchange->over || exchange->pod_done || (exchange->could_open && exchange->peer_done))
 		return 2;
 	return exchange->answered || exchange->could_open ? 10 : 1;
 }

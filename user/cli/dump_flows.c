@@ -7,6 +7,8 @@
 #include <netinet/in.h>
 #include <string.h>
 
+#include <egressd/flow_timeout.h>
+
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "cli/columns.h"
@@ -21,6 +23,7 @@ static const char *const state_names[] = {
 	[EGRESS_FLOW_ANSWERED] = "answered",
 	[EGRESS_FLOW_ESTABLISHED] = "established",
 	[EGRESS_FLOW_CLOSING] = "closing",
+	[EGRESS_FLOW_ENDING] = "ending",
 };
 
 struct flow_dump {
@@ -34,19 +37,6 @@ struct flow_dump {
 static const char *state_name(uint32_t state)
 {
 	return state < ARRAY_SIZE(state_names) ? state_names[state] : "unknown";
-}
-
-/* Idle time-out in jiffies, as the programs choose it (bpf/lib/flow.h). */
-static uint32_t flow_timeout(const struct egress_control *control, const struct egress_flow_key *key,
-			     const struct egress_flow *flow)
-{
-	bool unseen = flow->flags & EGRESS_FLOW_UNSEEN;
-
-	if (key->protocol != IPPROTO_TCP)
-		return flow->state == EGRESS_FLOW_ESTABLISHED || unseen ? control->timeout_udp : control->timeout_udp_new;
-	if (flow->state == EGRESS_FLOW_CLOSING)
-		return control->timeout_closing;
-	return flow->state != EGRESS_FLOW_NEW || unseen ? control->timeout_established : control->timeout_new;
 }
 
 static double seconds(const struct flow_dump *flows, uint64_t jiffies)
@@ -87,7 +77,7 @@ static void add_row(struct flow_dump *flows, const struct egress_flow_key *key, 
 	columns_add(flows->columns, remote);
 	columns_add(flows->columns, state_name(flow->state));
 	columns_format(flows->columns, "%.1f s", idle_seconds(flows, flow));
-	columns_format(flows->columns, "%.0f s", seconds(flows, flow_timeout(&flows->control, key, flow)));
+	columns_format(flows->columns, "%.0f s", seconds(flows, egress_flow_timeout(flow, key->protocol, &flows->control)));
 }
 
 static json_t *encode_flow(struct flow_dump *flows, const struct egress_flow_key *key, const struct egress_flow *flow)
@@ -105,7 +95,8 @@ static json_t *encode_flow(struct flow_dump *flows, const struct egress_flow_key
 	json_put_number(object, "remote_port", ntohs(key->remote_port));
 	json_put_text(object, "state", state_name(flow->state));
 	json_put(object, "idle_seconds", json_real(idle_seconds(flows, flow)));
-	json_put(object, "timeout_seconds", json_real(seconds(flows, flow_timeout(&flows->control, key, flow))));
+	json_put(object, "timeout_seconds",
+		 json_real(seconds(flows, egress_flow_timeout(flow, key->protocol, &flows->control))));
 	return object;
 }
 

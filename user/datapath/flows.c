@@ -7,7 +7,7 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 
-#include <egressd/tables.h>
+#include <egressd/flow_timeout.h>
 
 #include "base/cleanup.h"
 #include "datapath/internal.h"
@@ -85,19 +85,6 @@ int datapath_flows(struct datapath *datapath, datapath_flow_visitor visit, void 
 
 /* ---------------------------------------------------------------- removal */
 
-/* The idle time-out in jiffies, as bpf/lib/flow.h applies it to packets. */
-static uint64_t timeout_of(const struct egress_control *control, const struct egress_flow_key *key,
-			   const struct egress_flow *flow)
-{
-	bool unseen = flow->flags & EGRESS_FLOW_UNSEEN;
-
-	if (key->protocol != IPPROTO_TCP)
-		return flow->state == EGRESS_FLOW_ESTABLISHED || unseen ? control->timeout_udp : control->timeout_udp_new;
-	if (flow->state == EGRESS_FLOW_CLOSING)
-		return control->timeout_closing;
-	return flow->state != EGRESS_FLOW_NEW || unseen ? control->timeout_established : control->timeout_new;
-}
-
 struct expiry {
 	struct datapath *datapath;
 	const struct egress_control *control;
@@ -108,7 +95,7 @@ struct expiry {
 static bool is_over(const struct expiry *expiry, const struct egress_flow_key *key, const struct egress_flow *flow)
 {
 	/* A packet may have come since the clock was read. */
-	return flow->seen < expiry->now && expiry->now - flow->seen > timeout_of(expiry->control, key, flow);
+	return flow->seen < expiry->now && expiry->now - flow->seen > egress_flow_timeout(flow, key->protocol, expiry->control);
 }
 
 static int delete_flow(const struct datapath *datapath, const struct egress_flow_key *key)
