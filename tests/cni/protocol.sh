@@ -120,6 +120,47 @@ test_a_pod_of_another_uid_is_another_pod()
 	eventually 5 passes web 10.1.2.2 80/TCP
 }
 
+# said_of_web FIELD: a line of web's status, in the manifest, instead of the one before
+said_of_web()
+{
+	sed "/^  phase:/d; 0,/^status:/s//status:\n  $1/" "$MANIFESTS/pods.yaml" | manifest pods.yaml
+}
+
+pods_say()
+{
+	grep -q "$1" <<<"$(egressctl -o json pods)"
+}
+
+# Its containers may run: who writes a pod's status need not know, and DEL has not come.
+test_a_pod_that_is_said_to_be_finished_is_judged_as_long_as_its_interface_is_there()
+{
+	plugin_cluster
+	agent_up
+	cni_add web 1
+	passes web 10.1.2.2 80/TCP
+	after_change said_of_web 'phase: Failed'
+	expect_flows web <<-END
+		dropped 10.1.2.2 80/TCP
+		dropped 10.1.2.2 81/TCP
+	END
+	assert_equal "readiness" 200 "$(http_status /readyz)"
+	eventually 5 pods_say 'its Pod is finished'
+	# An agent that starts with it knows no better.
+	agent_stop
+	said_of_web 'phase: Succeeded'
+	agent_up
+	fails passes web 10.1.2.2 81/TCP
+	after_change said_of_web 'phase: Running'
+	passes web 10.1.2.2 80/TCP
+	fails passes web 10.1.2.2 81/TCP
+	after_change said_of_web 'phase: Failed'
+	cni DEL web "$(network_config)"
+	sleep 0.3
+	fails passes web 10.1.2.2 81/TCP
+	ip link delete web0
+	eventually 5 not attached web
+}
+
 test_the_api_image_of_a_static_pod_has_another_uid()
 {
 	plugin_cluster

@@ -264,7 +264,7 @@ static int match_pod(struct endpoint_table *table, struct object *pod, struct en
 	int error = key ? match_as(table, pod, key, out) : -ENOMEM;
 
 	if (!error)
-		(*out)->unknown = false;
+		(*out)->unknown = (*out)->finished = false;
 	return error;
 }
 
@@ -346,6 +346,21 @@ static int match_unknown(struct endpoint_table *table, const struct cni_attachme
 	return error;
 }
 
+/*
+ * Whoever may write a pod's status can say that it is finished, and the node's controller does of a pod whose node it
+ * does not reach: its containers may run on. What egress-cni told stands until the interface is gone, and until then
+ * nothing passes.
+ */
+static int match_without_policy(struct endpoint_table *table, const struct object *finished,
+				const struct cni_attachment *attachment, struct endpoint **out)
+{
+	int error = match_unknown(table, attachment, out);
+
+	if (!error)
+		(*out)->finished = finished != NULL;
+	return error;
+}
+
 static int match_attachments(struct endpoint_table *table, const struct store *store,
 			     const struct cni_attachment_list *list)
 {
@@ -364,9 +379,10 @@ static int match_attachments(struct endpoint_table *table, const struct store *s
 			take_attachment(endpoint, &list->items[i]);
 	}
 	for (i = 0; i < list->count && !error; i++) {
-		if (find_pod(store, &list->items[i]))
+		pod = find_pod(store, &list->items[i]);
+		if (pod && can_be_endpoint(pod))
 			continue;
-		error = match_unknown(table, &list->items[i], &endpoint);
+		error = match_without_policy(table, pod, &list->items[i], &endpoint);
 		if (!error)
 			take_attachment(endpoint, &list->items[i]);
 	}

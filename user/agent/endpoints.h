@@ -24,7 +24,8 @@ struct endpoint {
 	char *key; /* "namespace/name" */
 	char *namespace, *name, *uid; /* uid: "" where unknown */
 	struct object *pod; /* a reference; NULL: known only from a predecessor, or gone */
-	bool unknown;       /* egress-cni told of it, but no Pod has come: nothing passes until one does */
+	bool unknown;       /* egress-cni told of it, but no Pod that policy could be for is there: nothing passes */
+	bool finished;      /* the same, and its Pod is there, but says that it is over */
 	/* What egress-cni told of it, or NULL. Borrowed: valid until the list is read anew, and set by every match. */
 	const struct cni_attachment *attachment;
 	uint32_t id;        /* 0: no id is free */
@@ -89,10 +90,10 @@ int endpoints_adopt(struct endpoint_table *table, const struct egress_endpoint *
 
 /*
  * Brings the table in line with the local pods: those in the store of this node or with an annotation that names an
- * interface or a namespace, and those that egress-cni told of, in the store or not; without host network, and not finished. New ones get the
- * lowest free id; those that are gone, or were replaced by another pod of their name, retire. The store is tracked, and
- * was not settled since the last match unless everything in it had been matched: where it was settled since, only its
- * changes are looked at. 0 or -ENOMEM.
+ * interface or a namespace, without host network, and not finished; and those that egress-cni told of, whatever the
+ * store says. New ones get the lowest free id; those that are gone, or were replaced by another pod of their name,
+ * retire. The store is tracked, and was not settled since the last match unless everything in it had been matched: where
+ * it was settled since, only its changes are looked at. 0 or -ENOMEM.
  */
 int endpoints_match(struct endpoint_table *table, struct store *store, const struct locality *locality);
 /* The store was settled. */

@@ -33,6 +33,8 @@ const char *agent_endpoint_lacks(const struct agent *agent, const struct endpoin
 		return "nothing of it has been started yet";
 	if (!endpoint->attached)
 		return "not attached yet";
+	if (endpoint->finished)
+		return "its Pod is finished: nothing passes as long as its interface is there";
 	if (endpoint->unknown)
 		return "no Pod of this name and UID has come yet: nothing passes until one does";
 	if (generation_set(&agent->generation, endpoint->id) == EGRESS_SET_PENDING)
@@ -45,6 +47,12 @@ static bool lack(FILE *reasons, const char *what, const char *why)
 	if (reasons)
 		fprintf(reasons, "%s%s%s\n", what, *what ? ": " : "", why);
 	return false;
+}
+
+/* One that is over, is being torn down, or was not started yet. */
+static bool holds_nobody_up(const struct endpoint *endpoint)
+{
+	return endpoint->finished || endpoint->waits || (endpoint->attachment && endpoint->attachment->deleted);
 }
 
 bool agent_is_ready(const struct agent *agent, FILE *reasons)
@@ -75,8 +83,7 @@ bool agent_is_ready(const struct agent *agent, FILE *reasons)
 	for (endpoint = agent->endpoints.current; endpoint; endpoint = endpoint->hh.next) {
 		const char *why = agent_endpoint_lacks(agent, endpoint);
 
-		/* One that is being torn down, or was not started yet, holds nobody up. */
-		if (why && !endpoint->waits && !(endpoint->attachment && endpoint->attachment->deleted))
+		if (why && !holds_nobody_up(endpoint))
 			ready = lack(reasons, endpoint->key, why);
 	}
 	return ready;
