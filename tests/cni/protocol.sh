@@ -303,6 +303,59 @@ test_a_pod_of_cni_survives_a_restart_of_the_agent()
 	[ "$(dropped_packets policy)" -ge 3 ]
 }
 
+# add_of_peer_leaves_web_alone PATTERN: it is refused for that reason, for now, and what is in force stays so
+add_of_peer_leaves_web_alone()
+{
+	local before
+
+	before=$(find "$PIN" | sort)
+	cni_fails 11 "$1" ADD peer "$(network_config '' "$(previous_result peer 2)")"
+	assert_equal "pins" "$before" "$(find "$PIN" | sort)"
+	expect_flows web <<-END
+		passed 10.1.2.2 80/TCP
+		dropped 10.1.2.2 81/TCP
+	END
+}
+
+# another_version_is_pinned ATTACH: the plugin is newer than the agent that was there last, or older
+another_version_is_pinned()
+{
+	plugin_cluster
+	agent_up --attach "$1"
+	cni_add web 1
+	agent_kill
+	mv "$PIN/v$CONTRACT" "$PIN/v99"
+	add_of_peer_leaves_web_alone "$PIN/v99 is of an egressd with another layout"
+	agent_up --attach "$1"
+	assert_equal "pinned versions" "v$CONTRACT" "$(ls "$PIN")"
+	CONTAINER=peer-2 cni_add peer 2
+	expect_flows web <<-END
+		passed 10.1.2.2 80/TCP
+		dropped 10.1.2.2 81/TCP
+	END
+	passes peer 10.1.1.2 80/TCP
+}
+
+test_add_without_an_agent_leaves_another_version_in_force_with_tcx()
+{
+	another_version_is_pinned auto
+}
+
+test_add_without_an_agent_leaves_another_version_in_force_with_clsact()
+{
+	another_version_is_pinned clsact
+}
+
+test_add_without_an_agent_leaves_filters_alone_whose_pins_are_gone()
+{
+	plugin_cluster
+	agent_up --attach clsact
+	cni_add web 1
+	agent_kill
+	rm -r "$PIN/v$CONTRACT"
+	add_of_peer_leaves_web_alone 'has programs of an egressd whose pins are not'
+}
+
 # ------------------------------------------------------------------ DEL, GC, CHECK, STATUS, VERSION
 
 test_del_is_idempotent_and_the_filter_stays_as_long_as_the_interface()

@@ -43,7 +43,11 @@ static int pin_own_programs(const struct cni_request *request, struct cni_error 
 	if (status)
 		return cni_fail(error, CNI_IO_FAILURE, "the directory of the pins cannot be locked", "%s: %s",
 				request->pin, strerror(-status));
-	if (open_pins(request, false, &datapath) || datapath_ensure_programs(datapath))
+	status = datapath_check_unused(request->pin);
+	if (status == -EBUSY)
+		return cni_fail(error, CNI_TRY_AGAIN_LATER, "another egressd's programs are in force", "%s",
+				datapath_error());
+	if (status || open_pins(request, false, &datapath) || datapath_ensure_programs(datapath))
 		return failed(error);
 	return 0;
 }

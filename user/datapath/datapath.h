@@ -129,12 +129,16 @@ bool datapath_attached(struct datapath *datapath, uint32_t ifindex);
 int datapath_attached_list(struct datapath *datapath, uint32_t **out, size_t *count);
 
 /*
- * For whoever finds no agent running. ensure_programs: where no programs are pinned yet, those of this build are, with
- * tables that say nothing; the caller holds the lock of the pins. attach_pending: attaches the programs in force to
+ * For whoever finds no agent running. check_unused, before anything is opened: -EBUSY where an egressd's programs may be
+ * in force that are not of the pins of this build. They judge by what their agent knew, which the tables of
+ * ensure_programs do not, so that it is for an agent to take over from them. ensure_programs: where no programs are
+ * pinned yet, those of this build are, with tables that say nothing, and no interface gets them. For both the caller
+ * holds the lock of the pins. attach_pending: attaches the programs in force to
  * endpoint->ifindex and gives it an entry with these addresses and an id of its own, under which nothing passes but
  * answers until an agent takes it over (a probe of the kubelet's is answered, which is why this is not datapath_hold());
  * where there is such an entry already it stays. One caller at a time.
  */
+int datapath_check_unused(const char *pin);
 int datapath_ensure_programs(struct datapath *datapath);
 int datapath_attach_pending(struct datapath *datapath, const struct egress_endpoint *endpoint);
 

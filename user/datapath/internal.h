@@ -158,6 +158,8 @@ int migration_finish(struct datapath *datapath);
 /* ---------------------------------------------------------------- programs.c */
 
 void table_set_free(struct table_set *set);
+/* Pins the new tables and programs where there are none, and touches no interface. */
+int table_set_pin_first(struct datapath *datapath);
 /* Takes over what a predecessor pinned; 0 also where there is nothing that fits together. */
 int table_set_adopt(struct datapath *datapath);
 

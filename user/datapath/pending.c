@@ -7,10 +7,54 @@
 #include <egressd/tables.h>
 
 #include "base/cleanup.h"
+#include "base/text.h"
 #include "datapath/internal.h"
 
 /* Enough for a control structure that says nothing: the programs then find no bank, and drop. */
 #define EMPTY_TABLES_WORDS EGRESS_BLOCK_WORDS
+
+/* Theirs are the maps that packets are judged by, or may be. */
+static int check_other_versions(const struct datapath *datapath)
+{
+	_cleanup_free_ unsigned int *versions = NULL;
+	size_t count = 0;
+	int error = bpffs_versions(datapath->parent, &versions, &count);
+
+	for (size_t i = 0; !error && i < count; i++) {
+		_cleanup_free_ char *directory = text_format("%s/v%u", datapath->parent, versions[i]);
+
+		if (!directory)
+			error = fail_errno(-ENOMEM, "no memory");
+		else if (versions[i] != EGRESS_CONTRACT_VERSION && !bpffs_is_empty(directory))
+			error = fail(-EBUSY, "%s is of an egressd with another layout, which this one (v%u) leaves to an agent",
+				     directory, EGRESS_CONTRACT_VERSION);
+	}
+	return error;
+}
+
+static int check_nothing_attached(struct datapath *datapath)
+{
+	_cleanup_free_ uint32_t *interfaces = NULL;
+	size_t count = 0;
+	int error = datapath_attached_list(datapath, &interfaces, &count);
+
+	if (!error && count)
+		error = fail(-EBUSY, "interface %u has programs of an egressd whose pins are not in %s", interfaces[0],
+			     datapath->directory);
+	return error;
+}
+
+int datapath_check_unused(const char *pin)
+{
+	_cleanup_(datapath_cleanup) struct datapath *datapath = NULL;
+	int error = datapath_new(pin, EGRESS_CONTRACT_VERSION, &datapath);
+
+	if (error)
+		return error;
+	datapath->read_only = true;
+	error = check_other_versions(datapath);
+	return error ? error : check_nothing_attached(datapath);
+}
 
 int datapath_ensure_programs(struct datapath *datapath)
 {
@@ -21,7 +65,7 @@ int datapath_ensure_programs(struct datapath *datapath)
 	if (datapath->in_force)
 		return 0;
 	error = datapath_new_tables(datapath, EMPTY_TABLES_WORDS, &memory, &words);
-	return error ? error : datapath_commit_tables(datapath);
+	return error ? error : table_set_pin_first(datapath);
 }
 
 /* ---------------------------------------------------------------- ids */

@@ -365,6 +365,23 @@ int datapath_commit_tables(struct datapath *datapath)
 	return 0;
 }
 
+int table_set_pin_first(struct datapath *datapath)
+{
+	int error = datapath_finish_tables(datapath);
+
+	if (error)
+		return error;
+	error = pin_next(datapath, datapath->made);
+	if (!error)
+		error = publish_next(datapath, datapath->made);
+	if (error) {
+		discard_next(datapath, datapath->made);
+		return error;
+	}
+	datapath->in_force = take(datapath->made);
+	return 0;
+}
+
 /* ---------------------------------------------------------------- adopting */
 
 /* Opens a pin; 0 with -1 in *fd where there is none. */
