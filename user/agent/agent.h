@@ -83,6 +83,7 @@ struct agent {
 	struct locality locality; /* what else than objects says which pods are of this node */
 	bool recompile;           /* something beside the objects changed */
 	bool sweep_due;           /* something of ours may hang where no endpoint is */
+	bool attachments_news;    /* what egress-cni left was read amid a reconcile, which did not look at it yet */
 	bool resolve_all;         /* interfaces may have changed without notice */
 	bool links_changed;       /* interfaces came, went or have other names since pods were looked for */
 	bool trim_due;            /* memory of an old generation can be given back */

@@ -216,8 +216,10 @@ void attachments_sweep(struct agent *agent)
 	    list_everything(agent, &interfaces, &interface_count, &entries, &entry_count))
 		return;
 	/* egress-cni leaves its file before it attaches: if there is a new one, the lists may have what it attached. */
-	if (agent_attachments_changed(agent))
+	if (agent_attachments_changed(agent)) {
+		agent->attachments_news = true;
 		return;
+	}
 	agent->sweep_due = false;
 	for (i = 0; i < interface_count; i++)
 		if (!pending_is_held(agent, interfaces[i]))

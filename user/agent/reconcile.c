@@ -373,8 +373,10 @@ static void schedule_retry(struct agent *agent)
 		seconds = WAIT_SECONDS;
 	else if (agent->sweep_due)
 		seconds = RETRY_SECONDS;
-	if (!seconds || !agent->retry_timer)
+	if ((!seconds && !agent->attachments_news) || !agent->retry_timer)
 		return;
+	if (agent->attachments_news)
+		seconds = 0;
 	pause.tv_sec = (time_t)seconds;
 	pause.tv_usec = (suseconds_t)((seconds - (double)pause.tv_sec) * 1e6);
 	event_add(agent->retry_timer, &pause);
@@ -471,6 +473,7 @@ void agent_reconcile(struct agent *agent)
 		return;
 	}
 	agent->has_objects = true;
+	agent->attachments_news = false;
 	if (endpoints_match(&agent->endpoints, agent->store, &agent->locality)) {
 		agent->failures++;
 		agent_set_failure(&agent->build_failure, "no memory for the endpoints");

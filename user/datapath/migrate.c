@@ -5,7 +5,7 @@
  *   1. Nothing is touched before it is clear that every map of theirs can be carried over (migration_check).
  *   2. Our maps are made beside theirs and filled; the pins of their links become ours. Their programs go on judging.
  *   3. The first commit of tables replaces their programs by ours, each interface atomically, as every commit does.
- *   4. What changed meanwhile is carried over too, and their directory is removed.
+ *   4. What changed meanwhile is carried over too, and what was attached meanwhile; their directory is removed.
  *
  * One mark says where an attempt stands, and moves in one step: <ours>/taking_over until the commit: theirs are the maps
  * that packets are judged by; then it is <theirs>/taken_over: ours are. So whichever version starts after a crash knows.
@@ -31,6 +31,7 @@
 #define MARK_TAKING_OVER "taking_over"
 #define MARK_TAKEN_OVER  "taken_over"
 #define BATCH_ENTRIES    1024
+#define MOVE_ATTEMPTS    100
 
 /* Makes our value (zeroed, `size` bytes) of theirs. */
 typedef void (*converter)(const void *theirs, size_t their_size, void *ours, size_t size);
@@ -494,14 +495,47 @@ int migration_prepare(struct datapath *datapath)
 	return error ? error : bpffs_clear(datapath->directory, kept);
 }
 
+static int remove_empty(const struct predecessor *from, const char *subdirectory)
+{
+	_cleanup_free_ char *path = text_format("%s/%s", from->directory, subdirectory);
+
+	if (!path)
+		return fail_errno(-ENOMEM, "no memory");
+	if (rmdir(path) && errno != ENOENT)
+		return fail_errno(-errno, "cannot remove %s", path);
+	return 0;
+}
+
+/* Nothing is removed but a directory that is empty: what was pinned in it since it was emptied is moved, too. */
+static int move_last_attachments(const struct datapath *datapath, const struct predecessor *from)
+{
+	int error, attempt = 0;
+
+	do {
+		error = move_attachments(datapath, from);
+		if (!error)
+			error = remove_empty(from, EGRESS_PIN_LINKS);
+		if (!error)
+			error = remove_empty(from, PIN_QDISCS);
+	} while (error == -ENOTEMPTY && ++attempt < MOVE_ATTEMPTS);
+	return error;
+}
+
+/*
+ * An egress-cni of their version attaches by their pins as long as they are there, and with the pin of its link the
+ * attachment would go: their maps and programs go first, then what it made of them becomes ours.
+ */
 static int remove_theirs(struct datapath *datapath)
 {
-	static const char *const marks[] = {MARK_TAKING_OVER, MARK_TAKEN_OVER, NULL};
+	static const char *const kept[] = {MARK_TAKING_OVER, MARK_TAKEN_OVER, EGRESS_PIN_LINKS, PIN_QDISCS, NULL};
 	struct predecessor *from = &datapath->predecessor;
-	int error = bpffs_clear(from->directory, marks);
+	int error = bpffs_clear(from->directory, kept);
 
 	if (!error)
-		error = bpffs_remove(datapath->parent, from->directory);
+		error = move_last_attachments(datapath, from);
+	if (error)
+		return error;
+	error = bpffs_remove(datapath->parent, from->directory);
 	clear_predecessor(from);
 	return error;
 }
@@ -523,8 +557,6 @@ static int clear_away(struct datapath *datapath)
 	log_debug("%s is what is left of an egressd that took over, or was about to", from->directory);
 	if (has_mark(from->directory, MARK_TAKEN_OVER) && !check_maps(from))
 		error = carry_rest(datapath, from);
-	if (!error)
-		error = move_attachments(datapath, from);
 	return error ? error : remove_theirs(datapath);
 }
 
