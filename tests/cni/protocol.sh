@@ -383,6 +383,41 @@ test_del_is_idempotent_and_the_filter_stays_as_long_as_the_interface()
 	cni DEL web "$(network_config)"
 }
 
+attachment_is_there()
+{
+	test -e "$STATE/attachments/$1-1:eth0.json"
+}
+
+# The installer of another plugin wrote the network configuration anew.
+test_what_del_never_came_of_is_forgotten_when_nothing_is_left()
+{
+	plugin_cluster
+	agent_up
+	cni_add web 1
+	cni_add peer 2
+	pod_manifest peer 2 peer 'note: "none"' | manifest pods.yaml
+	eventually 30 not_ready
+	# In its namespace it may get another one.
+	ip link delete web0
+	sleep 1
+	attachment_is_there web
+	kill "${HOLDER[web]}"
+	eventually 5 not attachment_is_there web
+	eventually 5 agent_is_ready
+	assert_matches "log" 'default/web: interface web0, .* forgotten' "$(cat "$AGENT_LOG")"
+	agent_stop
+	ip link delete peer0
+	kill "${HOLDER[peer]}"
+	agent_start
+	# Its Pod is there.
+	eventually 30 not_ready
+	sleep 0.5
+	attachment_is_there peer
+	rm "$MANIFESTS/pods.yaml"
+	eventually 5 not attachment_is_there peer
+	eventually 5 agent_is_ready
+}
+
 test_del_without_an_agent()
 {
 	plugin_cluster

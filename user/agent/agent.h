@@ -198,6 +198,11 @@ int agent_watch_attachments(struct agent *agent);
 void agent_unwatch_attachments(struct agent *agent);
 /* Watches and reads it where that is not so, or failed before; true: there is something to reconcile. */
 bool agent_check_attachments(struct agent *agent);
+/*
+ * After a reconcile: removes what egress-cni left of pods of which nothing else is left. DEL does not come where egress-cni
+ * is no longer in the network configuration. What it removes it gets notice of.
+ */
+void agent_prune_attachments(struct agent *agent);
 /* Reads what changed; true: there is something to reconcile. */
 bool agent_attachments_changed(struct agent *agent);
 

@@ -41,6 +41,31 @@ int agent_read_attachments(struct agent *agent)
 	return 0;
 }
 
+static void prune(const struct agent *agent, const struct cni_attachment *attachment)
+{
+	int error = cni_attachment_remove(agent->options->state, attachment->container, attachment->ifname);
+
+	if (error)
+		log_debug("%s/%s: its attachment stays: %s", attachment->namespace, attachment->pod, strerror(-error));
+	else
+		log_info("%s/%s: interface %s, its network namespace and its Pod are gone, though DEL never came: forgotten",
+			 attachment->namespace, attachment->pod, attachment->interface);
+}
+
+void agent_prune_attachments(struct agent *agent)
+{
+	const struct cni_attachment_list *list = &agent->locality.attachments;
+	size_t i;
+
+	/* What is not matched, or what Pods were not read, says nothing. */
+	if (agent->attachments_news || agent->half_reads)
+		return;
+	for (i = 0; i < list->count; i++)
+		if (!list->items[i].deleted && !endpoints_need(&agent->endpoints, agent->store, &list->items[i]) &&
+		    cni_attachment_is_over(&list->items[i]))
+			prune(agent, &list->items[i]);
+}
+
 /* Makes the directory, and watches it. */
 static int watch_directory(struct agent *agent)
 {

@@ -515,6 +515,20 @@ bool endpoints_have(const struct endpoint_table *table, const struct object *pod
 	return endpoint && !endpoint->unknown && endpoint->pod == pod;
 }
 
+bool endpoints_need(const struct endpoint_table *table, const struct store *store,
+		    const struct cni_attachment *attachment)
+{
+	const struct object *pod = find_pod(store, attachment);
+	const struct endpoint *endpoint;
+
+	if (pod && can_be_endpoint(pod))
+		return true;
+	for (endpoint = table->current; endpoint; endpoint = endpoint->hh.next)
+		if (endpoint->attachment == attachment)
+			return endpoint->wanted || endpoint->entry.ifindex;
+	return false;
+}
+
 struct endpoint *endpoints_entered(const struct endpoint_table *table, const struct egress_endpoint *entry)
 {
 	struct endpoint *endpoint;

@@ -105,6 +105,10 @@ bool endpoints_concern(const struct endpoint_table *table, const struct locality
 /* Did the last match find that this node enforces the pod? */
 bool endpoints_have(const struct endpoint_table *table, const struct object *pod);
 
+/* Of an attachment as the last match saw it: has it a Pod that is not finished, or its endpoint an interface? */
+bool endpoints_need(const struct endpoint_table *table, const struct store *store,
+		    const struct cni_attachment *attachment);
+
 /* Whose entry it is; NULL: nobody's any more. */
 struct endpoint *endpoints_entered(const struct endpoint_table *table, const struct egress_endpoint *entry);
 

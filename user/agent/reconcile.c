@@ -493,6 +493,7 @@ void agent_reconcile(struct agent *agent)
 			attachments_withdraw_retiring(agent);
 		follow_endpoints(agent);
 	}
+	agent_prune_attachments(agent);
 	agent_tell_problems(agent);
 	agent->problems_changed = false;
 	schedule_retry(agent);

@@ -311,6 +311,28 @@ bool cni_attachment_interface_exists(const struct cni_attachment *attachment)
 	return if_indextoname(attachment->ifindex, name) != NULL;
 }
 
+static bool namespace_exists(const char *path)
+{
+	struct stat found, own;
+
+	if (stat("/proc/self/ns/net", &own))
+		return true;
+	if (stat(path, &found))
+		return errno != ENOENT && errno != ENOTDIR;
+	/* A mount point may outlive its mount; a process's number may be another's by now, in the node's network. */
+	return found.st_dev == own.st_dev && found.st_ino != own.st_ino;
+}
+
+bool cni_attachment_is_over(const struct cni_attachment *attachment)
+{
+	char name[IF_NAMESIZE];
+
+	/* What has the number may be another interface by now. */
+	if (if_indextoname(attachment->ifindex, name) && !strcmp(name, attachment->interface))
+		return false;
+	return !namespace_exists(attachment->netns);
+}
+
 int cni_attachments_prune(const char *state)
 {
 	_cleanup_(cni_attachment_list_clear) struct cni_attachment_list list = {0};

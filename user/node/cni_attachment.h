@@ -8,7 +8,8 @@
  *    "created":1700000000000000000,"deleted":false}
  *
  * A file is written and replaced atomically and readable to root only. CNI's DEL comes before the interface goes: the
- * attachment is marked then, so that the filter stays as long as the interface, and removed when that is gone.
+ * attachment is marked then, so that the filter stays as long as the interface, and removed when that is gone. Where DEL
+ * never came, the agent removes it when nothing is left that it says anything about.
  */
 #ifndef EGRESSD_NODE_CNI_ATTACHMENT_H
 #define EGRESSD_NODE_CNI_ATTACHMENT_H
@@ -65,6 +66,11 @@ void cni_attachment_list_clear(struct cni_attachment_list *list);
 
 /* Is the interface that it names still there? */
 bool cni_attachment_interface_exists(const struct cni_attachment *attachment);
+/*
+ * Are both its interface, by number and name, and its network namespace gone? The latter is also where this process does
+ * not see its path; and an interface that was renamed counts as gone.
+ */
+bool cni_attachment_is_over(const struct cni_attachment *attachment);
 
 /* Removes those that are marked and whose interface is gone. 0 or the first -errno. */
 int cni_attachments_prune(const char *state);
