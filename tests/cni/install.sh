@@ -139,6 +139,112 @@ test_the_network_is_taken_off_the_node()
 	assert_equal "files" "*" "$(files)"
 }
 
+# The record of where it was put is in /run, which a restart of the node empties.
+test_the_record_is_gone()
+{
+	network 10-pods.conflist
+	cp "$NETWORKS/10-pods.conflist" "$SANDBOX/before"
+	install_up
+	agent_stop
+	rm -rf "$STATE"
+	assert_matches "plan" "would take egress-cni out of $NETWORKS/10-pods.conflist" \
+		"$(egressctl uninstall --dry-run --cni-config "$NETWORKS" --cni-bin "$BINARIES")"
+	assert_equal "nothing was done" "bridge portmap egress-cni" "$(plugins 10-pods.conflist)"
+	egressctl uninstall --cni-config "$NETWORKS" --cni-bin "$BINARIES"
+	cmp "$NETWORKS/10-pods.conflist" "$SANDBOX/before"
+	assert_equal "files" "10-pods.conflist" "$(files)"
+	fails test -e "$BINARIES/egress-cni"
+	fails egressctl uninstall --cni-config "$SANDBOX/absent"
+}
+
+# A root directory of the test's own, with nothing in /etc and /opt but places for networks and plugins: in ROOT_DIRECTORY.
+make_root()
+{
+	local directory
+
+	# A place whose propagation is the sandbox's own.
+	ROOT_DIRECTORY=/sys/fs/cgroup
+	mount -t tmpfs none $ROOT_DIRECTORY
+	mkdir -p $ROOT_DIRECTORY/{etc/cni/net.d,opt/cni/bin,sys,proc,run}
+	for directory in /usr "$BUILD" "$SANDBOX"; do
+		mkdir -p "$ROOT_DIRECTORY$directory"
+		mount --bind "$directory" "$ROOT_DIRECTORY$directory"
+	done
+	cp -a /bin /sbin /lib* $ROOT_DIRECTORY
+	mount -t sysfs none $ROOT_DIRECTORY/sys
+	mount --bind /sys/fs/bpf $ROOT_DIRECTORY/sys/fs/bpf
+	mount -t proc none $ROOT_DIRECTORY/proc
+}
+
+test_the_record_is_gone_and_nobody_says_where_it_was()
+{
+	local networks binaries output
+
+	[ -L /bin ] || skip "programs and libraries are not in /usr"
+	make_root
+	networks=$ROOT_DIRECTORY/etc/cni/net.d
+	binaries=$ROOT_DIRECTORY/opt/cni/bin
+	network 10-pods.conflist
+	cp "$NETWORKS/10-pods.conflist" "$SANDBOX/before"
+	install_up
+	agent_stop
+	cp "$NETWORKS"/* "$networks"
+	cp "$BINARIES/egress-cni" "$binaries"
+	rm -rf "$STATE"
+	# Another agent's, whose program it is too.
+	sed "s|$STATE|/other/state|" "$networks/10-pods.conflist" >"$networks/20-other.conflist"
+	cp "$networks/20-other.conflist" "$SANDBOX/other"
+	output=$(chroot $ROOT_DIRECTORY "$EGRESSCTL" --state "$STATE" --pin "$PIN" uninstall)
+	assert_matches "output" "took egress-cni out of /etc/cni/net.d/10-pods.conflist" "$output"
+	assert_matches "output" "left egress-cni, which names another .* /etc/cni/net.d/20-other.conflist" "$output"
+	cmp "$networks/10-pods.conflist" "$SANDBOX/before"
+	cmp "$networks/20-other.conflist" "$SANDBOX/other"
+	[ -x "$binaries/egress-cni" ] || fail "the program of another network is gone"
+	# Without the other one the program goes too. An entry that names no state directory is the usual one's.
+	echo '{"cniVersion": "1.0.0", "name": "pods", "plugins": [{"type": "ptp"}, {"type": "egress-cni"}]}' \
+		>"$networks/20-other.conflist"
+	echo 'no network' >"$networks/99-notes.conf"
+	chroot $ROOT_DIRECTORY "$EGRESSCTL" --pin "$PIN" uninstall
+	assert_no_match "networks" egress-cni "$(cat "$networks"/*)"
+	assert_equal "files" "10-pods.conflist 20-other.conflist 99-notes.conf" "$(cd "$networks" && echo *)"
+	fails test -e "$binaries/egress-cni"
+}
+
+# As in a container that does not mount what an earlier one did.
+test_the_directories_are_not_mounted()
+{
+	local directory status output
+
+	network 10-pods.conflist
+	cp "$NETWORKS/10-pods.conflist" "$SANDBOX/before"
+	install_up
+	agent_stop
+	for directory in "$NETWORKS" "$BINARIES"; do
+		mv "$directory" "$directory.host"
+		status=0
+		output=$(egressctl uninstall 2>&1) || status=$?
+		assert_equal "exit status" 2 $status
+		assert_matches "reason" "$directory: egress-cni was put there" "$output"
+		[ -e "$STATE/cni.json" ] || fail "nobody knows any more where it was put"
+		mv "$directory.host" "$directory"
+	done
+	egressctl uninstall
+	cmp "$NETWORKS/10-pods.conflist" "$SANDBOX/before"
+	fails test -e "$BINARIES/egress-cni"
+	fails test -e "$STATE"
+}
+
+# Whatever was kept is gone.
+test_what_was_kept_is_gone()
+{
+	echo '{"cniVersion": "1.0.0", "name": "pods", "type": "ptp"}' >"$NETWORKS/10-pods.conf"
+	install_up
+	agent_stop
+	rm "$NETWORKS"/*.egressd-original
+	egressctl uninstall
+	assert_equal "plugins" "ptp" "$(plugins 10-pods.conflist)"
+}
+
 test_wrong_options()
 {
 	local status=0

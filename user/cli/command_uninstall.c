@@ -20,6 +20,7 @@
 
 struct removal {
 	const struct settings *settings;
+	const char *cni_config, *cni_binaries; /* NULL: the usual ones */
 	bool dry_run, stay;
 	size_t count;
 	json_t *steps; /* NULL: lines on standard output instead */
@@ -99,22 +100,33 @@ static int remove_state(struct removal *removal)
 	return error;
 }
 
-static const struct wording cni_wording = {"cni", "took egress-cni out of", "would take egress-cni out of"};
+static const struct wording cni_wordings[] = {
+	[CNI_TAKEN_OUT] = {"cni", "took egress-cni out of", "would take egress-cni out of"},
+	[CNI_LEFT] = {"cni_left", "left egress-cni, which names another state directory, in",
+		      "would leave egress-cni, which names another state directory, in"},
+};
 
-static void visit_cni(const char *path, void *data)
+static void visit_cni(enum cni_removal_step step, const char *path, void *data)
 {
-	tell(data, &cni_wording, path);
+	tell(data, &cni_wordings[step], path);
 }
 
 /* First of all: no pod is to be made with a plugin that is going. */
 static int remove_cni(struct removal *removal)
 {
-	const char *directory = removal->settings->state;
-	int error = cni_config_uninstall(directory, removal->dry_run, visit_cni, removal);
+	const struct cni_removal cni = {
+		.state = removal->settings->state,
+		.directory = removal->cni_config,
+		.binaries = removal->cni_binaries,
+		.dry_run = removal->dry_run,
+		.visit = visit_cni,
+		.data = removal,
+	};
+	char why[1024] = "";
+	int error = cni_config_uninstall(&cni, why, sizeof(why));
 
 	if (error)
-		log_error("%s: egress-cni cannot be taken out of the network configuration: %s", directory,
-			  strerror(-error));
+		log_error("egress-cni cannot be taken out of the network configuration: %s", why);
 	return error;
 }
 
@@ -168,6 +180,8 @@ int command_uninstall(struct invocation *invocation)
 	const struct command_option options[] = {
 		{"dry-run", 0, OPTION_FLAG, &removal.dry_run},
 		{"stay", 0, OPTION_FLAG, &removal.stay},
+		{"cni-config", 0, OPTION_TEXT, &removal.cni_config},
+		{"cni-bin", 0, OPTION_TEXT, &removal.cni_binaries},
 	};
 	int error;
 

@@ -31,8 +31,8 @@ static const struct command commands[] = {
 	 (1u << OUTPUT_TAP) | (1u << OUTPUT_JUNIT), command_verify},
 	{"diff", "[-f COMMON-PATH]... [--node-addresses LIST] OLD NEW", "Shows which flows change between two sets of manifests", OUTPUTS_USUAL,
 	 command_diff},
-	{"uninstall", "[--dry-run] [--stay]", "Takes everything of egressd's off this node; enforcement ends", OUTPUTS_USUAL,
-	 command_uninstall},
+	{"uninstall", "[--dry-run] [--stay] [--cni-config DIR] [--cni-bin DIR]",
+	 "Takes everything of egressd's off this node; enforcement ends", OUTPUTS_USUAL, command_uninstall},
 	{"version", "", "Prints the version", OUTPUTS_USUAL, command_version},
 };
 

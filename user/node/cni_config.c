@@ -150,15 +150,36 @@ static bool is_ours(const json_t *plugin)
 	return type && !strcmp(type, CNI_PLUGIN);
 }
 
-/* Takes all of ours out; true: there was one. */
-static bool take_out(json_t *network)
+/* NULL: any state directory. An entry that names none means the usual one. */
+static bool is_of_state(const json_t *plugin, const char *state)
+{
+	const char *named = json_string_value(json_object_get(plugin, "stateDir"));
+
+	return !state || !strcmp(named ? named : STATE_DIRECTORY, state);
+}
+
+static bool names_us(const json_t *network)
+{
+	const json_t *plugins = json_object_get(network, "plugins");
+	size_t i;
+
+	for (i = 0; i < json_array_size(plugins); i++)
+		if (is_ours(json_array_get(plugins, i)))
+			return true;
+	return false;
+}
+
+/* Takes all of ours out that are of this state directory (NULL: any); true: there was one. */
+static bool take_out(json_t *network, const char *state)
 {
 	json_t *plugins = json_object_get(network, "plugins");
 	bool found = false;
 	size_t i;
 
 	for (i = json_array_size(plugins); i-- > 0;) {
-		if (is_ours(json_array_get(plugins, i))) {
+		const json_t *plugin = json_array_get(plugins, i);
+
+		if (is_ours(plugin) && is_of_state(plugin, state)) {
 			json_array_remove(plugins, i);
 			found = true;
 		}
@@ -275,7 +296,7 @@ int cni_config_install(const struct cni_config *config, bool *changed, char *why
 		return explain(error, why, size, path, error == -EINVAL ? "is no network configuration" : NULL);
 	if (is_installed(config, network))
 		return 0;
-	error = take_out(network) ? put_right(config, path, network) : put_in(config, path, &original, network);
+	error = take_out(network, NULL) ? put_right(config, path, network) : put_in(config, path, &original, network);
 	*changed = !error;
 	return explain(error, why, size, path, NULL);
 }
@@ -328,6 +349,80 @@ int cni_config_remember(const struct cni_config *config)
 	return json ? state_write(config->state, INSTALLED_FILE, json) : -ENOMEM;
 }
 
+struct undoing {
+	const struct cni_removal *removal;
+	const char *state; /* whose entries go; NULL: anybody's */
+	bool found;        /* something of ours was there */
+	bool left;         /* somebody else's entry still names the program */
+	char *why;
+	size_t size;
+};
+
+/* A network configuration, and what was kept of it (NULL: nothing was). */
+struct network_file {
+	const char *path; /* what was there before */
+	const char *list; /* what is there now */
+	const char *kept;
+};
+
+static int read_network(const char *path, json_t **out)
+{
+	_cleanup_(free_bytes) struct bytes bytes = {0};
+	int error = read_file(path, CONFIG_SIZE_MAX, &bytes);
+
+	return error ? error : parse(&bytes, out);
+}
+
+/* What was kept, if nobody changed the rest since; else what there is now, from which ours was taken out. */
+static int give_back(const struct network_file *file, const json_t *now)
+{
+	_cleanup_(free_bytes) struct bytes original = {0};
+	_cleanup_(free_json) json_t *before = NULL;
+	int error = file->kept ? read_file(file->kept, CONFIG_SIZE_MAX, &original) : 0;
+
+	if (error)
+		return error;
+	if (!file->kept || parse(&original, &before) || !json_equal(before, now))
+		return write_network(file->list, now);
+	error = replace_file(file->path, original.data, original.length, 0644);
+	if (!error && strcmp(file->path, file->list) && unlink(file->list))
+		error = -errno;
+	return error;
+}
+
+static void tell(const struct undoing *undoing, enum cni_removal_step step, const char *path)
+{
+	undoing->removal->visit(step, path, undoing->removal->data);
+}
+
+static int undo_network(struct undoing *undoing, const struct network_file *file)
+{
+	_cleanup_(free_json) json_t *now = NULL;
+	int error = read_network(file->list, &now);
+	bool taken = !error && take_out(now, undoing->state), named = !error && names_us(now);
+
+	/* The network was taken off the node, and with it goes what was kept of it. */
+	if (error == -ENOENT && file->kept)
+		error = 0;
+	/* Not every file there is a network's; what ours was put into must be. */
+	if (error)
+		return file->kept ? explain(error, undoing->why, undoing->size, file->list, NULL) : 0;
+	if (named) {
+		undoing->left = true;
+		tell(undoing, CNI_LEFT, file->list);
+	}
+	if (!taken && (named || !file->kept))
+		return 0;
+	undoing->found = true;
+	if (taken && !undoing->removal->dry_run)
+		error = give_back(file, now);
+	if (!error && file->kept && !named && !undoing->removal->dry_run && unlink(file->kept))
+		error = -errno;
+	if (!error)
+		tell(undoing, CNI_TAKEN_OUT, file->list);
+	return explain(error, undoing->why, undoing->size, file->list, NULL);
+}
+
 /* The name without the suffix, which the caller frees; NULL: it is no kept file, or memory is short. */
 static char *original_path(const char *directory, const char *name)
 {
@@ -336,83 +431,169 @@ static char *original_path(const char *directory, const char *name)
 	return text_format("%s/%.*s", directory, (int)(strlen(name) - strlen(CNI_ORIGINAL_SUFFIX)), name);
 }
 
-/* What was kept, if nobody changed the rest since; else what there is without ours. */
-static int restore(const char *path, const char *list, const char *kept)
+static int undo_kept(struct undoing *undoing, const char *directory, const char *name)
 {
-	_cleanup_(free_bytes) struct bytes original = {0}, present = {0};
-	_cleanup_(free_json) json_t *before = NULL, *now = NULL;
-	int error = read_file(kept, CONFIG_SIZE_MAX, &original);
+	_cleanup_free_ char *path = original_path(directory, name);
+	_cleanup_free_ char *list = path ? list_path(path) : NULL;
+	_cleanup_free_ char *kept = text_format("%s/%s", directory, name);
+	const struct network_file file = {path, list, kept};
 
-	if (error)
-		return error;
-	error = read_file(list, CONFIG_SIZE_MAX, &present);
-	/* The network was taken off the node, and with it goes what was kept of it. */
-	if (error == -ENOENT)
-		return unlink(kept) ? -errno : 0;
-	if (!error)
-		error = parse(&present, &now);
-	if (error)
-		return error;
-	if (take_out(now)) {
-		if (!parse(&original, &before) && json_equal(before, now))
-			error = replace_file(path, original.data, original.length, 0644);
-		else
-			error = write_network(list, now);
-		if (!error && before && json_equal(before, now) && strcmp(path, list) && unlink(list))
-			error = -errno;
-	}
-	if (!error && unlink(kept))
-		error = -errno;
-	return error;
+	if (!has_suffix(name, CNI_ORIGINAL_SUFFIX))
+		return 0;
+	return list && kept ? undo_network(undoing, &file) : -ENOMEM;
 }
 
-static int restore_directory(const char *directory, bool dry_run, cni_config_visitor visit, void *data)
+/* Whether something was kept of this network, be it a list or the plugin that a list took the place of. */
+static bool has_original(const char *path)
+{
+	static const char *const suffixes[] = {".conflist", ".conf", ".json"};
+	int stem = (int)(strrchr(path, '.') - path);
+	bool found = false;
+	size_t i;
+
+	for (i = 0; i < (has_suffix(path, ".conflist") ? ARRAY_SIZE(suffixes) : 0); i++) {
+		_cleanup_free_ char *kept = text_format("%.*s%s" CNI_ORIGINAL_SUFFIX, stem, path, suffixes[i]);
+
+		found = found || (kept && !access(kept, F_OK));
+	}
+	return found;
+}
+
+/* An entry beside which nothing is kept: somebody wrote it, or removed what was kept. */
+static int undo_unkept(struct undoing *undoing, const char *directory, const char *name)
+{
+	_cleanup_free_ char *path = text_format("%s/%s", directory, name);
+	const struct network_file file = {path, path, NULL};
+
+	if (!is_config_name(name))
+		return 0;
+	if (!path)
+		return -ENOMEM;
+	return has_original(path) ? 0 : undo_network(undoing, &file);
+}
+
+/* Its first error; the other files do not stay for it. */
+static int undo_each(struct undoing *undoing, const char *directory,
+		     int (*undo)(struct undoing *undoing, const char *directory, const char *name))
 {
 	_cleanup_directory_ DIR *stream = opendir(directory);
 	struct dirent *entry;
 	int first = 0;
 
 	if (!stream)
-		return errno == ENOENT ? 0 : -errno;
+		return -errno;
 	while ((entry = readdir(stream))) {
-		_cleanup_free_ char *path = original_path(directory, entry->d_name);
-		_cleanup_free_ char *list = path ? list_path(path) : NULL;
-		_cleanup_free_ char *kept = text_format("%s/%s", directory, entry->d_name);
-		int error;
+		int error = undo(undoing, directory, entry->d_name);
 
-		if (!list || !kept)
-			continue;
-		visit(list, data);
-		error = dry_run ? 0 : restore(path, list, kept);
 		if (!first)
 			first = error;
 	}
 	return first;
 }
 
-int cni_config_uninstall(const char *state, bool dry_run, cni_config_visitor visit, void *data)
+static int undo_directory(struct undoing *undoing, const char *directory)
 {
-	_cleanup_free_ char *program = NULL, *installed = text_format("%s/%s", state, INSTALLED_FILE);
-	_cleanup_(free_json) json_t *json = NULL;
-	const char *directory, *binaries;
-	int error = installed ? state_read(state, INSTALLED_FILE, &json) : -ENOMEM;
+	int error = undo_each(undoing, directory, undo_kept);
 
-	if (error)
-		return error == -ENOENT ? 0 : error;
-	if (json_unpack(json, "{s:s, s:s}", "directory", &directory, "binaries", &binaries))
-		return -EINVAL;
-	program = text_format("%s/%s", binaries, CNI_PLUGIN);
+	return error ? error : undo_each(undoing, directory, undo_unkept);
+}
+
+/*
+ * Where ours was put, or is said to be: a directory that is not there is one that is not mounted here, and to pass it over
+ * would leave in force on the node what refers to a program and an agent that are gone.
+ */
+static int undo_known(struct undoing *undoing, const char *directory)
+{
+	undoing->state = NULL;
+	if (access(directory, F_OK))
+		return explain(-errno, undoing->why, undoing->size, directory,
+			       "egress-cni was put there, but this directory is not there, or not mounted");
+	return undo_directory(undoing, directory);
+}
+
+/* Where it may have been put by an agent whose record a restart of the node took away. */
+static int undo_usual(struct undoing *undoing, const char *directory)
+{
+	undoing->state = undoing->removal->state;
+	return access(directory, F_OK) ? 0 : undo_directory(undoing, directory);
+}
+
+static int remove_program(const struct undoing *undoing, const char *binaries, bool known)
+{
+	_cleanup_free_ char *program = text_format("%s/%s", binaries, CNI_PLUGIN);
+	int error = 0;
+
 	if (!program)
 		return -ENOMEM;
-	/* The configuration first: a plugin that it names must be there. */
-	error = restore_directory(directory, dry_run, visit, data);
-	if (error)
-		return error;
-	if (!access(program, F_OK))
-		visit(program, data);
-	if (dry_run)
+	if (known && access(binaries, F_OK))
+		return explain(-errno, undoing->why, undoing->size, binaries,
+			       "egress-cni was put there, but this directory is not there, or not mounted");
+	if (access(program, F_OK))
 		return 0;
-	if ((unlink(program) && errno != ENOENT) || unlink(installed))
-		return -errno;
-	return 0;
+	if (!undoing->removal->dry_run && unlink(program))
+		error = -errno;
+	if (!error)
+		tell(undoing, CNI_TAKEN_OUT, program);
+	return explain(error, undoing->why, undoing->size, program, NULL);
+}
+
+struct record {
+	const char *directory, *binaries; /* NULL: nothing is recorded */
+};
+
+static bool is_recorded(const char *path, const char *recorded)
+{
+	return recorded && !strcmp(path, recorded);
+}
+
+static int undo_networks(struct undoing *undoing, const struct record *record)
+{
+	const char *given = undoing->removal->directory;
+	int error = record->directory ? undo_known(undoing, record->directory) : 0;
+
+	if (!error && given && !is_recorded(given, record->directory))
+		error = undo_known(undoing, given);
+	if (!error && !given && !is_recorded(CNI_CONFIGURATION, record->directory))
+		error = undo_usual(undoing, CNI_CONFIGURATION);
+	return error;
+}
+
+/* Somebody else's network that names the program needs it; one that merely lies in the usual place may be anybody's. */
+static int remove_programs(const struct undoing *undoing, const struct record *record)
+{
+	const char *given = undoing->removal->binaries;
+	int error = 0;
+
+	if (undoing->left)
+		return 0;
+	if (record->binaries)
+		error = remove_program(undoing, record->binaries, true);
+	if (!error && given && !is_recorded(given, record->binaries))
+		error = remove_program(undoing, given, true);
+	if (!error && !given && undoing->found && !is_recorded(CNI_BINARIES, record->binaries))
+		error = remove_program(undoing, CNI_BINARIES, false);
+	return error;
+}
+
+int cni_config_uninstall(const struct cni_removal *removal, char *why, size_t size)
+{
+	_cleanup_free_ char *installed = text_format("%s/%s", removal->state, INSTALLED_FILE);
+	struct undoing undoing = {.removal = removal, .why = why, .size = size};
+	_cleanup_(free_json) json_t *json = NULL;
+	struct record record = {0};
+	int error = installed ? state_read(removal->state, INSTALLED_FILE, &json) : -ENOMEM;
+
+	snprintf(why, size, "no memory");
+	if (json && json_unpack(json, "{s:s, s:s}", "directory", &record.directory, "binaries", &record.binaries))
+		error = -EINVAL;
+	if (error && error != -ENOENT)
+		return explain(error, why, size, installed ? installed : removal->state,
+			       error == -EINVAL ? "is damaged" : NULL);
+	/* The configuration first: a plugin that it names must be there. */
+	error = undo_networks(&undoing, &record);
+	if (!error)
+		error = remove_programs(&undoing, &record);
+	if (!error && json && !removal->dry_run && unlink(installed))
+		error = explain(-errno, why, size, installed, NULL);
+	return error;
 }

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 
 #define CNI_PLUGIN          "egress-cni"
+#define CNI_CONFIGURATION   "/etc/cni/net.d" /* where runtimes usually look for it */
 #define CNI_BINARIES        "/opt/cni/bin"
 #define CNI_ORIGINAL_SUFFIX ".egressd-original"
 
@@ -37,10 +38,21 @@ int cni_binary_install(const struct cni_config *config, char *why, size_t size);
 int cni_config_remember(const struct cni_config *config);
 
 /*
- * Undoes what the state directory says was installed: what was kept comes back, or, where the file was changed since,
- * egress-cni is taken out of it. Calls back with each file. dry_run: changes nothing. 0 or the first -errno.
+ * Takes egress-cni out of the network configuration, and its program away: where the state directory says that it was
+ * installed, and in the given directories. Those must be there. What is not given is the usual place; there only
+ * entries go that name this state directory, others are told as left. What was kept comes back, or, where the file was
+ * changed since, egress-cni is taken out of it. 0 or the first -errno, then `why` (a buffer) names the file and the
+ * reason; the record of where it was installed then stays.
  */
-typedef void (*cni_config_visitor)(const char *path, void *data);
-int cni_config_uninstall(const char *state, bool dry_run, cni_config_visitor visit, void *data);
+enum cni_removal_step { CNI_TAKEN_OUT, CNI_LEFT };
+typedef void (*cni_removal_visitor)(enum cni_removal_step step, const char *path, void *data);
+struct cni_removal {
+	const char *state;
+	const char *directory, *binaries; /* NULL: the usual ones */
+	bool dry_run;                     /* tells, and changes nothing */
+	cni_removal_visitor visit;
+	void *data;
+};
+int cni_config_uninstall(const struct cni_removal *removal, char *why, size_t size);
 
 #endif
