@@ -255,6 +255,45 @@ static void place_of_another_is_not_taken(void **state)
 	foreign_detach(&foreign);
 }
 
+/* It has one chain for both directions: a filter of ours for what goes to the pod would see what the pod sends. */
+static void ingress_qdisc_is_refused_by_its_name(void **state)
+{
+	(void)state;
+	tables_commit(datapath, EGRESS_SET_PENDING, 1);
+	command("tc qdisc add dev host0 ingress");
+	assert_int_equal(datapath_attach(datapath, pod.ifindex), -EBUSY);
+	assert_non_null(strstr(datapath_error(), "ingress qdisc"));
+	assert_int_equal(datapath_attach_tracking(datapath, pod.ifindex), -EBUSY);
+	assert_int_equal(datapath_hold(datapath, pod.ifindex), -EBUSY);
+	assert_int_equal(programs_at_ingress(), 0);
+	assert_false(interface_in_list(datapath, pod.ifindex));
+	command("tc qdisc del dev host0 ingress");
+	check(datapath_attach(datapath, pod.ifindex));
+	assert_true(pod_is_cut_off(&pod));
+}
+
+static void filter_on_an_ingress_qdisc_is_found(void **state)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)pod.ifindex, .attach_point = BPF_TC_EGRESS);
+	LIBBPF_OPTS(bpf_tc_opts, options, .handle = EGRESS_TC_HANDLE, .priority = EGRESS_TC_PRIORITY);
+	_cleanup_fd_ int program = -1;
+
+	(void)state;
+	tables_commit(datapath, EGRESS_SET_OPEN, 1);
+	command("tc qdisc add dev host0 ingress");
+	/* What a version left that did not look at the qdisc. */
+	program = bpf_obj_get(VERSIONED_DIRECTORY "/to_pod");
+	assert_true(program >= 0);
+	options.prog_fd = program;
+	assert_int_equal(bpf_tc_attach(&hook, &options), 0);
+	assert_int_equal(programs_at_ingress(), 1);
+	assert_true(interface_in_list(datapath, pod.ifindex));
+	check(datapath_detach(datapath, pod.ifindex));
+	assert_int_equal(programs_at_ingress(), 0);
+	assert_false(interface_in_list(datapath, pod.ifindex));
+	assert_false(system("tc qdisc show dev host0 | grep -q ingress"));
+}
+
 static void qdisc_goes_only_if_ours_and_unused(void **state)
 {
 	struct foreign foreign;
@@ -446,6 +485,8 @@ int main(void)
 		test_of_both(foreign_programs_go_on),
 		test_of_both(foreign_pass_does_not_bypass),
 		clsact_test(place_of_another_is_not_taken),
+		clsact_test(ingress_qdisc_is_refused_by_its_name),
+		clsact_test(filter_on_an_ingress_qdisc_is_found),
 		clsact_test(qdisc_goes_only_if_ours_and_unused),
 		test_of_both(vanished_interface_leaves_nothing),
 		test_of_both(other_kind_of_a_predecessor_is_replaced),

@@ -139,6 +139,57 @@ static int mark_qdisc(const struct datapath *datapath, uint32_t ifindex)
 	return 0;
 }
 
+#define QDISC_KIND_SIZE 16 /* IFNAMSIZ, as the kernel has it */
+
+static int visit_qdisc_kind(const struct nlmsghdr *message, void *data)
+{
+	const struct nlattr *attribute;
+
+	mnl_attr_for_each(attribute, message, sizeof(struct tcmsg))
+		if (mnl_attr_get_type(attribute) == TCA_KIND && !mnl_attr_validate(attribute, MNL_TYPE_NUL_STRING))
+			snprintf(data, QDISC_KIND_SIZE, "%s", mnl_attr_get_str(attribute));
+	return MNL_CB_OK;
+}
+
+/* Of the qdisc that stands where clsact would; "": the kernel says that there is none. */
+static int ingress_qdisc_kind(uint32_t ifindex, char kind[QDISC_KIND_SIZE])
+{
+	char buffer[MNL_NLMSG_HDRLEN + 256] __attribute__((aligned(8)));
+	struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
+	struct tcmsg *qdisc;
+	int error;
+
+	request->nlmsg_type = RTM_GETQDISC;
+	/* Without this older kernels tell everyone who listens but whoever asked. */
+	request->nlmsg_flags = NLM_F_ECHO;
+	qdisc = mnl_nlmsg_put_extra_header(request, sizeof(*qdisc));
+	qdisc->tcm_family = AF_UNSPEC;
+	qdisc->tcm_ifindex = (int)ifindex;
+	qdisc->tcm_parent = TC_H_CLSACT;
+	*kind = '\0';
+	error = netlink_request_once(request, visit_qdisc_kind, kind);
+	if (error && error != -ENOENT && error != -ENODEV)
+		return fail_errno(error, "cannot look at the ingress qdisc of interface %u", ifindex);
+	return 0;
+}
+
+/*
+ * An ingress qdisc (the bandwidth plugin makes one) stands in the same place, and it takes a filter for either direction:
+ * into its only chain, which sees what comes in. egress_to_pod would see what the pod sends.
+ */
+static int refuse_other_qdisc(uint32_t ifindex)
+{
+	char kind[QDISC_KIND_SIZE];
+	int error = ingress_qdisc_kind(ifindex, kind);
+
+	if (error || !*kind || !strcmp(kind, "clsact"))
+		return error;
+	return fail(-EBUSY,
+		    "interface %u has another program's %s qdisc, which leaves no place for the clsact qdisc that "
+		    "egressd's tc filters need",
+		    ifindex, kind);
+}
+
 static int create_qdisc(const struct datapath *datapath, uint32_t ifindex)
 {
 	LIBBPF_OPTS(bpf_tc_hook, qdisc, .ifindex = (int)ifindex, .attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS);
@@ -147,7 +198,7 @@ static int create_qdisc(const struct datapath *datapath, uint32_t ifindex)
 	error = bpf_tc_hook_create(&qdisc);
 	forget_libbpf_warning();
 	if (error == -EEXIST)
-		return 0;
+		return refuse_other_qdisc(ifindex);
 	if (error == -ENOENT || error == -EOPNOTSUPP)
 		return fail(-EOPNOTSUPP,
 			    "this kernel has neither TCX links nor the clsact qdisc (CONFIG_NET_SCH_INGRESS)");
@@ -283,8 +334,13 @@ static int clsact_detach(struct datapath *datapath, uint32_t ifindex, enum hook 
 
 /* ---------------------------------------------------------------- all interfaces */
 
+struct qdisc {
+	uint32_t ifindex;
+	bool clsact; /* else ingress, on which an earlier version may have left a filter */
+};
+
 struct qdisc_list {
-	uint32_t *items;
+	struct qdisc *items;
 	size_t count;
 };
 
@@ -300,16 +356,19 @@ static int visit_qdisc(const struct nlmsghdr *message, void *data)
 	const struct nlattr *attribute;
 
 	mnl_attr_for_each(attribute, message, sizeof(*qdisc)) {
-		uint32_t *items;
+		struct qdisc *items;
+		bool clsact;
 
-		if (mnl_attr_get_type(attribute) != TCA_KIND || mnl_attr_validate(attribute, MNL_TYPE_NUL_STRING) ||
-		    strcmp(mnl_attr_get_str(attribute), "clsact"))
+		if (mnl_attr_get_type(attribute) != TCA_KIND || mnl_attr_validate(attribute, MNL_TYPE_NUL_STRING))
+			continue;
+		clsact = !strcmp(mnl_attr_get_str(attribute), "clsact");
+		if (!clsact && strcmp(mnl_attr_get_str(attribute), "ingress"))
 			continue;
 		items = reallocarray(list->items, list->count + 1, sizeof(*items));
 		if (!items)
 			return MNL_CB_ERROR;
 		list->items = items;
-		items[list->count++] = (uint32_t)qdisc->tcm_ifindex;
+		items[list->count++] = (struct qdisc){(uint32_t)qdisc->tcm_ifindex, clsact};
 	}
 	return MNL_CB_OK;
 }
@@ -347,7 +406,7 @@ static int sweep_marker(uint32_t ifindex, const char *rest, void *data)
 
 	(void)rest;
 	for (size_t i = 0; i < sweep->qdiscs->count; i++)
-		if (sweep->qdiscs->items[i] == ifindex)
+		if (sweep->qdiscs->items[i].ifindex == ifindex && sweep->qdiscs->items[i].clsact)
 			return 0;
 	return unmark_qdisc(sweep->datapath, ifindex);
 }
@@ -364,11 +423,11 @@ static int clsact_list(struct datapath *datapath, attachment_visitor visit, void
 		error = pin_numbers(datapath, PIN_QDISCS, sweep_marker, &sweep);
 	for (size_t i = 0; !error && i < qdiscs.count; i++) {
 		for (int hook = 0; !error && hook < HOOK_COUNT; hook++) {
-			error = clsact_program(datapath, qdiscs.items[i], (enum hook)hook, &id);
+			error = clsact_program(datapath, qdiscs.items[i].ifindex, (enum hook)hook, &id);
 			if (error == -ENODEV)
 				error = 0;
 			else if (!error)
-				error = visit(qdiscs.items[i], data);
+				error = visit(qdiscs.items[i].ifindex, data);
 		}
 	}
 	return error;
@@ -397,7 +456,8 @@ int clsact_marked(struct datapath *datapath, qdisc_visitor visit, void *data)
 	int error = list_qdiscs(&qdiscs);
 
 	for (size_t i = 0; !error && i < qdiscs.count; i++)
-		error = visit_marked(datapath, qdiscs.items[i], visit, data);
+		if (qdiscs.items[i].clsact)
+			error = visit_marked(datapath, qdiscs.items[i].ifindex, visit, data);
 	return error;
 }
 
