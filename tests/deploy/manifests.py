@@ -174,6 +174,8 @@ def uninstall(path):
     assert pod["automountServiceAccountToken"] is False
     assert [item["command"] for item in pod["initContainers"]] == [["egressctl", "uninstall"]]
     assert [item["command"] for item in pod["containers"]] == [["egressctl", "uninstall", "--stay"]]
+    for container in pod["initContainers"] + pod["containers"]:
+        assert container["args"] == ["--cni-config=/etc/cni/net.d", "--cni-bin=/opt/cni/bin"], container["args"]
 
 
 def role(path):

@@ -74,6 +74,9 @@ test_uninstall_replaces_the_agent()
 	helm_template --set uninstall=true >"$WORK/all"
 	assert_equal "DaemonSets" "egressd-uninstall" "$("$MANIFESTS_PY" names DaemonSet "$WORK/all")"
 	"$MANIFESTS_PY" uninstall "$WORK/all"
+	# An agent before may have installed what this one is not to.
+	helm_template --set uninstall=true,cni.install=false >"$WORK/all"
+	"$MANIFESTS_PY" uninstall "$WORK/all"
 }
 
 test_daemonset_is_what_a_node_needs()

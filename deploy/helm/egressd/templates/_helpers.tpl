@@ -47,6 +47,12 @@ volumeMounts:
   {{- include "egressd.mounts" . | nindent 2 }}
 {{- end }}
 
+{{/* Said, since what the agent wrote down of it does not outlive a restart of the node. */}}
+{{- define "egressd.uninstallArguments" -}}
+- --cni-config={{ .Values.cni.configurationDirectory }}
+- --cni-bin={{ .Values.cni.binaryDirectory }}
+{{- end }}
+
 {{/* What the agent needs to be allowed, and nothing else. */}}
 {{- define "egressd.security" -}}
 allowPrivilegeEscalation: false
@@ -83,7 +89,7 @@ appArmorProfile:
   mountPath: /run/netns
   readOnly: true
   mountPropagation: HostToContainer
-{{- if .Values.cni.install }}
+{{- if or .Values.cni.install .Values.uninstall }}
 - name: cni-configuration
   mountPath: {{ .Values.cni.configurationDirectory }}
 - name: cni-binaries
@@ -106,7 +112,7 @@ appArmorProfile:
   hostPath:
     path: /run/netns
     type: DirectoryOrCreate
-{{- if .Values.cni.install }}
+{{- if or .Values.cni.install .Values.uninstall }}
 # egress-cni is put in there; `egressctl uninstall` takes it out.
 - name: cni-configuration
   hostPath:
