@@ -538,8 +538,11 @@ static void anchors_aliases_and_merge_keys(void **state)
 		       "x-labels: &labels {app: web, tier: front}\n"
 		       "items:\n"
 		       "- {apiVersion: v1, kind: Pod, metadata: {name: a, labels: *labels}}\n"
-		       "- {apiVersion: v1, kind: Pod, metadata: {name: &b b, labels: {tier: back, <<: *labels}}}\n"
-		       "- {apiVersion: v1, kind: Pod, metadata: {name: c, labels: {<<: [{x: *b}, *labels, {x: z, app: q}]}}}\n");
+		       "- {apiVersion: v1, kind: Pod, metadata: {name: &b b, labels: {<<: *labels, tier: back}}}\n"
+		       "- {apiVersion: v1, kind: Pod, metadata: {name: c, labels: {<<: [{x: *b}, *labels, {x: z, app: q}]}}}\n"
+		       "- {apiVersion: v1, kind: Pod, metadata: {name: d, labels: {tier: front, <<: *labels}}}\n"
+		       "- {apiVersion: v1, kind: Pod, metadata: {name: e, labels: {<<: {app: x}, <<: *labels, app: z}}}\n"
+		       "- {apiVersion: v1, kind: Pod, metadata: &m {name: f, labels: {f: f}}, <<: {metadata: *m}}\n");
 
 	(void)state;
 	assert_string_equal(label_list_get(&objects.items[0]->labels, "tier"), "front");
@@ -548,6 +551,10 @@ static void anchors_aliases_and_merge_keys(void **state)
 	assert_string_equal(label_list_get(&objects.items[2]->labels, "x"), "b");
 	assert_string_equal(label_list_get(&objects.items[2]->labels, "app"), "web");
 	assert_int_equal(objects.items[2]->labels.count, 3);
+	/* Where every reading is the same, the merge key may stand anywhere. */
+	assert_string_equal(label_list_get(&objects.items[3]->labels, "tier"), "front");
+	assert_string_equal(label_list_get(&objects.items[4]->labels, "app"), "z");
+	assert_string_equal(label_list_get(&objects.items[5]->labels, "f"), "f");
 }
 
 static void quotes_and_tags_make_strings(void **state)

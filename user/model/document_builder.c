@@ -213,10 +213,11 @@ struct value *builder_open(struct builder *builder, enum value_type type, unsign
 
 /* ------------------------------------------------------------------ end of a collection */
 
+/* A field that a mapping may have: its own, or one that a merge key brings. */
 struct candidate {
 	struct mapping_field field;
-	size_t order;
-	bool merged; /* from a merge key: yields to a field of the same name that comes before it */
+	size_t order;                    /* its own first, then as they are merged: where YAML lets the first win */
+	const struct builder_entry *by;  /* the mapping's entry that it is, or that brings it */
 };
 
 struct candidate_list {
@@ -229,39 +230,40 @@ static void candidate_list_clear(struct candidate_list *list)
 	free(list->items);
 }
 
-static int add_candidate(struct candidate_list *list, const struct mapping_field *field, bool merged)
+static int add_candidate(struct candidate_list *list, const struct mapping_field *field,
+			 const struct builder_entry *by)
 {
 	if (array_reserve(&list->items, &list->capacity, list->count + 1, sizeof(*list->items)))
 		return -ENOMEM;
-	list->items[list->count] = (struct candidate){ *field, list->count, merged };
+	list->items[list->count] = (struct candidate){ *field, list->count, by };
 	list->count++;
 	return 0;
 }
 
 static int add_merged_mapping(struct builder *builder, struct candidate_list *list, const struct value *mapping,
-			      const struct mapping_field *key)
+			      const struct builder_entry *merge)
 {
 	if (mapping->type != VALUE_MAPPING) {
-		builder_fail(builder, "syntax", key->line, key->column,
+		builder_fail(builder, "syntax", merge->field.line, merge->field.column,
 			     "expected a mapping or a list of mappings to merge, found something else");
 		return -EINVAL;
 	}
 	for (size_t i = 0; i < mapping->count; i++) {
-		if (add_candidate(list, &mapping->fields[i], true))
+		if (add_candidate(list, &mapping->fields[i], merge))
 			return -ENOMEM;
 	}
 	return 0;
 }
 
-static int add_merged(struct builder *builder, struct candidate_list *list, const struct mapping_field *key)
+static int add_merged(struct builder *builder, struct candidate_list *list, const struct builder_entry *merge)
 {
-	const struct value *source = key->value;
+	const struct value *source = merge->field.value;
 	int error;
 
 	if (source->type != VALUE_SEQUENCE)
-		return add_merged_mapping(builder, list, source, key);
+		return add_merged_mapping(builder, list, source, merge);
 	for (size_t i = 0; i < source->count; i++) {
-		error = add_merged_mapping(builder, list, source->items[i], key);
+		error = add_merged_mapping(builder, list, source->items[i], merge);
 		if (error)
 			return error;
 	}
@@ -275,11 +277,11 @@ static int collect_candidates(struct builder *builder, const struct builder_entr
 	int error;
 
 	for (size_t i = 0; i < count; i++) {
-		if (!entries[i].merge && add_candidate(list, &entries[i].field, false))
+		if (!entries[i].merge && add_candidate(list, &entries[i].field, &entries[i]))
 			return -ENOMEM;
 	}
 	for (size_t i = 0; i < count; i++) {
-		error = entries[i].merge ? add_merged(builder, list, &entries[i].field) : 0;
+		error = entries[i].merge ? add_merged(builder, list, &entries[i]) : 0;
 		if (error)
 			return error;
 	}
@@ -307,23 +309,86 @@ static void fail_twice(struct builder *builder, const struct mapping_field *firs
 		     "expected the key \"%.64s\" once, found it again (first on line %u)", second->key, first->line);
 }
 
-/* Drops merged fields that are overridden; an own field that stands twice is an error. */
+static void fail_ambiguous(struct builder *builder, const struct candidate *first, const struct candidate *last)
+{
+	const struct mapping_field *merge = &last->by->field;
+
+	builder_fail(builder, "field", merge->line, merge->column,
+		     "expected << before what overrides it, found another value of \"%.64s\" in it (first on line %u)",
+		     last->field.key, first->by->field.line);
+}
+
+/* Of lists and mappings only one and the same, by an alias: two of them may be large, and nobody repeats what he merges. */
+static bool same_value(const struct value *a, const struct value *b)
+{
+	if (a == b)
+		return true;
+	if (a->type != b->type)
+		return false;
+	switch (a->type) {
+	case VALUE_NULL:
+		return true;
+	case VALUE_BOOLEAN:
+		return a->boolean == b->boolean;
+	case VALUE_INTEGER:
+		return a->integer == b->integer;
+	case VALUE_NUMBER:
+	case VALUE_STRING:
+		return !strcmp(a->text, b->text);
+	case VALUE_SEQUENCE:
+	case VALUE_MAPPING:
+		return false;
+	}
+	return false;
+}
+
+/*
+ * All candidates of one key, in order. An own field that stands twice is an error. YAML lets an own field win over
+ * merged ones, and the first of these over the others; Kubernetes' parser merges where the merge key stands, so that the
+ * last entry of the mapping wins (and in a list of one merge key the first). What the two read differently is refused.
+ */
+static int resolve_key(struct builder *builder, const struct candidate *same, size_t count)
+{
+	const struct candidate *last = same;
+
+	for (size_t i = 1; i < count; i++) {
+		if (!same[i].by->merge) {
+			fail_twice(builder, &same[0].field, &same[i].field);
+			return -EINVAL;
+		}
+		if (same[i].by > last->by)
+			last = &same[i];
+	}
+	if (same_value(same[0].field.value, last->field.value))
+		return 0;
+	fail_ambiguous(builder, &same[0], last);
+	return -EINVAL;
+}
+
+static size_t count_same_key(const struct candidate *candidates, size_t count)
+{
+	size_t same = 1;
+
+	while (same < count && !strcmp(candidates[0].field.key, candidates[same].field.key))
+		same++;
+	return same;
+}
+
+/* Drops merged fields that are overridden. */
 static int resolve_candidates(struct builder *builder, struct candidate_list *list)
 {
-	size_t kept = 0;
+	size_t kept = 0, same;
+	int error;
 
 	if (!list->count)
 		return 0;
 	qsort(list->items, list->count, sizeof(*list->items), compare_by_key);
-	for (size_t i = 0; i < list->count; i++) {
-		const struct candidate *candidate = &list->items[i];
-
-		if (!kept || strcmp(list->items[kept - 1].field.key, candidate->field.key)) {
-			list->items[kept++] = *candidate;
-		} else if (!candidate->merged) {
-			fail_twice(builder, &list->items[kept - 1].field, &candidate->field);
-			return -EINVAL;
-		}
+	for (size_t i = 0; i < list->count; i += same) {
+		same = count_same_key(&list->items[i], list->count - i);
+		error = resolve_key(builder, &list->items[i], same);
+		if (error)
+			return error;
+		list->items[kept++] = list->items[i];
 	}
 	list->count = kept;
 	qsort(list->items, list->count, sizeof(*list->items), compare_by_order);
