@@ -82,7 +82,7 @@ static void a_policy_with_everything(void **state)
 							    "  uid: '1'\n"
 							    "spec:\n"
 							    "  podSelector:\n"
-							    "    matchLabels: {b: y, a: x}\n"
+							    "    matchLabels: {b: 'y', a: x}\n"
 							    "    matchExpressions:\n"
 							    "    - {key: c, operator: NotIn, values: [q, p, q]}\n"
 							    "    - {key: d, operator: DoesNotExist}\n"
@@ -332,7 +332,7 @@ static void an_unknown_annotation_of_ours_is_a_warning(void **state)
 
 static void namespaces_have_their_name_as_a_label(void **state)
 {
-	static const char *const labels[] = { "", "labels: {a: b, z: y}", "labels: {kubernetes.io/metadata.name: other}" };
+	static const char *const labels[] = { "", "labels: {a: b, z: 'y'}", "labels: {kubernetes.io/metadata.name: other}" };
 	static const size_t counts[] = { 1, 3, 1 };
 
 	(void)state;
@@ -429,7 +429,7 @@ static void an_endpoint_slice_with_everything(void **state)
 		"  conditions: {ready: false, serving: null, terminating: true}\n"
 		"- addresses: [10.0.0.3]\n"
 		"  conditions: {ready: true, serving: false}\n"
-		"  targetRef: {kind: Node, name: n}\n"
+		"  targetRef: {kind: Node, name: 'n'}\n"
 		"ports:\n"
 		"- {name: http, port: 80}\n"
 		"- {name: '', port: null, protocol: UDP}\n");
@@ -560,7 +560,7 @@ static void anchors_aliases_and_merge_keys(void **state)
 static void quotes_and_tags_make_strings(void **state)
 {
 	_cleanup_object_ struct object *object = decode_one(
-		"{apiVersion: v1, kind: Pod, metadata: {name: a, labels: {a: \"1\", b: 'true', c: !!str 3, 4: x, \"on\": y}}}\n");
+		"{apiVersion: v1, kind: Pod, metadata: {name: a, labels: {a: \"1\", b: 'true', c: !!str 3, 4: x, \"on\": 'y', 'n': z}}}\n");
 
 	(void)state;
 	assert_string_equal(label_list_get(&object->labels, "a"), "1");
@@ -568,6 +568,7 @@ static void quotes_and_tags_make_strings(void **state)
 	assert_string_equal(label_list_get(&object->labels, "c"), "3");
 	assert_string_equal(label_list_get(&object->labels, "4"), "x");
 	assert_string_equal(label_list_get(&object->labels, "on"), "y");
+	assert_string_equal(label_list_get(&object->labels, "n"), "z");
 }
 
 static void json_files(void **state)
@@ -623,30 +624,30 @@ static const char everything[] =
 	"---\n"
 	"{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: e}, spec: {policyTypes: [Egress]}}\n"
 	"---\n"
-	"{apiVersion: v1, kind: Namespace, metadata: {name: b, labels: {x: y}}}\n"
+	"{apiVersion: v1, kind: Namespace, metadata: {name: b, labels: {x: 'y'}}}\n"
 	"---\n"
-	"{apiVersion: v1, kind: Pod, metadata: {name: p, labels: {x: y}, annotations: {\n"
+	"{apiVersion: v1, kind: Pod, metadata: {name: p, labels: {x: 'y'}, annotations: {\n"
 	"  egressd.io/interface: veth0, egressd.io/netns: /n, egressd.io/router: 'true'},\n"
 	"  creationTimestamp: '2024-05-01T12:00:00Z', deletionTimestamp: '2024-05-01T12:00:01Z'},\n"
-	" spec: {hostNetwork: true, nodeName: n, containers: [{ports: [{name: h, containerPort: 1, protocol: UDP}]}]},\n"
+	" spec: {hostNetwork: true, nodeName: 'n', containers: [{ports: [{name: h, containerPort: 1, protocol: UDP}]}]},\n"
 	" status: {phase: Succeeded, podIPs: [{ip: 10.0.0.1}, {ip: 'fd00::1'}]}}\n"
 	"---\n"
 	"{apiVersion: v1, kind: Pod, metadata: {name: q}}\n"
 	"---\n"
 	"{apiVersion: v1, kind: Service, metadata: {name: s}, spec: {clusterIPs: [10.96.0.1], externalIPs: [192.0.2.1],\n"
-	" publishNotReadyAddresses: true, selector: {a: b, c: d}, ports: [{name: x, port: 1, targetPort: y, nodePort: 30000},\n"
+	" publishNotReadyAddresses: true, selector: {a: b, c: d}, ports: [{name: x, port: 1, targetPort: 'y', nodePort: 30000},\n"
 	" {name: z, port: 2, targetPort: 3, protocol: UDP}, {name: w, port: 4}]}}\n"
 	"---\n"
 	"{apiVersion: v1, kind: Service, metadata: {name: h}, spec: {clusterIP: None}}\n"
 	"---\n"
-	"{apiVersion: v1, kind: Service, metadata: {name: n}, spec: {type: ExternalName}}\n"
+	"{apiVersion: v1, kind: Service, metadata: {name: 'n'}, spec: {type: ExternalName}}\n"
 	"---\n"
 	"{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {name: e, labels: {kubernetes.io/service-name: s}},\n"
 	" addressType: IPv6, endpoints: [{addresses: ['fd00::1'], targetRef: {kind: Pod, name: p}},\n"
 	"  {addresses: ['fd00::2'], conditions: {ready: false, serving: true, terminating: true}}],\n"
 	" ports: [{name: x, port: 1, protocol: UDP}, {}]}\n"
 	"---\n"
-	"{apiVersion: v1, kind: Node, metadata: {name: n}, status: {addresses: [{type: InternalIP, address: 10.0.0.1}]}}\n";
+	"{apiVersion: v1, kind: Node, metadata: {name: 'n'}, status: {addresses: [{type: InternalIP, address: 10.0.0.1}]}}\n";
 
 /* What encode.h wrote, decoded again. */
 static struct object *encode_and_decode(const struct object *object)

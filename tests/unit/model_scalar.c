@@ -20,15 +20,17 @@ static void check_type(const char *const *texts, size_t count, enum value_type t
 static void words(void **state)
 {
 	static const char *const nulls[] = { "", "~", "null", "Null", "NULL" };
-	static const char *const booleans[] = { "true", "True", "FALSE", "yes", "No", "on", "OFF" };
+	static const char *const booleans[] = { "true", "True", "FALSE", "yes", "No", "on", "OFF", "y", "Y", "n", "N" };
 
 	(void)state;
 	check_type(nulls, ARRAY_SIZE(nulls), VALUE_NULL);
 	check_type(booleans, ARRAY_SIZE(booleans), VALUE_BOOLEAN);
 	assert_true(scalar_resolve("yes").boolean);
 	assert_true(scalar_resolve("On").boolean);
+	assert_true(scalar_resolve("y").boolean);
 	assert_false(scalar_resolve("off").boolean);
 	assert_false(scalar_resolve("No").boolean);
+	assert_false(scalar_resolve("N").boolean);
 }
 
 static void integers(void **state)
@@ -66,7 +68,7 @@ static void other_numbers(void **state)
 static void strings(void **state)
 {
 	static const char *const texts[] = {
-		"a", "y", "N", "tRUE", "nULL", "yEs", "0xg", "0o8", "0b2", "1.2.3", "10.0.0.1", "10.0.0.0/8", "2024-01-01",
+		"a", "yy", "yN", "tRUE", "nULL", "yEs", "0xg", "0o8", "0b2", "1.2.3", "10.0.0.1", "10.0.0.0/8", "2024-01-01",
 		"12:30", "-", "+", ".", "1e", "e3", "_1", "-x", "0x", "::1", "1 2", "null ",
 	};
 

@@ -21,7 +21,7 @@
 
 #define DOCUMENTS                                                                                                     \
 	"{apiVersion: v1, kind: Namespace, metadata: {name: a, labels: {team: x}}}\n---\n"                            \
-	"{apiVersion: v1, kind: Node, metadata: {name: n}, status: {addresses: [{type: InternalIP, address: "         \
+	"{apiVersion: v1, kind: Node, metadata: {name: m}, status: {addresses: [{type: InternalIP, address: "         \
 	"192.0.2.1}]}}\n---\n"                                                                                        \
 	"{apiVersion: v1, kind: Pod, metadata: {namespace: a, name: web, labels: {app: web, tier: front}}, spec: "    \
 	"{containers: [{name: main, ports: [{name: http, containerPort: 8080}]}]}, status: {phase: Running, podIPs: " \

@@ -55,7 +55,7 @@ static void random_block(char *text, size_t size)
 
 static const char *random_selector(void)
 {
-	return PICK("{}", "{matchLabels: {app: x}}", "{matchLabels: {app: y, tier: a}}",
+	return PICK("{}", "{matchLabels: {app: x}}", "{matchLabels: {app: z, tier: a}}",
 		    "{matchExpressions: [{key: tier, operator: Exists}]}",
 		    "{matchExpressions: [{key: app, operator: NotIn, values: [x]}]}");
 }
@@ -125,7 +125,7 @@ static void add_random_pod(struct world *world, const char *namespace, const cha
 	add(world,
 	    "{apiVersion: v1, kind: Pod, metadata: {namespace: %s, name: %s, labels: {%s}%s}, "
 	    "spec: {hostNetwork: %s, containers: [{name: c, ports: [%s]}]}, status: {phase: %s, podIP: '%s'}}",
-	    namespace, name, PICK("", "app: x", "app: y", "app: y, tier: a", "tier: a"),
+	    namespace, name, PICK("", "app: x", "app: z", "app: z, tier: a", "tier: a"),
 	    local ? ", annotations: {egressd.io/interface: veth0}" : "",
 	    !local && random_below(12) == 0 ? "true" : "false",
 	    PICK("", "{name: web, containerPort: 1}",
@@ -505,7 +505,7 @@ static void change_other_object(struct world *world)
 		if (random_below(3))
 			add(world, NODE, PICK("10.9.0.1", "10.0.0.30", "10.0.1.7"));
 		else
-			remove_if_there(world, OBJECT_NODE, "", "n");
+			remove_if_there(world, OBJECT_NODE, "", "m");
 		return;
 	default:
 		/* A local pod gets other labels, ports, address. */
@@ -724,14 +724,14 @@ static void who_says_which_pods_are_local_is_not_contradicted_by_their_annotatio
 	world->options.all_pods_local = false;
 	world->options.is_local = is_named;
 	world->options.is_local_data = local;
-	add(world, POD, "a", "local", "app: y", "10.0.0.1");
+	add(world, POD, "a", "local", "app: z", "10.0.0.1");
 	add(world, remote, "x");
 	add(world, POLICY, "a", "p", "podSelector: {}, egress: [{to: [{podSelector: {matchLabels: {app: x}}}]}]");
 	assert_passes(world, "a/local", "10.0.0.2", TCP, 80);
 	policy_statistics(world->policy, &statistics);
 	assert_int_equal(statistics.endpoints, 1);
 	assert_null(policy_endpoint(world->policy, "a", "remote"));
-	snprintf(relabelled, sizeof(relabelled), remote, "y");
+	snprintf(relabelled, sizeof(relabelled), remote, "z");
 	decode_text(relabelled, &objects);
 	assert_int_equal(tables_pod_changed(world->tables, store_get(world->store, OBJECT_POD, "a", "remote"),
 					    objects.items[0]),

@@ -203,7 +203,7 @@ static void first_container_port_of_a_name_counts(void **state)
 	add(world,
 	    "{apiVersion: v1, kind: Pod, metadata: {namespace: a, name: web}, spec: {containers: "
 	    "[{name: x, ports: [{name: http, containerPort: 1}]}, "
-	    "{name: y, ports: [{name: http, containerPort: 2}]}]}, "
+	    "{name: z, ports: [{name: http, containerPort: 2}]}]}, "
 	    "status: {phase: Running, podIP: 10.0.0.2}}");
 	assert_passes(world, "a/client", "10.0.0.2", TCP, 1);
 	assert_denied(world, "a/client", "10.0.0.2", TCP, 2);

@@ -300,7 +300,7 @@ static void order_of_objects_does_not_matter(void **state)
 		"podSelector: {}, egress: [{to: [{ipBlock: {cidr: 192.0.2.192/26}}], ports: [{port: 80}]}]",
 		"podSelector: {}, egress: [{ports: [{port: 53, protocol: UDP}]}]",
 	};
-	static const char *const names[] = {"x", "y", "z"};
+	static const char *const names[] = {"a", "b", "c"};
 	size_t order;
 
 	(void)state;

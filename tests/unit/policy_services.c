@@ -251,7 +251,7 @@ static void several_ports_by_number_and_name(void **state)
 	add(world, POD_WITH_PORTS, "a", "one", "app: web", "{name: web, containerPort: 8080}", "10.0.0.2");
 	add(world, POD_WITH_PORTS, "a", "two", "app: web", "{name: web, containerPort: 9090}", "10.0.0.3");
 	add(world, SERVICE, "a", "web",
-	    "clusterIP: 10.96.0.1, selector: {app: web}, ports: [{name: n, port: 80, targetPort: 8080}, "
+	    "clusterIP: 10.96.0.1, selector: {app: web}, ports: [{name: m, port: 80, targetPort: 8080}, "
 	    "{name: w, port: 81, targetPort: web}, {name: s, port: 82}, {name: l, port: 83, targetPort: lacking}]");
 	add(world, POLICY, "a", "p",
 	    "podSelector: {matchLabels: {app: client}}, egress: [{to: [{podSelector: {}}], "
@@ -269,8 +269,8 @@ static void slice_ports_by_name(void **state)
 	struct world *world = world_with_client();
 
 	(void)state;
-	add(world, SERVICE, "a", "web", "clusterIP: 10.96.0.1, ports: [{name: x, port: 80}, {name: y, port: 81}]");
-	add_slice(world, "web", "{name: x, port: 1}, {name: y, protocol: UDP, port: 2}", "{addresses: [10.0.0.2]}");
+	add(world, SERVICE, "a", "web", "clusterIP: 10.96.0.1, ports: [{name: x, port: 80}, {name: z, port: 81}]");
+	add_slice(world, "web", "{name: x, port: 1}, {name: z, protocol: UDP, port: 2}", "{addresses: [10.0.0.2]}");
 	assert_passes(world, "a/client", "10.96.0.1", TCP, 80);
 	assert_int_equal(deciding_rule(world, "a/client", "10.96.0.1", TCP, 81), EGRESS_RULE_EMPTY);
 	world_free(world);

@@ -118,13 +118,13 @@ static void files_and_data(void **state)
 	char expected[128];
 
 	assert_int_equal(read_config(fixture, NULL,
-				     CONFIG("server: 'https://a', certificate-authority: ca.crt, tls-server-name: n",
+				     CONFIG("server: 'https://a', certificate-authority: ca.crt, tls-server-name: s",
 					    "client-certificate-data: Zm9v, client-certificate: x, "
 					    "client-key: /k, tokenFile: t")),
 			 0);
 	snprintf(expected, sizeof(expected), "%s/ca.crt", fixture->directory);
 	assert_string_equal(fixture->config.ca.path, expected);
-	assert_string_equal(fixture->config.server_name, "n");
+	assert_string_equal(fixture->config.server_name, "s");
 	assert_string_equal(fixture->config.certificate.data, "foo");
 	assert_null(fixture->config.certificate.path);
 	assert_string_equal(fixture->config.key.path, "/k");
@@ -140,7 +140,7 @@ static void programs(void **state)
 	assert_int_equal(read_config(fixture, NULL,
 				     CONFIG("server: 'https://a'",
 					    "exec: {apiVersion: client.authentication.k8s.io/v1, command: ./bin/login, "
-					    "args: [a, b c], env: [{name: N, value: v}], provideClusterInfo: true}")),
+					    "args: [a, b c], env: [{name: 'N', value: v}], provideClusterInfo: true}")),
 			 0);
 	snprintf(expected, sizeof(expected), "%s/./bin/login", fixture->directory);
 	assert_string_equal(fixture->config.exec.command, expected);
@@ -285,7 +285,7 @@ static bool interest(const char *manifests)
 #define POD(node, more) \
 	"apiVersion: v1\nkind: Pod\nmetadata: {name: p, labels: {app: a}}\nspec: {nodeName: " node more "}\n---\n"
 #define POLICY(app, rules)                                                       \
-	"apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: n}\n" \
+	"apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: m}\n" \
 	"spec: {podSelector: {matchLabels: {app: " app "}}, policyTypes: [Egress], egress: [" rules "]}\n---\n"
 
 static void remote_pods_matter_only_to_policies_that_speak_of_them(void **state)

@@ -20,10 +20,12 @@ static const struct word words[] = {
 	{ "true", VALUE_BOOLEAN, true },  { "True", VALUE_BOOLEAN, true },   { "TRUE", VALUE_BOOLEAN, true },
 	{ "yes", VALUE_BOOLEAN, true },   { "Yes", VALUE_BOOLEAN, true },    { "YES", VALUE_BOOLEAN, true },
 	{ "on", VALUE_BOOLEAN, true },    { "On", VALUE_BOOLEAN, true },     { "ON", VALUE_BOOLEAN, true },
+	{ "y", VALUE_BOOLEAN, true },     { "Y", VALUE_BOOLEAN, true },
 
 	{ "false", VALUE_BOOLEAN, false }, { "False", VALUE_BOOLEAN, false }, { "FALSE", VALUE_BOOLEAN, false },
 	{ "no", VALUE_BOOLEAN, false },   { "No", VALUE_BOOLEAN, false },    { "NO", VALUE_BOOLEAN, false },
 	{ "off", VALUE_BOOLEAN, false },  { "Off", VALUE_BOOLEAN, false },   { "OFF", VALUE_BOOLEAN, false },
+	{ "n", VALUE_BOOLEAN, false },    { "N", VALUE_BOOLEAN, false },
 
 	{ ".nan", VALUE_NUMBER, false },  { ".NaN", VALUE_NUMBER, false },   { ".NAN", VALUE_NUMBER, false },
 	{ ".inf", VALUE_NUMBER, false },  { ".Inf", VALUE_NUMBER, false },   { ".INF", VALUE_NUMBER, false },
