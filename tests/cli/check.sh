@@ -125,6 +125,33 @@ test_selector_that_matches_nothing()
 	expect 0 check --strict alone.yaml <<<"0 errors, 0 warnings in 1 file, 1 object"
 }
 
+test_namespace_that_is_not_known()
+{
+	{
+		pod web shop web 10.0.0.1
+		pod vault cards vault 10.0.0.2
+		pod till cards till 10.0.0.3
+		echo '---'
+		echo '{apiVersion: v1, kind: Namespace, metadata: {name: shop}}'
+	} >cluster.yaml
+	policy p '{}' >policy.yaml <<-EOF
+		- ports: [{port: 53}]
+		  to: [{namespaceSelector: {matchExpressions: [{key: zone, operator: NotIn, values: [pci]}]}}]
+	EOF
+	expect 0 check cluster.yaml policy.yaml <<-EOF
+		cluster.yaml:6:1: warning: Pod cards/till: these manifests have no Namespace cards: selectors of its labels, as in shop/p, do not match it [unknown-namespace]
+		0 errors, 1 warning in 2 files, 5 objects
+	EOF
+	echo '{apiVersion: v1, kind: Namespace, metadata: {name: cards}}' >namespace.yaml
+	expect 0 check --strict . <<<"0 errors, 0 warnings in 3 files, 6 objects"
+	# Nobody asks for its labels.
+	policy p '{}' >policy.yaml <<-EOF
+		- ports: [{port: 53}]
+		  to: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: cards}}}, {namespaceSelector: {}}]
+	EOF
+	expect 0 check --strict cluster.yaml policy.yaml <<<"0 errors, 0 warnings in 2 files, 5 objects"
+}
+
 test_except_outside_its_block()
 {
 	policy blocks '{}' <<-EOF >all.yaml

@@ -267,6 +267,16 @@ class Evaluator:
         """Every namespace has the label with its own name, whoever forgot to write it down."""
         return {**self.namespaces.get(name, {}), NAMESPACE_NAME_LABEL: name}
 
+    def selects_namespace(self, selector, name):
+        """Of a namespace without an object only the name is known: nothing that is asked of its other labels holds."""
+        if name not in self.namespaces and self.keys(selector) - {NAMESPACE_NAME_LABEL}:
+            return False
+        return self.selects(selector, self.namespace_labels(name))
+
+    def keys(self, selector):
+        return set(selector.get('matchLabels') or ()) | {
+            one['key'] for one in selector.get('matchExpressions') or ()}
+
     # Rules
 
     def rule_reaches(self, policy, rule, destination):
@@ -281,7 +291,7 @@ class Evaluator:
         if peer.namespace_selector is None:
             if owner.namespace != policy.namespace:
                 return False
-        elif not self.selects(peer.namespace_selector, self.namespace_labels(owner.namespace)):
+        elif not self.selects_namespace(peer.namespace_selector, owner.namespace):
             return False
         return peer.pod_selector is None or self.selects(peer.pod_selector, owner.labels)
 

@@ -149,6 +149,13 @@ class NamespaceNotWrittenDown(Evaluator):
         return super().peer_reaches(policy, peer, destination)
 
 
+class NamespaceNotWrittenDownHasNoLabels(Evaluator):
+    """A namespace without an object that matches NotIn and DoesNotExist."""
+
+    def selects_namespace(self, selector, name):
+        return self.selects(selector, self.namespace_labels(name))
+
+
 class PodSelectorCrossesNamespaces(Evaluator):
     def peer_reaches(self, policy, peer, destination):
         owner = self.owner(destination)
@@ -161,7 +168,7 @@ class BothSelectorsAreAlternatives(Evaluator):
     def peer_reaches(self, policy, peer, destination):
         owner = self.owner(destination)
         if owner and peer.pod_selector is not None and peer.namespace_selector is not None:
-            return (self.selects(peer.namespace_selector, self.namespace_labels(owner.namespace))
+            return (self.selects_namespace(peer.namespace_selector, owner.namespace)
                     or self.selects(peer.pod_selector, owner.labels))
         return super().peer_reaches(policy, peer, destination)
 

@@ -65,6 +65,32 @@ static void all_requirements_must_hold_and_none_matches_all(void **state)
 	assert_true(label_selector_matches(&empty, &no_labels));
 }
 
+static bool matches_name(const char *key, enum selector_operator op, const char **values, size_t count)
+{
+	struct selector_requirement requirement = { key, op, values, count };
+	struct label_selector selector = { &requirement, 1 };
+
+	return label_selector_matches_name(&selector, "shop");
+}
+
+static void nothing_but_the_name_of_an_unknown_namespace_matches(void **state)
+{
+	const char *shop[] = { "shop" }, *bank[] = { "bank" };
+	struct label_selector empty = {};
+
+	(void)state;
+	assert_true(label_selector_matches_name(&empty, "shop"));
+	assert_true(matches_name(NAMESPACE_NAME_LABEL, SELECTOR_IN, shop, 1));
+	assert_false(matches_name(NAMESPACE_NAME_LABEL, SELECTOR_IN, bank, 1));
+	assert_true(matches_name(NAMESPACE_NAME_LABEL, SELECTOR_NOT_IN, bank, 1));
+	assert_true(matches_name(NAMESPACE_NAME_LABEL, SELECTOR_EXISTS, NULL, 0));
+	assert_false(matches_name(NAMESPACE_NAME_LABEL, SELECTOR_DOES_NOT_EXIST, NULL, 0));
+	assert_false(matches_name("zone", SELECTOR_IN, shop, 1));
+	assert_false(matches_name("zone", SELECTOR_NOT_IN, shop, 1));
+	assert_false(matches_name("zone", SELECTOR_EXISTS, NULL, 0));
+	assert_false(matches_name("zone", SELECTOR_DOES_NOT_EXIST, NULL, 0));
+}
+
 /* ------------------------------------------------------------------ the store */
 
 /* One reference, on the heap. */
@@ -389,6 +415,7 @@ int main(void)
 		cmocka_unit_test(labels_are_found_by_key),
 		cmocka_unit_test(operators),
 		cmocka_unit_test(all_requirements_must_hold_and_none_matches_all),
+		cmocka_unit_test(nothing_but_the_name_of_an_unknown_namespace_matches),
 		cmocka_unit_test(store_keeps_objects_by_kind_namespace_and_name),
 		cmocka_unit_test(store_lists_are_sorted_and_follow_changes),
 		cmocka_unit_test(store_replaces_and_holds_references),

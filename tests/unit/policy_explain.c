@@ -59,6 +59,23 @@ static void selectors(void **state)
 			 "192.0.2.1", 1, false, "peer 1 selects pods x in (a,b) in namespace a; 192.0.2.1 is no pod");
 }
 
+static void namespace_without_object(void **state)
+{
+	struct world *world = world_with_rule(
+		"{to: [{namespaceSelector: {matchExpressions: [{key: zone, operator: NotIn, values: [pci]}]}}]}");
+	struct explanation explanation;
+
+	(void)state;
+	add(world, POD, "cards", "vault", "", "10.0.0.10");
+	explanation = explain(world, "10.0.0.10", TCP, 80);
+	assert_false(explanation.allow);
+	assert_non_null(strstr(explanation.rules[0].reason,
+			       "10.0.0.10 is pod cards/vault, whose namespace has no Namespace object here, so only its "
+			       "name can match"));
+	explanation_clear(&explanation);
+	world_free(world);
+}
+
 static void blocks(void **state)
 {
 	(void)state;
@@ -176,6 +193,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(selectors),
+		cmocka_unit_test(namespace_without_object),
 		cmocka_unit_test(blocks),
 		cmocka_unit_test(ports),
 		cmocka_unit_test(long_reasons_are_cut),

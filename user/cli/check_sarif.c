@@ -25,6 +25,7 @@ static const struct {
 	{"unknown-kind", "Objects of this kind decide nothing about egress"},
 	{"mixed-service", "A service's port is denied because only some of its backends are allowed"},
 	{LINT_EMPTY_SELECTOR, "A selector matches nothing"},
+	{LINT_UNKNOWN_NAMESPACE, "Pods are in a namespace without object, whose labels selectors ask for"},
 	{LINT_EXCEPT_OUTSIDE, "An except is outside its block, or takes all of it away"},
 	{LINT_DNS_FORGOTTEN, "Pods that are isolated cannot resolve names"},
 	{LINT_REDUNDANT_RULE, "Another rule allows all that a rule allows"},

@@ -12,7 +12,9 @@
 #include "cli/offline.h"
 #include "cli/options.h"
 
-static int (*const lints[])(struct offline *offline) = {lint_selectors, lint_blocks, lint_dns, lint_redundant};
+static int (*const lints[])(struct offline *offline) = {
+	lint_selectors, lint_namespaces, lint_blocks, lint_dns, lint_redundant,
+};
 
 /* Where the manifests are wrong, warnings about the rest would mislead. */
 static int run_lints(struct offline *offline, const struct node_addresses *addresses)

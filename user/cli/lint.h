@@ -11,12 +11,14 @@
 
 #include "cli/offline.h"
 
-#define LINT_EMPTY_SELECTOR "empty-selector"
-#define LINT_EXCEPT_OUTSIDE "except-outside"
-#define LINT_DNS_FORGOTTEN  "dns-forgotten"
-#define LINT_REDUNDANT_RULE "redundant-rule"
+#define LINT_EMPTY_SELECTOR    "empty-selector"
+#define LINT_UNKNOWN_NAMESPACE "unknown-namespace"
+#define LINT_EXCEPT_OUTSIDE    "except-outside"
+#define LINT_DNS_FORGOTTEN     "dns-forgotten"
+#define LINT_REDUNDANT_RULE    "redundant-rule"
 
 int lint_selectors(struct offline *offline);
+int lint_namespaces(struct offline *offline);
 int lint_blocks(struct offline *offline);
 int lint_dns(struct offline *offline);
 int lint_redundant(struct offline *offline);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Selectors that match no pod or namespace among the manifests; exceptions that take nothing away. */
+/*
+ * Selectors that match no pod or namespace among the manifests; namespaces whose labels are not among them; exceptions that
+ * take nothing away.
+ */
 #include "cli/lint.h"
 
 #include <string.h>
 
 #include "cli/memory.h"
-
-#define NAME_LABEL "kubernetes.io/metadata.name"
 
 struct object *const *lint_list(struct offline *offline, enum object_kind kind, size_t *count)
 {
@@ -17,14 +18,13 @@ struct object *const *lint_list(struct offline *offline, enum object_kind kind, 
 	return objects;
 }
 
-/* Also where the manifests have pods of a namespace but not the namespace: its name is a label all the same. */
+/* Also where the manifests have pods of a namespace but not the namespace: its name is known all the same. */
 static bool namespace_matches(const struct offline *offline, const struct label_selector *selector, const char *name)
 {
 	const struct object *namespace = store_get(offline->store, OBJECT_NAMESPACE, "", name);
-	struct label label = {NAME_LABEL, name};
-	const struct label_list implied = {&label, 1};
 
-	return label_selector_matches(selector, namespace ? &namespace->labels : &implied);
+	return namespace ? label_selector_matches(selector, &namespace->labels)
+			 : label_selector_matches_name(selector, name);
 }
 
 static bool is_selectable(const struct object *pod)
@@ -118,6 +118,60 @@ int lint_selectors(struct offline *offline)
 			error = check_policy(offline, policies[i]);
 	return error;
 }
+
+/* ------------------------------------------------------------------ namespaces without an object */
+
+static bool asks_for_labels(const struct policy_peer *peer)
+{
+	size_t i;
+
+	for (i = 0; peer->has_namespace_selector && i < peer->namespace_selector.count; i++)
+		if (strcmp(peer->namespace_selector.requirements[i].key, NAMESPACE_NAME_LABEL) != 0)
+			return true;
+	return false;
+}
+
+/* A policy in force that asks for a namespace's labels, or NULL. */
+static const struct object *find_asking_policy(struct offline *offline)
+{
+	size_t count, i, rule, peer;
+	struct object *const *policies = lint_list(offline, OBJECT_NETWORK_POLICY, &count);
+
+	for (i = 0; i < count; i++) {
+		const struct network_policy *policy = &policies[i]->policy;
+
+		for (rule = 0; policy->isolates_egress && rule < policy->rule_count; rule++)
+			for (peer = 0; peer < policy->rules[rule].peer_count; peer++)
+				if (asks_for_labels(&policy->rules[rule].peers[peer]))
+					return policies[i];
+	}
+	return NULL;
+}
+
+/* Each such namespace once, at its first pod: they are sorted by namespace. */
+int lint_namespaces(struct offline *offline)
+{
+	const struct object *policy = find_asking_policy(offline);
+	const char *told = "";
+	size_t count, i;
+	struct object *const *pods = lint_list(offline, OBJECT_POD, &count);
+	int error = 0;
+
+	for (i = 0; policy && !error && i < count; i++) {
+		if (!is_selectable(pods[i]) || !strcmp(pods[i]->namespace, told) ||
+		    store_get(offline->store, OBJECT_NAMESPACE, "", pods[i]->namespace))
+			continue;
+		told = pods[i]->namespace;
+		error = problem_add(&offline->problems, PROBLEM_WARNING, LINT_UNKNOWN_NAMESPACE, &pods[i]->place,
+				    pods[i],
+				    "these manifests have no Namespace %s: selectors of its labels, as in %s/%s, do not "
+				    "match it",
+				    told, policy->namespace, policy->name);
+	}
+	return error;
+}
+
+/* ------------------------------------------------------------------ blocks */
 
 static int check_block(struct offline *offline, const struct object *policy, const struct ip_block *block)
 {

@@ -219,8 +219,6 @@ static void read_namespace(struct reader *reader, const struct spot *metadata, c
 		reader_fail_expected(reader, &namespace, LABEL_SYNTAX);
 }
 
-#define NAMESPACE_NAME_LABEL "kubernetes.io/metadata.name"
-
 static size_t find_label(const struct label_list *labels, const char *key)
 {
 	size_t i;
@@ -232,7 +230,6 @@ static size_t find_label(const struct label_list *labels, const char *key)
 	return i;
 }
 
-/* The API server gives every namespace this label, and lets nobody change it. */
 static void force_name_label(struct reader *reader)
 {
 	struct label_list *labels = &reader->object->labels;

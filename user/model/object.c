@@ -85,6 +85,18 @@ bool label_selector_matches(const struct label_selector *selector, const struct 
 	return true;
 }
 
+bool label_selector_matches_name(const struct label_selector *selector, const char *namespace)
+{
+	struct label label = { NAMESPACE_NAME_LABEL, namespace };
+	const struct label_list labels = { &label, 1 };
+
+	for (size_t i = 0; i < selector->count; i++) {
+		if (strcmp(selector->requirements[i].key, NAMESPACE_NAME_LABEL))
+			return false;
+	}
+	return label_selector_matches(selector, &labels);
+}
+
 int object_new_pod(const char *namespace, const char *name, const char *uid, struct object **out)
 {
 	_cleanup_(arena_free_pointer) struct arena *arena = arena_new();

@@ -66,6 +66,15 @@ struct label_selector {
 /* metav1.LabelSelector semantics: NotIn and DoesNotExist also match where the key is absent. */
 bool label_selector_matches(const struct label_selector *selector, const struct label_list *labels);
 
+/* The label with its own name that the API server gives every namespace, and lets nobody change. */
+#define NAMESPACE_NAME_LABEL "kubernetes.io/metadata.name"
+
+/*
+ * Does a namespaceSelector match a namespace of which only the name is known? Its other labels may be any: whatever is
+ * required of them does not hold, neither NotIn nor DoesNotExist.
+ */
+bool label_selector_matches_name(const struct label_selector *selector, const char *namespace);
+
 enum transport { TRANSPORT_TCP, TRANSPORT_UDP, TRANSPORT_SCTP, TRANSPORT_COUNT };
 const char *transport_name(enum transport transport); /* "TCP", ... */
 

@@ -39,7 +39,7 @@ struct port_span {
 /* A namespace that exists, or that a pod or a policy is in. */
 struct namespace_entry {
 	const char *name;
-	const struct label_list *labels;
+	const struct label_list *labels; /* NULL: it has no Namespace object, only its name is known */
 	uint32_t *groups; /* ids of its pod groups; on the heap */
 	size_t group_count, group_capacity;
 };
@@ -282,6 +282,8 @@ bool pod_is_local(const struct policy *policy, const struct object *pod);
 uint32_t pod_find_group(const struct policy *policy, const struct object *pod);
 
 bool namespace_find(const struct policy *policy, const char *name, uint32_t *id);
+/* Does a namespaceSelector match the namespace? */
+bool namespace_selected(const struct policy *policy, const struct label_selector *selector, uint32_t id);
 /* Does the peer, of a policy in this namespace, select the pod by its labels? A peer that is a block does not. */
 bool peer_selects(const struct policy *policy, const struct policy_peer *peer, const char *policy_namespace,
 		  const struct object *pod);

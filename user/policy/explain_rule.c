@@ -129,6 +129,7 @@ static void explain_selectors(struct text_buffer *buffer, const struct policy *p
 {
 	const struct object *pod = pod_at(policy, destination);
 	char address[IP_TEXT_SIZE];
+	uint32_t namespace_id;
 
 	text_add(buffer, "selects ");
 	describe_peer(buffer, peer, object);
@@ -143,8 +144,12 @@ static void explain_selectors(struct text_buffer *buffer, const struct policy *p
 		add_labels(buffer, &peer->pod_selector, &pod->labels);
 		return;
 	}
-	text_add(buffer,
-		 peer->has_namespace_selector ? "whose namespace's labels do not match" : "in another namespace");
+	if (!peer->has_namespace_selector)
+		text_add(buffer, "in another namespace");
+	else if (namespace_find(policy, pod->namespace, &namespace_id) && policy->namespaces[namespace_id].labels)
+		text_add(buffer, "whose namespace's labels do not match");
+	else
+		text_add(buffer, "whose namespace has no Namespace object here, so only its name can match");
 }
 
 static void explain_peers(struct text_buffer *buffer, const struct policy *policy, const struct object *object,

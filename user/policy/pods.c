@@ -9,8 +9,6 @@
 #include "policy/compile.h"
 #include "policy/key.h"
 
-#define NAMESPACE_NAME_LABEL "kubernetes.io/metadata.name"
-
 bool pod_is_peer(const struct object *pod)
 {
 	return !pod->pod.host_network && pod->pod.phase != POD_SUCCEEDED && pod->pod.phase != POD_FAILED;
@@ -30,20 +28,15 @@ bool namespace_find(const struct policy *policy, const char *name, uint32_t *id)
 	return intern_find(&policy->namespace_names, name, strlen(name), id);
 }
 
-/* The label that the API server gives every namespace, for one that has no manifest. */
-static const struct label_list *implied_labels(struct policy *policy, const char *name)
+bool namespace_selected(const struct policy *policy, const struct label_selector *selector, uint32_t id)
 {
-	struct label_list *labels = arena_allocate(policy->arena, sizeof(*labels));
-	struct label *label = arena_allocate(policy->arena, sizeof(*label));
+	const struct namespace_entry *entry = &policy->namespaces[id];
 
-	if (!labels || !label)
-		return NULL;
-	*label = (struct label){.key = NAMESPACE_NAME_LABEL, .value = name};
-	*labels = (struct label_list){.items = label, .count = 1};
-	return labels;
+	return entry->labels ? label_selector_matches(selector, entry->labels)
+			     : label_selector_matches_name(selector, entry->name);
 }
 
-/* labels NULL: only those that are implied. */
+/* labels NULL: it has no object, as far as is known. */
 static int namespace_put(struct policy *policy, const char *name, const struct label_list *labels, uint32_t *id)
 {
 	int added = intern_put(&policy->namespace_names, name, strlen(name), id);
@@ -57,8 +50,8 @@ static int namespace_put(struct policy *policy, const char *name, const struct l
 	entry = &policy->namespaces[*id];
 	memset(entry, 0, sizeof(*entry));
 	entry->name = name;
-	entry->labels = labels ? labels : implied_labels(policy, name);
-	return entry->labels ? 0 : -ENOMEM;
+	entry->labels = labels;
+	return 0;
 }
 
 int compile_namespaces(struct compile *compile)

@@ -119,6 +119,15 @@ static int select_one(struct selected *selected, uint32_t id)
 
 /* ------------------------------------------------------------------ namespaces */
 
+/* One without an object is found by its name. */
+static int index_namespace(struct selectors *selectors, const struct namespace_entry *entry, uint32_t id)
+{
+	const struct label name = {NAMESPACE_NAME_LABEL, entry->name};
+
+	return entry->labels ? index_labels(&selectors->namespace_index, &selectors->key, entry->labels, id)
+			     : index_label(&selectors->namespace_index, &selectors->key, &name, id);
+}
+
 static int build_namespace_index(struct selectors *selectors)
 {
 	const struct policy *policy = selectors->policy;
@@ -126,7 +135,7 @@ static int build_namespace_index(struct selectors *selectors)
 	int error = 0;
 
 	for (i = 0; i < policy->namespace_names.count && !error; i++)
-		error = index_labels(&selectors->namespace_index, &selectors->key, policy->namespaces[i].labels, i);
+		error = index_namespace(selectors, &policy->namespaces[i], i);
 	selectors->namespace_index.built = !error;
 	return error;
 }
@@ -138,7 +147,7 @@ static int scan_namespaces(struct selectors *selectors, const struct label_selec
 	int error = 0;
 
 	for (i = 0; i < policy->namespace_names.count && !error; i++)
-		if (label_selector_matches(selector, policy->namespaces[i].labels))
+		if (namespace_selected(policy, selector, i))
 			error = select_one(out, i);
 	return error;
 }
@@ -156,7 +165,7 @@ static int find_namespaces(struct selectors *selectors, const struct label_selec
 	if (!error)
 		error = holders_in(&selectors->namespace_index, &selectors->key, requirement, out);
 	for (i = 0; i < out->count && !error; i++)
-		if (label_selector_matches(selector, selectors->policy->namespaces[out->ids[i]].labels))
+		if (namespace_selected(selectors->policy, selector, out->ids[i]))
 			out->ids[kept++] = out->ids[i];
 	out->count = kept;
 	return error;
@@ -341,7 +350,7 @@ bool peer_selects(const struct policy *policy, const struct policy_peer *peer, c
 		if (strcmp(pod->namespace, policy_namespace) != 0)
 			return false;
 	} else if (!namespace_find(policy, pod->namespace, &namespace_id) ||
-		   !label_selector_matches(&peer->namespace_selector, policy->namespaces[namespace_id].labels)) {
+		   !namespace_selected(policy, &peer->namespace_selector, namespace_id)) {
 		return false;
 	}
 	return !peer->has_pod_selector || label_selector_matches(&peer->pod_selector, &pod->labels);
