@@ -98,6 +98,41 @@ static void other_forms_of_prefixes_are_refused(void **state)
 	}
 }
 
+static void leading_zeros_are_dropped(void **state)
+{
+	static const char *const cases[][2] = {
+		{ "10.0.0.0/08", "10.0.0.0/8" },
+		{ "010.00.000.01/0032", "10.0.0.1/32" },
+		{ "0.0.0.0/0", "0.0.0.0/0" },
+		{ "00.0.0.100/000", "0.0.0.100/0" },
+		{ "192.000000000000000000000000000000000000000000000000000168.1.0/24", "192.168.1.0/24" },
+		{ "2001:0db8:00000::00a0/064", "2001:db8::a0/64" },
+	};
+	static const char *const refused[] = {
+		"", "0", "010.0.0.0", "10.0.0.0256/8", "0x10.0.0.0/8", "10.0.0.0/0x8", "10.0.0.0/033", "10.0.0.0/-08", "10.0.0.0/0a",
+		"10.0.0/08", "012345::/64", "2001:db8:1111:1111:1111:1111:1111:1111:1111:1111:1111:1111:1111:1111/8",
+	};
+	char text[IP_PREFIX_TEXT_SIZE];
+	struct ip_address parsed = {};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct ip_prefix found = {};
+
+		assert_int_equal(ip_prefix_parse_sloppy(cases[i][0], &found), 0);
+		assert_string_equal(ip_prefix_format(&found, text), cases[i][1]);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
+		struct ip_prefix found = { .length = 99 };
+
+		assert_int_equal(ip_prefix_parse_sloppy(refused[i], &found), -EINVAL);
+		assert_int_equal(found.length, 99);
+	}
+	assert_int_equal(ip_address_parse_sloppy("010.0.08.1", &parsed), 0);
+	assert_string_equal(ip_address_format(&parsed, text), "10.0.8.1");
+	assert_int_equal(ip_address_parse_sloppy("10.0.0.1/8", &parsed), -EINVAL);
+}
+
 static void addresses_are_ordered_by_family_then_bytes(void **state)
 {
 	static const char *const sorted[] = { "0.0.0.1", "9.0.0.0", "10.0.0.0", "10.0.0.1", "::", "::1", "2001::" };
@@ -157,6 +192,7 @@ int main(void)
 		cmocka_unit_test(other_forms_of_addresses_are_refused),
 		cmocka_unit_test(prefixes_parse_and_keep_host_bits),
 		cmocka_unit_test(other_forms_of_prefixes_are_refused),
+		cmocka_unit_test(leading_zeros_are_dropped),
 		cmocka_unit_test(addresses_are_ordered_by_family_then_bytes),
 		cmocka_unit_test(prefixes_contain),
 		cmocka_unit_test(prefixes_cover),

@@ -334,6 +334,33 @@ static void api_objects(void **state)
 	problem_list_clear(&problems);
 }
 
+/* The API server took them, as decimal numbers; a policy that is refused here would isolate nobody. */
+static void leading_zeros_from_the_api(void **state)
+{
+	static const char policy[] = "{\"metadata\":{\"name\":\"n\",\"namespace\":\"s\"},\"spec\":{\"podSelector\":{},"
+				     "\"egress\":[{\"to\":[{\"ipBlock\":{\"cidr\":\"010.0.0.0/08\","
+				     "\"except\":[\"10.0.0.08/032\"]}}]}]}}";
+	static const char pod[] = "{\"metadata\":{\"name\":\"n\",\"namespace\":\"s\"},\"status\":{\"podIP\":\"10.0.0.010\"}}";
+	struct problem_list problems = {0};
+	struct api_object object = {0};
+	const struct ip_block *block;
+	char text[IP_PREFIX_TEXT_SIZE];
+
+	(void)state;
+	assert_int_equal(decode_api_object(OBJECT_NETWORK_POLICY, policy, strlen(policy), &object, &problems), 0);
+	assert_non_null(object.object);
+	block = &object.object->policy.rules[0].peers[0].block;
+	assert_string_equal(ip_prefix_format(&block->cidr, text), "10.0.0.0/8");
+	assert_string_equal(ip_prefix_format(&block->except[0], text), "10.0.0.8/32");
+	api_object_clear(&object);
+	assert_int_equal(decode_api_object(OBJECT_POD, pod, strlen(pod), &object, &problems), 0);
+	assert_non_null(object.object);
+	assert_string_equal(ip_address_format(&object.object->pod.addresses[0], text), "10.0.0.10");
+	api_object_clear(&object);
+	assert_int_equal(problems.count, 0);
+	problem_list_clear(&problems);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -347,6 +374,7 @@ int main(void)
 		cmocka_unit_test(pauses_grow_within_their_limits),
 		cmocka_unit_test(remote_pods_matter_only_to_policies_that_speak_of_them),
 		cmocka_unit_test(api_objects),
+		cmocka_unit_test(leading_zeros_from_the_api),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,6 +2,7 @@
 #include "model/address.h"
 
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -57,6 +58,40 @@ int ip_prefix_parse(const char *text, struct ip_prefix *out)
 		return -EINVAL;
 	*out = prefix;
 	return 0;
+}
+
+/* -EINVAL: does not fit even without them. */
+static int drop_leading_zeros(const char *text, char *out, size_t size)
+{
+	bool in_number = false;
+	size_t length = 0;
+
+	for (; *text; text++) {
+		if (!in_number && *text == '0' && isxdigit((unsigned char)text[1]))
+			continue;
+		if (length == size - 1)
+			return -EINVAL;
+		in_number = isxdigit((unsigned char)*text);
+		out[length++] = *text;
+	}
+	out[length] = '\0';
+	return 0;
+}
+
+int ip_address_parse_sloppy(const char *text, struct ip_address *out)
+{
+	char strict[IP_TEXT_SIZE];
+	int error = drop_leading_zeros(text, strict, sizeof(strict));
+
+	return error ? error : ip_address_parse(strict, out);
+}
+
+int ip_prefix_parse_sloppy(const char *text, struct ip_prefix *out)
+{
+	char strict[IP_PREFIX_TEXT_SIZE];
+	int error = drop_leading_zeros(text, strict, sizeof(strict));
+
+	return error ? error : ip_prefix_parse(strict, out);
 }
 
 const char *ip_address_format(const struct ip_address *address, char text[IP_TEXT_SIZE])

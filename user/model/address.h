@@ -25,6 +25,12 @@ struct ip_prefix {
  */
 int ip_address_parse(const char *text, struct ip_address *out);
 int ip_prefix_parse(const char *text, struct ip_prefix *out);
+/*
+ * As the API server reads what it has accepted ("10.0.0.01/08"): zeros before other digits mean nothing. Elsewhere such
+ * numbers may be taken for octal ones.
+ */
+int ip_address_parse_sloppy(const char *text, struct ip_address *out);
+int ip_prefix_parse_sloppy(const char *text, struct ip_prefix *out);
 const char *ip_address_format(const struct ip_address *address, char text[IP_TEXT_SIZE]);
 const char *ip_prefix_format(const struct ip_prefix *prefix, char text[IP_PREFIX_TEXT_SIZE]);
 

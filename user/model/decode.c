@@ -18,7 +18,7 @@
 /* One file on its way to objects. */
 struct decoding {
 	const char *name;
-	bool saved, placeless;
+	bool saved, from_api;
 	struct object_list objects;
 	struct problem_list *problems;
 	size_t told; /* errors so far */
@@ -297,7 +297,7 @@ static struct object *new_object(const struct decoding *decoding, const struct v
 	object->references = 1;
 	object->kind = kind;
 	object->name = object->namespace = object->uid = "";
-	if (!decoding->placeless) {
+	if (!decoding->from_api) {
 		object->place.line = root->line;
 		object->place.column = root->column;
 	}
@@ -328,7 +328,7 @@ static int decode_object(struct decoding *decoding, const struct value *value, c
 		.object = object,
 		.file = decoding->name,
 		.saved = decoding->saved,
-		.placeless = decoding->placeless,
+		.from_api = decoding->from_api,
 		.problems = decoding->problems,
 		.told = &decoding->told,
 	};
@@ -592,7 +592,7 @@ int decode_api_object(enum object_kind kind, const char *text, size_t length, st
 		      struct problem_list *problems)
 {
 	_cleanup_(api_object_clear) struct api_object decoded = {};
-	struct api_decoding api = { .decoding = { .placeless = true, .problems = problems }, .kind = kind_of(kind) };
+	struct api_decoding api = { .decoding = { .from_api = true, .problems = problems }, .kind = kind_of(kind) };
 	int error = document_parse_api(text, length, decode_api_value, &api, problems);
 
 	object_list_clear(&api.decoding.objects);

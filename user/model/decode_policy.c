@@ -65,11 +65,16 @@ static void read_policy_port(struct reader *reader, const struct spot *spot, str
 
 /* ------------------------------------------------------------------ peers */
 
+static int parse_prefix(const struct reader *reader, const char *text, struct ip_prefix *out)
+{
+	return reader->from_api ? ip_prefix_parse_sloppy(text, out) : ip_prefix_parse(text, out);
+}
+
 static bool read_prefix(struct reader *reader, const struct spot *spot, struct ip_prefix *out)
 {
 	const char *text = read_string(reader, spot);
 
-	if (text && !ip_prefix_parse(text, out)) {
+	if (text && !parse_prefix(reader, text, out)) {
 		if (out->length < 96 || !address_is_mapped(&out->address))
 			return true;
 		reader_fail_expected(reader, spot, "a CIDR of IPv4 or of IPv6, not of IPv4 mapped into IPv6");

@@ -248,7 +248,7 @@ struct place reader_place(const struct reader *reader, const struct spot *spot)
 {
 	const struct value *value = nearest_value(spot);
 
-	if (reader->placeless)
+	if (reader->from_api)
 		return (struct place){};
 	return (struct place){
 		.file = reader->object->place.file,
@@ -360,7 +360,7 @@ bool read_address(struct reader *reader, const struct spot *spot, struct ip_addr
 	text = read_string(reader, spot);
 	if (!text)
 		return false;
-	if (ip_address_parse(text, out))
+	if (reader->from_api ? ip_address_parse_sloppy(text, out) : ip_address_parse(text, out))
 		reader_fail_expected(reader, spot, "an IP address");
 	else if (address_is_mapped(out))
 		reader_fail_expected(reader, spot, "an IP address, not one of IPv4 mapped into IPv6");

@@ -22,7 +22,7 @@ struct reader {
 	struct arena *arena;   /* the object's */
 	const char *file;      /* for problems; NULL: none */
 	bool saved;            /* what encode.h wrote: the places in it count */
-	bool placeless;        /* from the API: nobody could look up a line of it */
+	bool from_api;         /* accepted by the API server, and nobody could look up a line of it */
 	struct problem_list *problems;
 	size_t *told;          /* errors in this file so far */
 	int error;             /* 0, -EINVAL or -ENOMEM */
