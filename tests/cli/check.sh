@@ -298,6 +298,49 @@ test_equal_rules_are_told_once()
 - to: [{podSelector: {}}]')"
 }
 
+# policy_of NAME SPEC
+policy_of()
+{
+	echo "---"
+	echo "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: $1, namespace: shop}, spec: {$2}}"
+}
+
+test_egress_that_does_nothing()
+{
+	{
+		policy_of rules 'policyTypes: [Ingress], egress: [{ports: [{port: 53}]}, {}]'
+		policy_of empty 'podSelector: {}, egress: []'
+		policy_of no-types 'policyTypes: [], ingress: [{}], egress: []'
+	} >all.yaml
+	expect 0 check all.yaml <<-EOF
+		all.yaml:2:139: warning: NetworkPolicy shop/rules: policyTypes lacks Egress, so these rules do nothing and the policy isolates nobody [egress-idle]
+		all.yaml:4:1: warning: NetworkPolicy shop/empty: an empty egress without policyTypes denies nothing: for that, policyTypes must have Egress [egress-idle]
+		all.yaml:6:1: warning: NetworkPolicy shop/no-types: an empty egress without policyTypes denies nothing: for that, policyTypes must have Egress [egress-idle]
+		0 errors, 3 warnings in 1 file, 3 objects
+	EOF
+	{
+		policy_of ingress 'podSelector: {}'
+		policy_of both 'policyTypes: [Ingress], egress: []'
+		policy_of absent 'egress: null'
+		policy_of rules 'egress: [{}]'
+	} >all.yaml
+	expect 0 check --strict all.yaml <<<"0 errors, 0 warnings in 1 file, 4 objects"
+	policy_of deny 'policyTypes: [Egress], egress: []' >all.yaml
+	assert_no_match "denies everything" 'egress-idle' "$(check all.yaml)"
+}
+
+test_port_zero()
+{
+	policy ports '{}' >all.yaml <<-EOF
+		- ports: [{port: 53}, {port: 0}, {port: 0, endPort: 9, protocol: UDP}, {protocol: SCTP}, {port: zero}]
+	EOF
+	expect 0 check all.yaml <<-EOF
+		all.yaml:9:27: warning: NetworkPolicy shop/ports: nothing listens on port 0, and the API server refuses it [port-zero]
+		all.yaml:9:38: warning: NetworkPolicy shop/ports: nothing listens on port 0, and the API server refuses it [port-zero]
+		0 errors, 2 warnings in 1 file, 1 object
+	EOF
+}
+
 test_json()
 {
 	policy deny '{}' <<<'[]' >all.yaml

@@ -190,6 +190,31 @@ static void which_policies_isolate_egress(void **state)
 	}
 }
 
+static void egress_that_is_empty_without_types(void **state)
+{
+	static const struct {
+		const char *spec;
+		bool empty;
+	} cases[] = {
+		{ "{egress: []}", true },
+		{ "{policyTypes: [], egress: []}", true },
+		{ "{policyTypes: null, ingress: [{}], egress: []}", true },
+		{ "{egress: null}", false },
+		{ "{ingress: []}", false },
+		{ "{egress: [{}]}", false },
+		{ "{policyTypes: [Ingress], egress: []}", false },
+		{ "{policyTypes: [Egress], egress: []}", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_free_ char *text = text_format(POLICY "spec: %s\n", cases[i].spec);
+		_cleanup_object_ struct object *object = decode_one(text);
+
+		assert_int_equal(object->policy.empty_egress, cases[i].empty);
+	}
+}
+
 static void null_is_absent_in_a_rule(void **state)
 {
 	_cleanup_object_ struct object *object = decode_one(
@@ -835,6 +860,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_policy_with_everything),
 		cmocka_unit_test(which_policies_isolate_egress),
+		cmocka_unit_test(egress_that_is_empty_without_types),
 		cmocka_unit_test(null_is_absent_in_a_rule),
 		cmocka_unit_test(a_pod_with_everything),
 		cmocka_unit_test(a_pod_with_nothing),

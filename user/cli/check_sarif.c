@@ -29,6 +29,8 @@ static const struct {
 	{LINT_EXCEPT_OUTSIDE, "An except is outside its block, or takes all of it away"},
 	{LINT_DNS_FORGOTTEN, "Pods that are isolated cannot resolve names"},
 	{LINT_REDUNDANT_RULE, "Another rule allows all that a rule allows"},
+	{LINT_EGRESS_IDLE, "A policy's egress does nothing, since its policyTypes lacks Egress"},
+	{LINT_PORT_ZERO, "A rule has port 0, which nothing listens on"},
 };
 
 /* A path as a relative or absolute reference of RFC 3986; the caller frees it. */

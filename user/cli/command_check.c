@@ -13,7 +13,7 @@
 #include "cli/options.h"
 
 static int (*const lints[])(struct offline *offline) = {
-	lint_selectors, lint_namespaces, lint_blocks, lint_dns, lint_redundant,
+	lint_selectors, lint_namespaces, lint_blocks, lint_dns, lint_redundant, lint_policies,
 };
 
 /* Where the manifests are wrong, warnings about the rest would mislead. */

@@ -16,12 +16,15 @@
 #define LINT_EXCEPT_OUTSIDE    "except-outside"
 #define LINT_DNS_FORGOTTEN     "dns-forgotten"
 #define LINT_REDUNDANT_RULE    "redundant-rule"
+#define LINT_EGRESS_IDLE       "egress-idle"
+#define LINT_PORT_ZERO         "port-zero"
 
 int lint_selectors(struct offline *offline);
 int lint_namespaces(struct offline *offline);
 int lint_blocks(struct offline *offline);
 int lint_dns(struct offline *offline);
 int lint_redundant(struct offline *offline);
+int lint_policies(struct offline *offline);
 
 /* True when everything that matches `narrow` surely matches `wide`. */
 bool selector_implies(const struct label_selector *narrow, const struct label_selector *wide);

@@ -245,4 +245,5 @@ void decode_network_policy(struct reader *reader, const struct spot *root)
 	check_ingress(reader, &ingress);
 	read_egress(reader, &egress, policy);
 	policy->isolates_egress = read_policy_types(reader, &types, policy->rule_count);
+	policy->empty_egress = egress.value && !policy->rule_count && !(types.value && types.value->count);
 }
