@@ -87,6 +87,7 @@ class Service:
         self.selector = spec.get('selector') or {}
         self.ports = spec.get('ports') or []
         self.publish_not_ready = bool(spec.get('publishNotReadyAddresses'))
+        self.node_local = 'Local' in (spec.get('internalTrafficPolicy'), spec.get('externalTrafficPolicy'))
         cluster = list(spec.get('clusterIPs') or [])
         if not cluster and spec.get('clusterIP'):
             cluster = [spec['clusterIP']]
@@ -367,7 +368,7 @@ class Evaluator:
         return all(verdicts)
 
     def serving_backends(self, service, number, protocol, family):
-        """[(address, target port)]: the ready backends, or without any those that serve while they terminate."""
+        """[(address, target port)]: what the service may send to."""
         port = next(one for one in service.ports
                     if one['port'] == number and self.service_protocol(one) == protocol)
         slices = [one for one in self.slices if one.service == service.name and one.namespace == service.namespace]
@@ -377,11 +378,16 @@ class Evaluator:
             backends = self.backends_among_pods(service, port, family)
         else:
             backends = []
-        return self.usable(backends)
+        return self.usable_on_nodes(backends) if service.node_local else self.usable(backends)
 
     def usable(self, backends):
+        """The ready ones, or without any those that serve while they terminate."""
         ready = [(destination, target) for destination, target, ready, _ in backends if ready]
         return ready or [(destination, target) for destination, target, _, draining in backends if draining]
+
+    def usable_on_nodes(self, backends):
+        """The same is said of each node's own; which node they are on is not asked, so all of them must be allowed."""
+        return [(destination, target) for destination, target, ready, draining in backends if ready or draining]
 
     def backends_in_slices(self, slices, port, family):
         """[(address, target port, ready, serving and terminating)]"""

@@ -308,6 +308,10 @@ class Cluster:
             spec['sessionAffinity'] = 'ClientIP'
         if self.chance(0.2):
             spec['publishNotReadyAddresses'] = True
+        if self.chance(0.25):
+            spec['internalTrafficPolicy'] = self.pick(('Cluster', 'Local', 'Local'))
+        if kind in ('NodePort', 'LoadBalancer') and self.chance(0.4):
+            spec['externalTrafficPolicy'] = self.pick(('Cluster', 'Local'))
         spec['ports'] = self.ports_of_service(kind, served, families)
         self.add('v1', 'Service', metadata, spec=spec, **({'status': status} if status else {}))
         for port in spec['ports']:

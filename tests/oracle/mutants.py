@@ -295,6 +295,11 @@ class DrainingBackendsAlwaysServe(Evaluator):
         return [backend[:2] for backend in backends if backend[2] or backend[3]]
 
 
+class DrainingBackendsNeverServeTheirNode(Evaluator):
+    def usable_on_nodes(self, backends):
+        return self.usable(backends)
+
+
 class UnsaidIsNotReady(Evaluator):
     def condition(self, conditions, name, unsaid):
         return super().condition(conditions, name, unsaid and name != 'ready')

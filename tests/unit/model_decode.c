@@ -387,6 +387,7 @@ static void a_service_with_everything(void **state)
 		"  externalIPs: [192.0.2.1, 192.0.2.1]\n"
 		"  publishNotReadyAddresses: true\n"
 		"  sessionAffinity: ClientIP\n"
+		"  externalTrafficPolicy: Local\n"
 		"  selector: {app: web}\n"
 		"  ports:\n"
 		"  - {name: http, port: 80, targetPort: web, nodePort: 30080}\n"
@@ -405,6 +406,7 @@ static void a_service_with_everything(void **state)
 	assert_address(&service->external_ips[0], "192.0.2.1");
 	assert_address(&service->external_ips[1], "192.0.2.2");
 	assert_true(service->publish_not_ready);
+	assert_true(service->node_local);
 	assert_true(service->has_selector);
 	assert_false(service->headless || service->external_name);
 	assert_int_equal(service->port_count, 4);
@@ -429,6 +431,10 @@ static void variants_of_services(void **state)
 		"{apiVersion: v1, kind: Service, metadata: {name: a}, spec: {type: ExternalName, externalName: x.y, clusterIP: ''}}\n");
 	_cleanup_object_ struct object *single =
 		decode_one("{apiVersion: v1, kind: Service, metadata: {name: a}, spec: {clusterIP: 10.96.0.1, selector: {}}}\n");
+	_cleanup_object_ struct object *cluster = decode_one(
+		"{apiVersion: v1, kind: Service, metadata: {name: a}, spec: {internalTrafficPolicy: Cluster, externalTrafficPolicy: ''}}\n");
+	_cleanup_object_ struct object *local =
+		decode_one("{apiVersion: v1, kind: Service, metadata: {name: a}, spec: {internalTrafficPolicy: Local}}\n");
 
 	(void)state;
 	assert_true(headless->service.headless);
@@ -438,6 +444,8 @@ static void variants_of_services(void **state)
 	assert_int_equal(external->service.cluster_ip_count, 0);
 	assert_int_equal(single->service.cluster_ip_count, 1);
 	assert_false(single->service.has_selector);
+	assert_false(single->service.node_local || cluster->service.node_local);
+	assert_true(local->service.node_local);
 }
 
 static void an_endpoint_slice_with_everything(void **state)
@@ -660,7 +668,8 @@ static const char everything[] =
 	"{apiVersion: v1, kind: Pod, metadata: {name: q}}\n"
 	"---\n"
 	"{apiVersion: v1, kind: Service, metadata: {name: s}, spec: {clusterIPs: [10.96.0.1], externalIPs: [192.0.2.1],\n"
-	" publishNotReadyAddresses: true, selector: {a: b, c: d}, ports: [{name: x, port: 1, targetPort: 'y', nodePort: 30000},\n"
+	" publishNotReadyAddresses: true, internalTrafficPolicy: Local, selector: {a: b, c: d},\n"
+	" ports: [{name: x, port: 1, targetPort: 'y', nodePort: 30000},\n"
 	" {name: z, port: 2, targetPort: 3, protocol: UDP}, {name: w, port: 4}]}}\n"
 	"---\n"
 	"{apiVersion: v1, kind: Service, metadata: {name: h}, spec: {clusterIP: None}}\n"
@@ -822,6 +831,7 @@ static void objects_that_differ_are_not_equal(void **state)
 		{ "{apiVersion: v1, kind: Service, metadata: {name: a}, spec: {ports: [{port: 1, %s}]}}", "targetPort: 1",
 		  "targetPort: a" },
 		{ "{apiVersion: v1, kind: Service, metadata: {name: a}, spec: {selector: {%s}}}", "a: b", "a: c" },
+		{ "{apiVersion: v1, kind: Service, metadata: {name: a}, spec: {internalTrafficPolicy: %s}}", "Local", "Cluster" },
 		{ "{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {name: a}, addressType: IPv4, "
 		  "endpoints: [{addresses: [1.1.1.1], conditions: {ready: %s}}]}", "true", "false" },
 		{ "{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {name: a}, addressType: IPv4, "

@@ -350,6 +350,10 @@ static void services(void **state)
 	static const struct error_case cases[] = {
 		{ "spec: {type: Cluster}\n", "field",
 		  "4:14: spec.type: expected ClusterIP, NodePort, LoadBalancer or ExternalName, found \"Cluster\"" },
+		{ "spec: {internalTrafficPolicy: Node}\n", "field",
+		  "4:31: spec.internalTrafficPolicy: expected Cluster or Local, found \"Node\"" },
+		{ "spec: {externalTrafficPolicy: 1}\n", "field",
+		  "4:31: spec.externalTrafficPolicy: expected a string, found number 1" },
 		{ "spec: {clusterIP: none}\n", "field", "4:19: spec.clusterIP: expected an IP address, found \"none\"" },
 		{ "spec: {clusterIPs: [1]}\n", "field", "4:21: spec.clusterIPs[0]: expected a string, found number 1" },
 		{ "spec: {externalIPs: [x]}\n", "field", "4:22: spec.externalIPs[0]: expected an IP address, found \"x\"" },

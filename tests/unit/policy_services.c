@@ -339,6 +339,30 @@ static void terminating_backends_serve_when_none_is_ready(void **state)
 	world_free(world);
 }
 
+/* The node without a ready backend of its own sends to its terminating one, whatever is ready on other nodes. */
+static void terminating_backends_serve_their_node_beside_ready_ones(void **state)
+{
+	struct world *world = world_with_client();
+
+	(void)state;
+	add_node_address(world, "10.9.0.1");
+	add(world, SERVICE, "a", "inside", "clusterIP: 10.96.0.1, internalTrafficPolicy: Local, " WEB_PORTS);
+	add(world, SERVICE, "a", "outside",
+	    "type: NodePort, clusterIP: 10.96.0.2, externalTrafficPolicy: Local, externalIPs: [192.0.2.1], "
+	    "ports: [{port: 80, targetPort: 8080, nodePort: 30080}]");
+	add(world, SERVICE, "a", "good", "clusterIP: 10.96.0.3, internalTrafficPolicy: Local, " WEB_PORTS);
+	add_slice(world, "inside", "{port: 8080}", "{addresses: [10.0.0.2]}, {addresses: [10.0.0.4], " DRAINING "}");
+	add_slice(world, "outside", "{port: 8080}", "{addresses: [10.0.0.2]}, {addresses: [10.0.0.4], " DRAINING "}");
+	add_slice(world, "good", "{port: 8080}",
+		  "{addresses: [10.0.0.2]}, {addresses: [10.0.0.3], " DRAINING "}, {addresses: [10.0.0.4], " NOT_READY "}");
+	assert_denied(world, "a/client", "10.96.0.1", TCP, 80);
+	assert_int_equal(deciding_rule(world, "a/client", "10.96.0.1", TCP, 80), EGRESS_RULE_MIXED);
+	assert_denied(world, "a/client", "192.0.2.1", TCP, 80);
+	assert_denied(world, "a/client", "10.9.0.1", TCP, 30080);
+	assert_passes(world, "a/client", "10.96.0.3", TCP, 80);
+	world_free(world);
+}
+
 static void pods_behind_a_service_without_slices(void **state)
 {
 	static const char pod[] =
@@ -464,6 +488,7 @@ int main(void)
 		cmocka_unit_test(slices_of_another_namespace),
 		cmocka_unit_test(not_ready_backends_do_not_count),
 		cmocka_unit_test(terminating_backends_serve_when_none_is_ready),
+		cmocka_unit_test(terminating_backends_serve_their_node_beside_ready_ones),
 		cmocka_unit_test(pods_behind_a_service_without_slices),
 		cmocka_unit_test(headless_services_have_no_address),
 		cmocka_unit_test(session_affinity_is_irrelevant),

@@ -162,6 +162,16 @@ static bool read_is_external_name(struct reader *reader, const struct spot *spot
 	return false;
 }
 
+/* Does a node send only to the backends that it has itself? */
+static bool read_is_local(struct reader *reader, const struct spot *spot)
+{
+	const char *text = read_string(reader, spot);
+
+	if (text && text[0] && strcmp(text, "Cluster") && strcmp(text, "Local"))
+		reader_fail_expected(reader, spot, "Cluster or Local");
+	return text && !strcmp(text, "Local");
+}
+
 void decode_service(struct reader *reader, const struct spot *root)
 {
 	struct service *service = &reader->object->service;
@@ -169,6 +179,8 @@ void decode_service(struct reader *reader, const struct spot *root)
 	struct spot type = spot_field(&spec, "type"), ports = spot_field(&spec, "ports");
 	struct spot selector = spot_field(&spec, "selector");
 	struct spot not_ready = spot_field(&spec, "publishNotReadyAddresses");
+	struct spot internal = spot_field(&spec, "internalTrafficPolicy");
+	struct spot external = spot_field(&spec, "externalTrafficPolicy");
 
 	read_mapping(reader, &spec, NULL);
 	read_mapping(reader, &status, NULL);
@@ -177,6 +189,8 @@ void decode_service(struct reader *reader, const struct spot *root)
 	read_label_map_selector(reader, &selector, &service->selector);
 	service->has_selector = service->selector.count;
 	service->publish_not_ready = read_boolean(reader, &not_ready, false);
+	service->node_local = read_is_local(reader, &internal);
+	service->node_local |= read_is_local(reader, &external);
 	/* A name in DNS has no address of its own, whatever is left in the field from before. */
 	if (!service->external_name)
 		read_cluster_ips(reader, &spec, service);

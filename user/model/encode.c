@@ -289,7 +289,7 @@ static json_t *encode_cluster_ips(const struct service *service)
 static bool encode_service(json_t *object, const struct service *service)
 {
 	return set(object, "spec",
-		   json_pack("{s:s, s:o, s:o, s:o, s:o, s:b}", "type",
+		   json_pack("{s:s, s:o, s:o, s:o, s:o, s:b, s:s}", "type",
 			     service->external_name ? "ExternalName" : "ClusterIP", "clusterIPs",
 			     encode_cluster_ips(service), "externalIPs",
 			     encode_array(service->external_ips, service->external_ip_count,
@@ -298,7 +298,8 @@ static bool encode_service(json_t *object, const struct service *service)
 			     encode_array(service->ports, service->port_count, sizeof(*service->ports),
 					  encode_service_port),
 			     "selector", encode_service_selector(&service->selector), "publishNotReadyAddresses",
-			     service->publish_not_ready));
+			     service->publish_not_ready, "internalTrafficPolicy",
+			     service->node_local ? "Local" : "Cluster"));
 }
 
 /* ------------------------------------------------------------------ slices and nodes */

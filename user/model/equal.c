@@ -154,7 +154,8 @@ static bool same_service(const struct service *a, const struct service *b)
 	    !same_addresses(a->external_ips, a->external_ip_count, b->external_ips, b->external_ip_count) ||
 	    !same_selector(&a->selector, &b->selector) || a->has_selector != b->has_selector ||
 	    a->headless != b->headless || a->external_name != b->external_name ||
-	    a->publish_not_ready != b->publish_not_ready || a->port_count != b->port_count)
+	    a->publish_not_ready != b->publish_not_ready || a->node_local != b->node_local ||
+	    a->port_count != b->port_count)
 		return false;
 	for (size_t i = 0; i < a->port_count; i++) {
 		if (!same_service_port(&a->ports[i], &b->ports[i]))

@@ -180,6 +180,7 @@ struct service {
 	bool headless;
 	bool external_name;
 	bool publish_not_ready; /* spec.publishNotReadyAddresses */
+	bool node_local;        /* internalTrafficPolicy or externalTrafficPolicy is Local */
 };
 
 struct slice_endpoint {

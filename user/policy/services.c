@@ -204,18 +204,22 @@ static int keep_backend(struct policy *policy, const struct service_front *front
 	return 0;
 }
 
-/* Those that are ready; where none is, those that still serve while they terminate. */
+/*
+ * Those that are ready; where none is, those that still serve while they terminate. A node that sends only to its own
+ * backends asks that of them alone: what serves while it terminates is chosen there, whatever is ready elsewhere.
+ */
 static int keep_serving(struct policy *policy, struct service_front *front, const struct candidates *candidates)
 {
-	bool any_ready = false;
+	bool any_ready = false, draining_serve;
 	size_t i;
 	int error = 0;
 
 	for (i = 0; i < candidates->count; i++)
 		any_ready |= candidates->items[i].ready;
+	draining_serve = !any_ready || front->service->service.node_local;
 	front->first_backend = (uint32_t)policy->backend_count;
 	for (i = 0; i < candidates->count && !error; i++)
-		if (any_ready ? candidates->items[i].ready : candidates->items[i].draining)
+		if (candidates->items[i].ready || (draining_serve && candidates->items[i].draining))
 			error = keep_backend(policy, front, &candidates->items[i]);
 	front->backend_count = (uint32_t)policy->backend_count - front->first_backend;
 	return error;
