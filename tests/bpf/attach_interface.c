@@ -237,7 +237,7 @@ static void addresses_are_our_own(void **state)
 /* ---------------------------------------------------------------- the watch */
 
 struct seen {
-	size_t appeared, vanished, addresses;
+	size_t appeared, vanished, addresses, moved;
 	uint32_t ifindex;
 	char name[IF_NAMESIZE];
 };
@@ -249,6 +249,7 @@ static void see(enum interface_event event, uint32_t ifindex, const char *name, 
 	seen->appeared += event == INTERFACE_APPEARED;
 	seen->vanished += event == INTERFACE_VANISHED;
 	seen->addresses += event == INTERFACE_ADDRESS_CHANGED;
+	seen->moved += event == INTERFACE_PEER_MOVED;
 	seen->ifindex = ifindex;
 	snprintf(seen->name, sizeof(seen->name), "%s", name);
 }
@@ -294,6 +295,45 @@ static void watch_tells_what_changes(void **state)
 	seen = dispatch(watch);
 	assert_int_equal(seen.vanished, 1);
 	interface_watch_free(watch);
+}
+
+static int32_t namespace_of(const struct interface_watch *watch, const char *name)
+{
+	return interface_watch_namespace(watch, if_nametoindex(name));
+}
+
+/* Whether the watch listed the links or was told of them. */
+static void watch_knows_where_links_lead(void **state)
+{
+	pid_t third = namespace_start();
+	struct interface_watch *watch;
+	struct seen seen;
+	int32_t there;
+
+	(void)state;
+	add_veth("host0", "eth0");
+	check(interface_watch_new(&watch));
+	there = namespace_of(watch, "host0");
+	assert_true(there >= 0);
+	assert_int_equal(namespace_of(watch, "lo"), -1);
+	assert_int_equal(interface_watch_namespace(watch, 4242), -1);
+	command("ip link add host1 type veth peer name away1");
+	dispatch(watch);
+	assert_int_equal(namespace_of(watch, "host1"), -1);
+	command("ip link add host2 type veth peer name eth2 netns %d", third);
+	dispatch(watch);
+	assert_true(namespace_of(watch, "host2") >= 0);
+	assert_int_not_equal(namespace_of(watch, "host2"), there);
+	/* The kernel tells when both ends are up. */
+	command("ip link set away1 netns %d && ip link set host1 up && nsenter -t %d -n ip link set away1 up", process,
+		process);
+	seen = dispatch(watch);
+	assert_int_equal(seen.appeared, 0);
+	assert_int_equal(seen.moved, 1);
+	assert_int_equal(namespace_of(watch, "host1"), there);
+	interface_watch_free(watch);
+	command("ip link del host1 && ip link del host2");
+	namespace_stop(third);
 }
 
 static void leaving_a_bridge_is_not_vanishing(void **state)
@@ -444,6 +484,7 @@ int main(void)
 		interface_test(wrong_paths_are_named),
 		interface_test(addresses_are_our_own),
 		interface_test(watch_tells_what_changes),
+		interface_test(watch_knows_where_links_lead),
 		interface_test(leaving_a_bridge_is_not_vanishing),
 		interface_test(lost_notices_are_told),
 		interface_test(links_are_listed_whole_or_not_at_all),

@@ -35,14 +35,15 @@ int interface_addresses(struct interface_address **out, size_t *count);
  * Watches links and addresses come and go (RTMGRP_LINK, address groups). The descriptor becomes readable; dispatch
  * reads all that is there and calls back. APPEARED comes once for a link that was not there when the watch began, and
  * again when it gets another name; VANISHED with the last name known;
- * FILTERS_CHANGED when a qdisc went or a filter came or went. -ENOBUFS from dispatch: notices were lost, list
- * everything anew.
+ * FILTERS_CHANGED when a qdisc went or a filter came or went; PEER_MOVED when it leads into another network namespace
+ * than before. -ENOBUFS from dispatch: notices were lost, list everything anew.
  */
 enum interface_event {
 	INTERFACE_APPEARED,
 	INTERFACE_VANISHED,
 	INTERFACE_ADDRESS_CHANGED,
 	INTERFACE_FILTERS_CHANGED,
+	INTERFACE_PEER_MOVED,
 };
 typedef void (*interface_visitor)(enum interface_event event, uint32_t ifindex, const char *name, void *data);
 struct interface_watch;
@@ -52,6 +53,11 @@ int interface_watch_fd(const struct interface_watch *watch);
 /* Every link that is known to be there now, in no order. */
 void interface_watch_each(const struct interface_watch *watch,
 			  void (*visit)(uint32_t ifindex, const char *name, void *data), void *data);
+/*
+ * Into which network namespace it leads (that of a veth's peer, of the link beneath a macvlan, ...), by the id that this
+ * one has for it: links with the same id lead into the same one. -1: into none but this, or it is not known.
+ */
+int32_t interface_watch_namespace(const struct interface_watch *watch, uint32_t ifindex);
 int interface_watch_dispatch(struct interface_watch *watch, interface_visitor visit, void *data);
 
 #endif

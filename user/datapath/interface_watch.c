@@ -23,6 +23,7 @@
 /* A link that was reported, so that a change of its flags is not taken for its appearance. */
 struct known_link {
 	uint32_t ifindex;
+	int32_t nsid; /* IFLA_LINK_NETNSID; -1: none */
 	char name[IF_NAMESIZE];
 	UT_hash_handle hh;
 };
@@ -73,6 +74,17 @@ static const char *link_name(const struct nlmsghdr *message)
 	return "";
 }
 
+static int32_t link_namespace(const struct nlmsghdr *message)
+{
+	const struct nlattr *attribute;
+
+	mnl_attr_for_each(attribute, message, sizeof(struct ifinfomsg)) {
+		if (mnl_attr_get_type(attribute) == IFLA_LINK_NETNSID && !mnl_attr_validate(attribute, MNL_TYPE_U32))
+			return (int32_t)mnl_attr_get_u32(attribute);
+	}
+	return -1;
+}
+
 static struct known_link *find_link(const struct interface_watch *watch, uint32_t ifindex)
 {
 	struct known_link *link;
@@ -81,13 +93,23 @@ static struct known_link *find_link(const struct interface_watch *watch, uint32_
 	return link;
 }
 
-/* 1: it is new or has a new name, 0: nothing new, or -ENOMEM. */
-static int learn_link(struct interface_watch *watch, uint32_t ifindex, const char *name)
+enum news {
+	NEWS_NONE,
+	NEWS_LINK, /* it is new or has a new name */
+	NEWS_PEER, /* it leads into another namespace */
+};
+
+/* enum news or -ENOMEM. */
+static int learn_link(struct interface_watch *watch, uint32_t ifindex, const char *name, int32_t nsid)
 {
 	struct known_link *link = find_link(watch, ifindex);
 
-	if (link && !strcmp(link->name, name))
-		return 0;
+	if (link && !strcmp(link->name, name)) {
+		bool moved = link->nsid != nsid;
+
+		link->nsid = nsid;
+		return moved ? NEWS_PEER : NEWS_NONE;
+	}
 	if (!link) {
 		link = calloc(1, sizeof(*link));
 		if (!link)
@@ -99,8 +121,9 @@ static int learn_link(struct interface_watch *watch, uint32_t ifindex, const cha
 			return -ENOMEM;
 		}
 	}
+	link->nsid = nsid;
 	snprintf(link->name, sizeof(link->name), "%s", name);
-	return 1;
+	return NEWS_LINK;
 }
 
 /* libmnl hands on errno. */
@@ -116,7 +139,8 @@ static int visit_listed(const struct nlmsghdr *message, void *data)
 {
 	const struct ifinfomsg *header = mnl_nlmsg_get_payload(message);
 
-	return callback_status(learn_link(data, (uint32_t)header->ifi_index, link_name(message)));
+	return callback_status(
+		learn_link(data, (uint32_t)header->ifi_index, link_name(message), link_namespace(message)));
 }
 
 /* Through a socket of its own: notices keep queueing on the watch's. */
@@ -176,14 +200,22 @@ void interface_watch_each(const struct interface_watch *watch,
 	}
 }
 
+int32_t interface_watch_namespace(const struct interface_watch *watch, uint32_t ifindex)
+{
+	const struct known_link *link = find_link(watch, ifindex);
+
+	return link ? link->nsid : -1;
+}
+
 static int visit_new_link(struct interface_watch *watch, const struct nlmsghdr *message)
 {
 	const struct ifinfomsg *header = mnl_nlmsg_get_payload(message);
 	const char *name = link_name(message);
-	int status = learn_link(watch, (uint32_t)header->ifi_index, name);
+	int status = learn_link(watch, (uint32_t)header->ifi_index, name, link_namespace(message));
 
 	if (status > 0)
-		watch->visit(INTERFACE_APPEARED, (uint32_t)header->ifi_index, name, watch->data);
+		watch->visit(status == NEWS_LINK ? INTERFACE_APPEARED : INTERFACE_PEER_MOVED,
+			     (uint32_t)header->ifi_index, name, watch->data);
 	return callback_status(status);
 }
 
