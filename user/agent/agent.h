@@ -11,7 +11,7 @@
  *   attachments.c  endpoints -> kernel: entries, programs
  *   connections.c  connections that were opened to a pod before it was watched
  *   crosscheck.c   does the node's own network have the pods where they were found?
- *   pending.c      interfaces before their pod's policy is in force
+ *   pending.c      interfaces before their pod's policy is in force, and those that lead past it
  *   problems.c     what is wrong, told once
  *   status.c       readiness, and what is left for egressctl
  *   serve.c        HTTP; metrics.c what /metrics says
@@ -123,6 +123,7 @@ struct agent {
 	unsigned int failures; /* to build, in a row */
 	int64_t build_due;     /* CLOCK_MONOTONIC, ms; what failed is not tried sooner, unless something changed */
 	int64_t hold_due;      /* the same for interfaces to hold */
+	size_t held_bare;      /* interfaces that are held without an entry */
 	unsigned int state_failures; /* to write the state, in a row */
 };
 
@@ -298,7 +299,9 @@ struct held_interfaces {
 
 /* Whether a pod of this namespace (NULL: unknown) is denied everything until its policy is in force. */
 bool pending_denies(const struct agent *agent, const char *namespace);
-/* Whether an interface of which no pod is known is to be held. */
+/* Whether it leads into the network namespace of a pod that policy isolates, beside the pod's own interface. */
+bool pending_bypasses(const struct agent *agent, uint32_t ifindex);
+/* Whether an interface that is no known pod's own is to be held. */
 bool pending_holds_unknown(const struct agent *agent, uint32_t ifindex);
 /* Holds what is new and lets go what need not be held any more. */
 void pending_hold(struct agent *agent);

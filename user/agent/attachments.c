@@ -49,6 +49,16 @@ static void resolve(struct agent *agent, struct endpoint *endpoint)
 	memcpy(endpoint->mac, found.mac, sizeof(found.mac));
 }
 
+static void learn_namespace(const struct agent *agent, struct endpoint *endpoint)
+{
+	int32_t nsid = interface_watch_namespace(agent->interfaces, endpoint->wanted);
+
+	if (nsid < 0 || endpoint->nsid_of == endpoint->wanted)
+		return;
+	endpoint->nsid = nsid;
+	endpoint->nsid_of = endpoint->wanted;
+}
+
 /* What was found in a namespace is good until its interface is gone; by name, until an interface changes. */
 static bool is_settled(const struct agent *agent, const struct endpoint *endpoint)
 {
@@ -70,6 +80,8 @@ void attachments_resolve(struct agent *agent, bool all)
 	for (endpoint = agent->endpoints.current; endpoint; endpoint = endpoint->hh.next)
 		if (!endpoint->wanted)
 			keep(agent, endpoint);
+	for (endpoint = agent->endpoints.current; endpoint; endpoint = endpoint->hh.next)
+		learn_namespace(agent, endpoint);
 }
 
 /* ------------------------------------------------------------------ taking off */
@@ -222,7 +234,7 @@ void attachments_sweep(struct agent *agent)
 	}
 	agent->sweep_due = false;
 	for (i = 0; i < interface_count; i++)
-		if (!pending_is_held(agent, interfaces[i]))
+		if (!pending_is_held(agent, interfaces[i]) && !pending_bypasses(agent, interfaces[i]))
 			withdraw(agent, &withdrawal, interfaces[i], NULL);
 	withdraw_rest(agent, &withdrawal);
 	for (i = 0; i < entry_count; i++)

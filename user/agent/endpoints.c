@@ -22,6 +22,7 @@ static void endpoint_free(struct endpoint *endpoint)
 	free(endpoint->connections_problem);
 	free(endpoint->problem);
 	free(endpoint->mismatch);
+	free(endpoint->bypass_problem);
 	free(endpoint);
 }
 
@@ -40,6 +41,7 @@ static int endpoint_new(const char *namespace, const char *name, const char *uid
 	endpoint->name = strdup(name);
 	endpoint->uid = strdup(uid);
 	endpoint->key = text_format("%s/%s", namespace, name);
+	endpoint->nsid = -1;
 	if (!endpoint->namespace || !endpoint->name || !endpoint->uid || !endpoint->key)
 		return -ENOMEM;
 	*out = take(endpoint);

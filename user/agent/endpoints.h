@@ -40,6 +40,13 @@ struct endpoint {
 	char interface[IF_NAMESIZE];
 	uint8_t mac[6]; /* of the pod's side; all 0: unknown */
 
+	/*
+	 * Its network namespace, by the id that the node's has for it; -1: unknown. That in which the interface was
+	 * first seen to end: the pod may move it elsewhere, or remove it.
+	 */
+	int32_t nsid;
+	uint32_t nsid_of; /* interface that it was learned from */
+
 	/* What the kernel has. */
 	struct egress_endpoint entry; /* ifindex 0: nothing; without the note */
 	bool stands;                  /* it was put there by the present pass, and the programs are to follow */
@@ -61,6 +68,12 @@ struct endpoint {
 	uint32_t elsewhere; /* interface, by the last look; 0: nowhere else */
 	char *mismatch;     /* what stands there, as two looks in a row found it, or NULL */
 	bool mismatch_told; /* it was logged */
+
+	/* What leads into its network namespace beside its interface, while policy isolates it. */
+	uint32_t bypass;     /* interface; 0: none. The first of them, by number */
+	size_t bypass_count;
+	char *bypass_problem; /* what stands there, or NULL */
+	bool bypass_told;     /* it was logged */
 	UT_hash_handle hh;
 	struct endpoint *next; /* in the list of those that retire */
 };

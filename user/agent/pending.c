@@ -5,15 +5,23 @@
  * exist that may be the pod's. What egress-cni attached is denied whatever it says.
  *
  * Interfaces are those that a known pod names, and those that --pod-interfaces says are pods' though none is known.
+ *
+ * Held is also, whatever --pending says, every other interface that leads into the network namespace of a pod that
+ * policy isolates: with CAP_NET_ADMIN in the node's user namespace a pod can make itself one (RTM_NEWLINK with
+ * IFLA_TARGET_NETNSID), and nothing that it sends there would be judged.
  */
 #include <errno.h>
 #include <fnmatch.h>
 #include <net/if.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include <egressd/tables.h>
+
 #include "agent/agent.h"
 #include "base/cleanup.h"
+#include "base/text.h"
 
 static bool has_egress_policy(const struct agent *agent, const char *namespace)
 {
@@ -58,12 +66,103 @@ static bool matches(const char *patterns, const char *name)
 	return false;
 }
 
+static bool looks_like_a_pods(const struct agent *agent, const char *name)
+{
+	return agent->options->pod_interfaces && matches(agent->options->pod_interfaces, name) &&
+	       pending_denies(agent, NULL);
+}
+
+/* ------------------------------------------------------------------ past a pod's policy */
+
+static bool is_isolated(const struct agent *agent, const struct endpoint *endpoint)
+{
+	uint32_t set;
+
+	/* Not known yet: further interfaces of a pod that is not isolated would be cut off while an agent starts. */
+	if (!agent->generation.tables)
+		return false;
+	set = generation_set(&agent->generation, endpoint->id);
+	if (set == EGRESS_SET_PENDING)
+		return endpoint->attachment || pending_denies(agent, endpoint->namespace);
+	return set != EGRESS_SET_OPEN;
+}
+
+static bool is_in(const struct agent *agent, const struct endpoint *endpoint, int32_t nsid)
+{
+	return endpoint->nsid == nsid || interface_watch_namespace(agent->interfaces, endpoint->wanted) == nsid;
+}
+
+/* The isolated pod into whose network namespace an interface leads that is no pod's own; NULL: none. */
+static struct endpoint *find_bypassed(const struct agent *agent, uint32_t ifindex)
+{
+	int32_t nsid = interface_watch_namespace(agent->interfaces, ifindex);
+	struct endpoint *endpoint;
+
+	for (endpoint = agent->endpoints.current; endpoint && nsid >= 0; endpoint = endpoint->hh.next)
+		if (is_in(agent, endpoint, nsid) && is_isolated(agent, endpoint))
+			return endpoint;
+	return NULL;
+}
+
+bool pending_bypasses(const struct agent *agent, uint32_t ifindex)
+{
+	return !endpoints_wanting(&agent->endpoints, ifindex) && find_bypassed(agent, ifindex);
+}
+
 bool pending_holds_unknown(const struct agent *agent, uint32_t ifindex)
 {
 	char name[IF_NAMESIZE];
 
-	return agent->options->pod_interfaces && if_indextoname(ifindex, name) &&
-	       matches(agent->options->pod_interfaces, name) && pending_denies(agent, NULL);
+	return pending_bypasses(agent, ifindex) ||
+	       (agent->options->pod_interfaces && if_indextoname(ifindex, name) && looks_like_a_pods(agent, name));
+}
+
+static void forget_bypasses(struct agent *agent)
+{
+	struct endpoint *endpoint;
+
+	for (endpoint = agent->endpoints.current; endpoint; endpoint = endpoint->hh.next) {
+		endpoint->bypass = 0;
+		endpoint->bypass_count = 0;
+	}
+}
+
+static void note_bypass(struct endpoint *endpoint, uint32_t ifindex)
+{
+	endpoint->bypass_count++;
+	if (!endpoint->bypass || ifindex < endpoint->bypass)
+		endpoint->bypass = ifindex;
+}
+
+/* One is named: a pod that makes one after the other would fill the log. */
+static char *describe_bypass(const struct endpoint *endpoint)
+{
+	const char *own = *endpoint->interface ? endpoint->interface : "its own, which is gone";
+	char name[IF_NAMESIZE] = "?", more[64] = "";
+
+	if_indextoname(endpoint->bypass, name);
+	if (endpoint->bypass_count > 1)
+		snprintf(more, sizeof(more), ", and %zu more", endpoint->bypass_count - 1);
+	return text_format("interface %s (%u%s) leads into its network namespace beside %s, and is held: "
+			   "nothing passes there",
+			   name, endpoint->bypass, more, own);
+}
+
+static void describe_bypasses(struct agent *agent)
+{
+	struct endpoint *endpoint;
+
+	for (endpoint = agent->endpoints.current; endpoint; endpoint = endpoint->hh.next) {
+		char *problem = endpoint->bypass ? describe_bypass(endpoint) : NULL;
+
+		/* Without memory it stays as it was. */
+		if (endpoint->bypass && !problem)
+			continue;
+		if (!problem)
+			endpoint->bypass_told = false;
+		free(endpoint->bypass_problem);
+		endpoint->bypass_problem = problem;
+	}
 }
 
 /* ------------------------------------------------------------------ what is held */
@@ -111,9 +210,15 @@ static bool has_entry(const struct agent *agent, uint32_t ifindex)
 	return false;
 }
 
-static int hold(struct agent *agent, uint32_t ifindex, const char *name)
+/* A program that finds no entry drops as well. */
+static int hold_bare(struct agent *agent, uint32_t ifindex)
 {
-	int error = datapath_hold(agent->datapath, ifindex);
+	return datapath_attached(agent->datapath, ifindex) ? 0 : datapath_attach(agent->datapath, ifindex);
+}
+
+static int hold(struct agent *agent, uint32_t ifindex, const char *name, bool bare)
+{
+	int error = bare ? hold_bare(agent, ifindex) : datapath_hold(agent->datapath, ifindex);
 	char now[IF_NAMESIZE];
 
 	if (error && !if_indextoname(ifindex, now)) {
@@ -127,15 +232,22 @@ static int hold(struct agent *agent, uint32_t ifindex, const char *name)
 		agent->hold_due = agent_milliseconds() + HOLD_RETRY_MILLISECONDS;
 		return error;
 	}
-	log_info("interface %s (%u) is held until its pod's policy is in force", name, ifindex);
+	if (!bare)
+		log_info("interface %s (%u) is held%s", name, ifindex,
+			 pending_bypasses(agent, ifindex) ? "" : " until its pod's policy is in force");
 	return 0;
 }
+
+/* A pod can make interfaces without end: they do not take the room that the entries of others need. */
+#define BYPASS_ENTRIES_MAX (EGRESS_ENDPOINT_MAX / 4)
 
 struct hold_context {
 	struct agent *agent;
 	bool failed;
 	bool too_soon; /* after a failure; for all of a pass, so that none waits for another's next attempt */
 	const struct held_interfaces *held;
+	size_t listed; /* held with an entry */
+	size_t bare;   /* and without */
 };
 
 static void consider(uint32_t ifindex, const char *name, void *data)
@@ -143,22 +255,41 @@ static void consider(uint32_t ifindex, const char *name, void *data)
 	struct hold_context *context = data;
 	struct agent *agent = context->agent;
 	const struct endpoint *endpoint = endpoints_wanting(&agent->endpoints, ifindex);
-	bool denied;
+	struct endpoint *bypassed = endpoint ? NULL : find_bypassed(agent, ifindex);
+	bool denied, bare;
 
+	if (bypassed)
+		note_bypass(bypassed, ifindex);
 	if (endpoint)
 		denied = endpoint->attachment || pending_denies(agent, endpoint->namespace);
 	else
-		denied = agent->options->pod_interfaces && matches(agent->options->pod_interfaces, name) &&
-			 pending_denies(agent, NULL);
+		denied = bypassed || looks_like_a_pods(agent, name);
 	/* What has a pod's entry is judged already, or handed over by whom it is taken from. */
-	if (denied && !is_held(context->held, ifindex) && !has_entry(agent, ifindex))
-		context->failed |= context->too_soon || hold(agent, ifindex, name);
+	if (!denied || is_held(context->held, ifindex) || has_entry(agent, ifindex))
+		return;
+	bare = bypassed && context->listed >= BYPASS_ENTRIES_MAX;
+	*(bare ? &context->bare : &context->listed) += 1;
+	context->failed |= context->too_soon || hold(agent, ifindex, name, bare);
+}
+
+/* What is no longer to be held has no entry by which it could be found. */
+static void count_bare(struct agent *agent, size_t bare)
+{
+	agent->sweep_due |= bare < agent->held_bare;
+	agent->held_bare = bare;
 }
 
 static void release(struct agent *agent, uint32_t ifindex)
 {
 	log_info("interface %u is no longer held", ifindex);
 	attachments_let_go(agent, ifindex);
+}
+
+/* Before it is known which pods are isolated, what a predecessor held stays so. */
+static bool is_needless(const struct agent *agent, uint32_t ifindex)
+{
+	return agent->generation.tables && !endpoints_wanting(&agent->endpoints, ifindex) &&
+	       !pending_holds_unknown(agent, ifindex);
 }
 
 /* An interface that nobody wants, and of which nothing says any more that it is to be held. */
@@ -172,7 +303,7 @@ static void release_needless(struct agent *agent, const struct held_interfaces *
 
 		if (!if_indextoname(ifindex, name))
 			pending_vanished(agent, ifindex);
-		else if (!endpoints_wanting(&agent->endpoints, ifindex) && !pending_holds_unknown(agent, ifindex))
+		else if (is_needless(agent, ifindex))
 			release(agent, ifindex);
 	}
 }
@@ -190,7 +321,11 @@ void pending_hold(struct agent *agent)
 		return;
 	}
 	context.too_soon = agent->hold_failure && agent_milliseconds() < agent->hold_due;
+	context.listed = held.count;
+	forget_bypasses(agent);
 	interface_watch_each(agent->interfaces, consider, &context);
+	count_bare(agent, context.bare);
+	describe_bypasses(agent);
 	if (!context.failed)
 		agent_set_failure(&agent->hold_failure, NULL);
 	release_needless(agent, &held);
@@ -215,7 +350,7 @@ bool pending_check(struct agent *agent)
 			agent->repairs++;
 			log_warning("someone took our programs off interface %s, which is held; attaching again",
 				    name);
-			hold(agent, ifindex, name);
+			hold(agent, ifindex, name, false);
 		}
 	}
 	return missing;

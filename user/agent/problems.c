@@ -103,6 +103,16 @@ static void tell_mismatch(struct agent *agent, struct endpoint *endpoint)
 		source_tell(agent->source, endpoint->pod, "EgressInterfaceMismatch", endpoint->mismatch);
 }
 
+/* Not what changes while it lasts: the pod could fill the log. */
+static void tell_bypass(struct agent *agent, struct endpoint *endpoint)
+{
+	if (!endpoint->bypass_told)
+		log_error("%s: %s", endpoint->key, endpoint->bypass_problem);
+	endpoint->bypass_told = true;
+	if (!endpoint->unknown)
+		source_tell(agent->source, endpoint->pod, "EgressBypassHeld", endpoint->bypass_problem);
+}
+
 static void tell_endpoints(struct agent *agent)
 {
 	struct endpoint *endpoint;
@@ -110,6 +120,8 @@ static void tell_endpoints(struct agent *agent)
 	for (endpoint = agent->endpoints.current; endpoint; endpoint = endpoint->hh.next) {
 		if (endpoint->mismatch)
 			tell_mismatch(agent, endpoint);
+		if (endpoint->bypass_problem)
+			tell_bypass(agent, endpoint);
 		if (!endpoint->problem)
 			continue;
 		if (!endpoint->told)

@@ -108,11 +108,13 @@ static json_t *encode_endpoint(const struct agent *agent, const struct endpoint 
 	bool isolated = generation_set(&agent->generation, endpoint->id) != EGRESS_SET_OPEN;
 	const char *why = agent_endpoint_lacks(agent, endpoint);
 
+	if (!why)
+		why = endpoint->bypass_problem ? endpoint->bypass_problem : endpoint->mismatch;
 	return json_pack("{s:i, s:i, s:o, s:s, s:s, s:s, s:o, s:b, s:b, s:o}", "id", (int)endpoint->id, "ifindex",
 			 (int)endpoint->entry.ifindex, "interface", state_text(endpoint->interface), "namespace",
 			 endpoint->namespace, "pod", endpoint->name, "uid", endpoint->uid, "addresses",
 			 encode_addresses(pod->addresses, pod->address_count), "isolated", isolated, "attached",
-			 endpoint->attached, "problem", state_text(why ? why : endpoint->mismatch));
+			 endpoint->attached, "problem", state_text(why));
 }
 
 static json_t *encode_endpoints(const struct agent *agent)
@@ -169,6 +171,9 @@ static void add_endpoint_failures(struct problem_list *list, const struct agent 
 	for (endpoint = agent->endpoints.current; endpoint; endpoint = endpoint->hh.next)
 		if (endpoint->mismatch)
 			problem_add(list, PROBLEM_ERROR, "mismatch", NULL, endpoint->pod, "%s", endpoint->mismatch);
+	for (endpoint = agent->endpoints.current; endpoint; endpoint = endpoint->hh.next)
+		if (endpoint->bypass_problem)
+			problem_add(list, PROBLEM_ERROR, "bypass", NULL, endpoint->pod, "%s", endpoint->bypass_problem);
 	for (endpoint = agent->endpoints.current; endpoint; endpoint = endpoint->hh.next)
 		if (endpoint->connections_problem)
 			problem_add(list, PROBLEM_WARNING, "sockets", NULL, endpoint->pod, "%s",
