@@ -160,7 +160,8 @@ static void write_policy(struct agent *agent, FILE *out)
 	metrics_single(out, "egressd_endpoints_isolated", METRIC_GAUGE,
 		       "Pods of this node that at least one policy isolates.", statistics.isolated);
 	metrics_single(out, "egressd_interfaces_held", METRIC_GAUGE,
-		       "Interfaces that may send nothing until their pod's policy is in force.", pending_count(agent));
+		       "Interfaces that may send nothing: until their pod's policy is in force, or as they lead past it.",
+		       pending_count(agent));
 	metrics_single(out, "egressd_endpoints_without_interface", METRIC_GAUGE,
 		       "Pods of this node whose interface cannot be found, so that their policy is not in force.",
 		       count_without_interface(agent));
