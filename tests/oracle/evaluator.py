@@ -58,6 +58,9 @@ class Pod:
         self.created = str(metadata.get('creationTimestamp') or '')
         self.terminating = bool(metadata.get('deletionTimestamp'))
         self.host_network = bool(spec.get('hostNetwork'))
+        self.node_name = spec.get('nodeName') or ''
+        annotations = metadata.get('annotations') or {}
+        self.hangs_here = 'egressd.io/interface' in annotations or 'egressd.io/netns' in annotations
         self.finished = status.get('phase') in ('Succeeded', 'Failed')
         texts = [entry['ip'] for entry in status.get('podIPs') or []]
         self.addresses = [address(text) for text in texts or [status.get('podIP')] if text]
@@ -153,6 +156,7 @@ class Evaluator:
         self.namespaces = {}
         self.node_addresses = {address(text) for text in node_addresses}
         self.all_node_addresses = set(self.node_addresses)
+        self.node_names = []  # of Nodes that have one of the own addresses
         for manifest in manifests:
             self.add(manifest)
         self.pod_by_name = {(pod.namespace, pod.name): pod for pod in self.pods}
@@ -171,9 +175,11 @@ class Evaluator:
         elif kind == 'Namespace':
             self.namespaces[manifest['metadata']['name']] = manifest['metadata'].get('labels') or {}
         elif kind == 'Node':
-            for entry in (manifest.get('status') or {}).get('addresses') or []:
-                if entry['type'] in ('InternalIP', 'ExternalIP'):
-                    self.all_node_addresses.add(address(entry['address']))
+            addresses = {address(entry['address']) for entry in (manifest.get('status') or {}).get('addresses') or []
+                         if entry['type'] in ('InternalIP', 'ExternalIP')}
+            self.all_node_addresses |= addresses
+            if addresses & self.node_addresses:
+                self.node_names.append(manifest['metadata']['name'])
 
     def remember(self, question, answer, *subject):
         """answer(*subject), asked once for each question and subject."""
@@ -201,6 +207,11 @@ class Evaluator:
             return True, 'self'
         if protocol in TRANSPORTS:
             served = self.remember('service', self.service_port, destination, protocol, port)
+            forwarded = self.remember('host-port', self.forwarded, destination, protocol, port)
+            if forwarded:
+                # Whether the node takes such a port for a service's first is not defined: what is behind both counts.
+                behind = forwarded + (self.serving(served[1], served[2], destination[0]) if served else [])
+                return self.targets_allowed(pod, policies, behind, protocol), 'host-port'
             if served:
                 word, service, service_port = served
                 return self.service_allowed(pod, policies, service, service_port, destination[0], protocol), word
@@ -334,6 +345,26 @@ class Evaluator:
         """A finished pod has given its address up; one with hostNetwork never had one of its own."""
         return not pod.finished and not pod.host_network
 
+    # hostPorts
+
+    def forwarded(self, destination, protocol, port):
+        """[(address, port)] of pods on this node that it forwards the port of its own to."""
+        if destination not in self.node_addresses:
+            return []
+        return [(one, container_port['containerPort'])
+                for pod in self.pods if self.holds_addresses(pod) and self.may_be_here(pod)
+                for container_port in pod.container_ports
+                if container_port.get('hostPort') == port and self.service_protocol(container_port) == protocol
+                and self.at_host_address(container_port, destination)
+                for one in pod.addresses if one[0] == destination[0]]
+
+    def at_host_address(self, port, destination):
+        return port.get('hostIP') in (None, '', '0.0.0.0', '::') or address(port['hostIP']) == destination
+
+    def may_be_here(self, pod):
+        """Is the pod on this node, for all that is known of the two?"""
+        return len(self.node_names) != 1 or pod.node_name in ('', self.node_names[0]) or pod.hangs_here
+
     # Services
 
     def service_port(self, destination, protocol, port):
@@ -360,9 +391,16 @@ class Evaluator:
 
     def service_allowed(self, pod, policies, service, port, family, protocol):
         """Every backend that may be given the connection must be allowed; with none there is nothing to allow."""
-        serving = self.remember('backends', self.serving_backends, service, port['port'], protocol, family)
-        return bool(serving) and self.backends_allowed(
-            self.address_allowed(pod, policies, destination, protocol, target)[0] for destination, target in serving)
+        serving = self.serving(service, port, family)
+        return bool(serving) and self.targets_allowed(pod, policies, serving, protocol)
+
+    def serving(self, service, port, family):
+        return self.remember('backends', self.serving_backends, service, port['port'], self.service_protocol(port),
+                             family)
+
+    def targets_allowed(self, pod, policies, targets, protocol):
+        return self.backends_allowed(
+            self.address_allowed(pod, policies, destination, protocol, target)[0] for destination, target in targets)
 
     def backends_allowed(self, verdicts):
         return all(verdicts)

@@ -16,6 +16,7 @@ import random
 from evaluator import NAMESPACE_NAME_LABEL, SERVICE_NAME_LABEL, TRANSPORTS, TUNNEL_PORTS, WIDTH, address_text
 
 PORTS = (1, 2, 53, 79, 80, 81, 443, 444, 1023, 8080, 30000, 32767, 65534, 65535)
+HOST_PORTS = (53, 8080, 8081, 30080, 31001)
 PORT_NAMES = ('http', 'web', 'dns', 'p-0')
 SERVICE_NAMES = ('s', 's-1', 's-2', 'web', 'db', 'a')
 PORTLESS = (('ICMP', '47'), ('ICMPv6', '47'))
@@ -130,7 +131,7 @@ class Cluster:
             if self.chance(0.3):
                 own.append(self.fresh_address(POD_NETWORKS[0]))
         self.node_addresses = own
-        self.nodes = []
+        self.nodes, self.node_names = [], ['']
         for number in range(self.random.randint(0, 2)):
             addresses = own[:2] if number == 0 and own else [self.fresh_address(NODE_NETWORK)]
             if number and self.chance(0.5):
@@ -143,6 +144,7 @@ class Cluster:
                 addresses.append(outside)
             entries.append({'type': 'Hostname', 'address': f'node-{number}'})
             self.nodes += addresses
+            self.node_names.append(f'node-{number}')
             self.add('v1', 'Node', {'name': f'node-{number}'}, status={'addresses': entries})
         self.nodes += [one for one in own if one not in self.nodes]
 
@@ -157,6 +159,10 @@ class Cluster:
             if name not in names and self.chance(0.85):
                 names.add(name)
                 port['name'] = name
+            if self.chance(0.15):
+                port['hostPort'] = self.pick(HOST_PORTS)
+                if self.chance(0.4):
+                    port['hostIP'] = self.pick(['', '0.0.0.0', '::', '172.16.0.250'] + 2 * self.node_addresses)
             ports.append(port)
         return ports
 
@@ -167,6 +173,11 @@ class Cluster:
             container = {'name': f'c{number}', 'image': 'example.com/image'}
             ports = []
             for port in self.container_ports():
+                host = ('host', port.get('hostPort'), port.get('protocol', 'TCP'))
+                if host in used:
+                    continue
+                if 'hostPort' in port:
+                    used.add(host)
                 key = (port.get('name'), port.get('protocol', 'TCP'))
                 if key[0] is None or key not in used:
                     used.add(key)
@@ -179,6 +190,8 @@ class Cluster:
     def pod_spec(self):
         used = set()
         spec = {'containers': self.containers(used)}
+        if self.chance(0.7):
+            spec['nodeName'] = self.pick(self.node_names)
         if self.chance(0.25):
             spec['initContainers'] = self.containers(used)
             for container in spec['initContainers']:
@@ -204,6 +217,8 @@ class Cluster:
         if self.nodes and self.chance(0.1):
             spec['hostNetwork'] = True
             addresses = [self.pick(self.nodes)]
+            for port in (port for one in spec['containers'] for port in one.get('ports', ()) if 'hostPort' in port):
+                port['hostPort'] = port['containerPort']
         else:
             if family != 6:
                 addresses.append(self.fresh_address(self.pick(POD_NETWORKS, (4, 1, 1, 1))))
@@ -236,6 +251,8 @@ class Cluster:
                 self.interesting_ports.add(port['containerPort'])
                 for one in addresses:
                     self.targets.append((one, port['containerPort'], port.get('protocol', 'TCP')))
+                for one in self.nodes if 'hostPort' in port else ():
+                    self.served.append((one, port['hostPort'], port.get('protocol', 'TCP')))
         self.add('v1', 'Pod', metadata, spec=spec, status=status)
         if addresses and not spec.get('hostNetwork') and self.contests and self.chance(0.5):
             self.add_contender(metadata, addresses)

@@ -230,6 +230,40 @@ class NodePortOnlyOnOwnNode(Evaluator):
         return None if found and found[0] == 'node-port' and destination not in self.node_addresses else found
 
 
+class HostPortIsTheNode(Evaluator):
+    def forwarded(self, destination, protocol, port):
+        return []
+
+
+class HostPortIsNotTranslated(Evaluator):
+    def forwarded(self, destination, protocol, port):
+        return [(one, port) for one, _ in super().forwarded(destination, protocol, port)]
+
+
+class HostPortOnEveryNode(Evaluator):
+    def forwarded(self, destination, protocol, port):
+        own, self.node_addresses = self.node_addresses, self.all_node_addresses
+        try:
+            return super().forwarded(destination, protocol, port)
+        finally:
+            self.node_addresses = own
+
+
+class HostPortOfPodsElsewhere(Evaluator):
+    def may_be_here(self, pod):
+        return True
+
+
+class HostPortOnlyWhereTheNodeIsKnown(Evaluator):
+    def may_be_here(self, pod):
+        return pod.node_name in self.node_names or pod.hangs_here
+
+
+class HostAddressForgotten(Evaluator):
+    def at_host_address(self, port, destination):
+        return True
+
+
 class HostNetworkIsSelected(Evaluator):
     def holds_addresses(self, pod):
         return not pod.finished

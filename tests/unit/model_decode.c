@@ -254,10 +254,10 @@ static void a_pod_with_everything(void **state)
 		"  tolerations: [{operator: Exists}]\n"
 		"  initContainers:\n"
 		"  - {name: gone, ports: [{name: gone, containerPort: 1}]}\n"
-		"  - {name: side, restartPolicy: Always, ports: [{name: side, containerPort: 2, protocol: UDP}]}\n"
+		"  - {name: side, restartPolicy: Always, ports: [{name: side, containerPort: 2, hostPort: 6, protocol: UDP}]}\n"
 		"  containers:\n"
 		"  - {name: a, ports: [{containerPort: 3}, {name: http, containerPort: 4, hostPort: 5}]}\n"
-		"  - {name: b}\n"
+		"  - {name: b, ports: [{containerPort: 7, hostPort: 8, hostIP: 10.9.0.1}, {containerPort: 9, hostPort: 0}]}\n"
 		"  - {name: c, ports: [{name: dns, containerPort: 53, protocol: SCTP}]}\n"
 		"status:\n"
 		"  phase: Pending\n"
@@ -290,6 +290,16 @@ static void a_pod_with_everything(void **state)
 	assert_string_equal(pod->ports[1].name, "dns");
 	assert_int_equal(pod->ports[1].transport, TRANSPORT_SCTP);
 	assert_string_equal(pod->ports[2].name, "side");
+	assert_int_equal(pod->host_port_count, 3);
+	assert_int_equal(pod->host_ports[0].host_port, 5);
+	assert_int_equal(pod->host_ports[0].port, 4);
+	assert_int_equal(pod->host_ports[0].transport, TRANSPORT_TCP);
+	assert_int_equal(pod->host_ports[0].address.family, 0);
+	assert_int_equal(pod->host_ports[1].host_port, 8);
+	assert_int_equal(pod->host_ports[1].port, 7);
+	assert_address(&pod->host_ports[1].address, "10.9.0.1");
+	assert_int_equal(pod->host_ports[2].host_port, 6);
+	assert_int_equal(pod->host_ports[2].transport, TRANSPORT_UDP);
 }
 
 static void a_pod_with_nothing(void **state)
@@ -335,6 +345,32 @@ static void variants_of_pod_status(void **state)
 	assert_int_equal(unready->pod.phase, POD_RUNNING);
 	assert_place(&by_netns->pod.interface_place, 1, 81);
 	assert_false(by_netns->pod.router);
+}
+
+/* The API server takes any text for hostIP: what cannot be read must neither keep a pod out nor hide its port. */
+static void a_host_ip_that_is_no_address_of_one_interface(void **state)
+{
+	static const char text[] =
+		"{apiVersion: v1, kind: Pod, metadata: {name: a}, spec: {containers: [{ports: [\n"
+		" {containerPort: 1, hostPort: 1, hostIP: ''}, {containerPort: 1, hostPort: 2, hostIP: 0.0.0.0},\n"
+		" {containerPort: 1, hostPort: 3, hostIP: '::'}, {containerPort: 1, hostPort: 4, hostIP: 010.0.0.1},\n"
+		" {containerPort: 1, hostPort: 5, hostIP: '::ffff:10.0.0.1'}]}]}}\n";
+	_cleanup_objects_ struct object_list objects = {};
+	struct problem_list problems = {};
+	const struct pod *pod;
+
+	(void)state;
+	assert_int_equal(decode_buffer("a.yaml", text, strlen(text), &objects, &problems), 0);
+	pod = &objects.items[0]->pod;
+	assert_int_equal(pod->host_port_count, 5);
+	for (size_t i = 0; i < pod->host_port_count; i++)
+		assert_int_equal(pod->host_ports[i].address.family, 0);
+	assert_int_equal(problems.count, 2);
+	assert_int_equal(problems.errors, 0);
+	assert_string_equal(problems.items[0].message,
+			    "spec.containers[0].ports[3].hostIP: expected an IP address, found \"010.0.0.1\": "
+			    "it is taken for every address of the node");
+	problem_list_clear(&problems);
 }
 
 static void an_unknown_annotation_of_ours_is_a_warning(void **state)
@@ -662,7 +698,8 @@ static const char everything[] =
 	"{apiVersion: v1, kind: Pod, metadata: {name: p, labels: {x: 'y'}, annotations: {\n"
 	"  egressd.io/interface: veth0, egressd.io/netns: /n, egressd.io/router: 'true'},\n"
 	"  creationTimestamp: '2024-05-01T12:00:00Z', deletionTimestamp: '2024-05-01T12:00:01Z'},\n"
-	" spec: {hostNetwork: true, nodeName: 'n', containers: [{ports: [{name: h, containerPort: 1, protocol: UDP}]}]},\n"
+	" spec: {hostNetwork: true, nodeName: 'n', containers: [{ports: [{name: h, containerPort: 1, hostPort: 2, protocol: UDP},\n"
+	"  {containerPort: 3, hostPort: 4, hostIP: 'fd00::9'}]}]},\n"
 	" status: {phase: Succeeded, podIPs: [{ip: 10.0.0.1}, {ip: 'fd00::1'}]}}\n"
 	"---\n"
 	"{apiVersion: v1, kind: Pod, metadata: {name: q}}\n"
@@ -826,6 +863,16 @@ static void objects_that_differ_are_not_equal(void **state)
 		{ "{apiVersion: v1, kind: Pod, metadata: {name: a}, spec: {%s}}", "hostNetwork: true", "hostNetwork: false" },
 		{ "{apiVersion: v1, kind: Pod, metadata: {name: a}, spec: {containers: [{ports: [{name: a, %s}]}]}}",
 		  "containerPort: 1", "containerPort: 2" },
+		{ "{apiVersion: v1, kind: Pod, metadata: {name: a}, spec: {containers: [{ports: [{containerPort: 1, %s}]}]}}",
+		  "hostPort: 0", "hostPort: 1" },
+		{ "{apiVersion: v1, kind: Pod, metadata: {name: a}, spec: {containers: [{ports: [{containerPort: 1, %s}]}]}}",
+		  "hostPort: 2", "hostPort: 1" },
+		{ "{apiVersion: v1, kind: Pod, metadata: {name: a}, spec: {containers: [{ports: [{containerPort: 1, hostPort: 1, "
+		  "%s}]}]}}", "protocol: TCP", "protocol: UDP" },
+		{ "{apiVersion: v1, kind: Pod, metadata: {name: a}, spec: {containers: [{ports: [{containerPort: 1, hostPort: 1, "
+		  "%s}]}]}}", "hostIP: ''", "hostIP: 10.9.0.1" },
+		{ "{apiVersion: v1, kind: Pod, metadata: {name: a}, spec: {containers: [{ports: [{hostPort: 1, %s}]}]}}",
+		  "containerPort: 1", "containerPort: 2" },
 		{ "{apiVersion: v1, kind: Namespace, metadata: {name: a, %s}}", "labels: {a: b}", "labels: {}" },
 		{ "{apiVersion: v1, kind: Service, metadata: {name: a}, spec: {%s}}", "clusterIP: 10.0.0.1", "clusterIP: None" },
 		{ "{apiVersion: v1, kind: Service, metadata: {name: a}, spec: {ports: [{port: 1, %s}]}}", "targetPort: 1",
@@ -875,6 +922,7 @@ int main(void)
 		cmocka_unit_test(a_pod_with_everything),
 		cmocka_unit_test(a_pod_with_nothing),
 		cmocka_unit_test(variants_of_pod_status),
+		cmocka_unit_test(a_host_ip_that_is_no_address_of_one_interface),
 		cmocka_unit_test(an_unknown_annotation_of_ours_is_a_warning),
 		cmocka_unit_test(namespaces_have_their_name_as_a_label),
 		cmocka_unit_test(a_service_with_everything),

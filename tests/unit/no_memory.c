@@ -27,8 +27,8 @@
 	"{containers: [{name: main, ports: [{name: http, containerPort: 8080}]}]}, status: {phase: Running, podIPs: " \
 	"[{ip: 10.0.0.1}, {ip: 'fd00::1'}]}}\n---\n"                                                                  \
 	"{apiVersion: v1, kind: Pod, metadata: {namespace: a, name: db, labels: {app: db}}, spec: {containers: "      \
-	"[{name: main, ports: [{name: sql, containerPort: 5432}]}]}, status: {phase: Running, podIPs: [{ip: "         \
-	"10.0.0.2}]}}\n---\n"                                                                                         \
+	"[{name: main, ports: [{name: sql, containerPort: 5432, hostPort: 15432}]}]}, status: {phase: Running, "      \
+	"podIPs: [{ip: 10.0.0.2}]}}\n---\n"                                                                           \
 	"{apiVersion: v1, kind: Service, metadata: {namespace: a, name: db}, spec: {selector: {app: db}, clusterIPs: " \
 	"[10.9.0.1], ports: [{name: sql, port: 80, targetPort: sql}]}}\n---\n"                                        \
 	"{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {namespace: a, name: db-1, labels: "        \

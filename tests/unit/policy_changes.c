@@ -14,6 +14,8 @@
 #define WORLDS      25
 #define SERVICES    3
 #define NODE_PORT   30001
+#define HOST_PORT   30002
+#define HOST_PORT_TEXT "30002"
 
 static uint64_t random_state;
 
@@ -124,11 +126,13 @@ static void add_random_pod(struct world *world, const char *namespace, const cha
 	random_address(ip, sizeof(ip));
 	add(world,
 	    "{apiVersion: v1, kind: Pod, metadata: {namespace: %s, name: %s, labels: {%s}%s}, "
-	    "spec: {hostNetwork: %s, containers: [{name: c, ports: [%s]}]}, status: {phase: %s, podIP: '%s'}}",
+	    "spec: {hostNetwork: %s, nodeName: '%s', containers: [{name: c, ports: [%s]}]}, "
+	    "status: {phase: %s, podIP: '%s'}}",
 	    namespace, name, PICK("", "app: x", "app: z", "app: z, tier: a", "tier: a"),
 	    local ? ", annotations: {egressd.io/interface: veth0}" : "",
-	    !local && random_below(12) == 0 ? "true" : "false",
-	    PICK("", "{name: web, containerPort: 1}",
+	    !local && random_below(12) == 0 ? "true" : "false", PICK("n", "m", "m", ""),
+	    PICK("", "", "{name: web, containerPort: 1}", "{name: web, containerPort: 1}",
+		 "{containerPort: 2, hostPort: " HOST_PORT_TEXT "}",
 		 "{name: web, containerPort: 3}, {name: web, containerPort: 2, protocol: UDP}"),
 	    local ? "Running" : PICK("Running", "Running", "Running", "Pending", "Failed"), ip);
 }
@@ -139,6 +143,7 @@ static struct world *random_world(void)
 	unsigned int i;
 
 	world->options.all_pods_local = false;
+	add_node_address(world, "10.9.0.1");
 	for (i = 0; i < NAMESPACES; i++) {
 		char namespace[8], labels[16];
 
@@ -371,8 +376,10 @@ static void compare_services(const struct world *changed, const struct world *fr
 				compare_flow(changed, fresh, from, "10.0.0.9", TCP, port);
 			}
 		}
-		for (node = 0; node < sizeof(nodes) / sizeof(*nodes); node++)
+		for (node = 0; node < sizeof(nodes) / sizeof(*nodes); node++) {
 			compare_flow(changed, fresh, from, nodes[node], TCP, NODE_PORT);
+			compare_flow(changed, fresh, from, nodes[node], TCP, HOST_PORT);
+		}
 	}
 }
 
@@ -704,6 +711,38 @@ static void what_needs_a_compile_says_so(void **state)
 	world_free(world);
 }
 
+/* The node's own address leads to such a pod, and to no other node's. */
+static void a_pod_with_a_host_port_needs_a_compile_on_its_node(void **state)
+{
+	static const char pod[] =
+		"{apiVersion: v1, kind: Pod, metadata: {namespace: a, name: %s, labels: {app: x}}, "
+		"spec: {nodeName: %s, containers: [{name: c, ports: [{containerPort: 1, hostPort: 1}]}]}, "
+		"status: {phase: Running, podIP: %s}}";
+	struct world *world = world_new();
+	struct object *here, *elsewhere;
+
+	(void)state;
+	world->options.all_pods_local = false;
+	world->options.node_name = "n";
+	add_node_address(world, "10.9.0.1");
+	add(world, "{apiVersion: v1, kind: Pod, metadata: {namespace: a, name: local, labels: {app: x}, annotations: "
+		   "{egressd.io/interface: veth0}}, status: {phase: Running, podIP: 10.0.0.1}}");
+	add(world, POD, "a", "remote", "app: x", "10.0.0.2");
+	add(world, POLICY, "a", "p", "podSelector: {}, policyTypes: [Egress]");
+	assert_passes(world, "a/local", "10.9.0.1", TCP, 1);
+	add(world, pod, "here", "n", "10.0.0.3");
+	add(world, pod, "elsewhere", "m", "10.0.0.4");
+	here = store_get(world->store, OBJECT_POD, "a", "here");
+	elsewhere = store_get(world->store, OBJECT_POD, "a", "elsewhere");
+	assert_int_equal(tables_pod_changed(world->tables, NULL, elsewhere), 0);
+	assert_int_equal(tables_pod_changed(world->tables, NULL, here), -EAGAIN);
+	compile(world);
+	assert_denied(world, "a/local", "10.9.0.1", TCP, 1);
+	assert_int_equal(tables_pod_changed(world->tables, here, NULL), -EAGAIN);
+	assert_int_equal(tables_pod_changed(world->tables, elsewhere, NULL), 0);
+	world_free(world);
+}
+
 static bool is_named(const struct object *pod, void *name)
 {
 	return strcmp(pod->name, name) == 0;
@@ -749,6 +788,7 @@ int main(void)
 		cmocka_unit_test(addresses_come_and_go),
 		cmocka_unit_test(a_pod_behind_a_service_needs_a_compile),
 		cmocka_unit_test(what_needs_a_compile_says_so),
+		cmocka_unit_test(a_pod_with_a_host_port_needs_a_compile_on_its_node),
 		cmocka_unit_test(who_says_which_pods_are_local_is_not_contradicted_by_their_annotations),
 		cmocka_unit_test(incremental_equals_full),
 		cmocka_unit_test(any_sequence_of_changes_equals_full),

@@ -148,6 +148,37 @@ static void services(void **state)
 	world_free(world);
 }
 
+static void host_ports(void **state)
+{
+	struct world *world = world_with_rule("{to: [{namespaceSelector: {matchLabels: {team: retail}}}]}");
+	struct explanation explanation;
+	uint32_t class;
+	char text[80];
+
+	(void)state;
+	add_node_address(world, "10.9.0.1");
+	add(world, POD_WITH_PORTS, "shop", "cache-2", "app: cache", "{containerPort: 6379, hostPort: 16379}",
+	    "10.0.0.8");
+	add(world, POD_WITH_PORTS, "a", "db", "app: db", "{containerPort: 1, hostPort: 2}", "10.0.0.7");
+	explanation = explain(world, "10.9.0.1", TCP, 16379);
+	assert_true(explanation.allow);
+	assert_string_equal(explanation.destination, "hostPort of pod shop/cache-2 (10.9.0.1)");
+	assert_string_equal(explanation.reason,
+			    "allowed: the pod may reach all 1 serving backends of the hostPort");
+	assert_string_equal(explanation.backends[0],
+			    "10.0.0.8:6379 (pod shop/cache-2) allowed by NetworkPolicy a/p, rule 0");
+	explanation_clear(&explanation);
+	explanation = explain(world, "10.9.0.1", TCP, 2);
+	assert_false(explanation.allow);
+	assert_string_equal(explanation.reason,
+			    "denied: the pod may reach none of 1 serving backends of the hostPort");
+	explanation_clear(&explanation);
+	/* In the words for the class it is the node's address. */
+	class = verdict(world, "a/client", "10.9.0.1", TCP, 2).class;
+	assert_non_null(strstr(policy_class_text(world->policy, class, text, sizeof(text)), "own node 10.9.0.1"));
+	world_free(world);
+}
+
 static void destinations(void **state)
 {
 	static const struct {
@@ -199,6 +230,7 @@ int main(void)
 		cmocka_unit_test(long_reasons_are_cut),
 		cmocka_unit_test(policy_without_rules),
 		cmocka_unit_test(services),
+		cmocka_unit_test(host_ports),
 		cmocka_unit_test(destinations),
 		cmocka_unit_test(unknown_and_open_pods),
 	};

@@ -222,6 +222,162 @@ static void node_port_is_a_service(void **state)
 	world_free(world);
 }
 
+#define HOST_POD                                                                        \
+	"{apiVersion: v1, kind: Pod, metadata: {namespace: a, name: %s, labels: {app: %s}}, "  \
+	"spec: {nodeName: '%s', hostNetwork: %s, containers: [{name: c, ports: [{%s}]}]}, " \
+	"status: {phase: %s, podIPs: [%s]}}"
+
+/* An isolated pod on a node with two addresses; pods app=good may be reached on port 1. */
+static struct world *world_on_node(void)
+{
+	struct world *world = world_new();
+
+	add_node_address(world, "10.9.0.1");
+	add_node_address(world, "fd00:9::1");
+	add(world, POD, "a", "client", "app: client", "10.0.0.1");
+	add(world, POLICY, "a", "p",
+	    "podSelector: {}, egress: [{to: [{podSelector: {matchLabels: {app: good}}}], ports: [{port: 1}, "
+	    "{port: 1, protocol: UDP}, {port: 1, protocol: SCTP}]}]");
+	return world;
+}
+
+/* The node forwards them behind the veth: that its own addresses are allowed must not lead to a pod that is not. */
+static void a_host_port_is_the_pod_behind_it(void **state)
+{
+	struct world *world = world_on_node();
+
+	(void)state;
+	add(world, HOST_POD, "bad", "bad", "", "false", "containerPort: 1, hostPort: 101", "Running",
+	    "{ip: 10.0.0.2}, {ip: 'fd00::2'}");
+	add(world, HOST_POD, "good", "good", "", "false", "containerPort: 1, hostPort: 102, protocol: UDP", "Running",
+	    "{ip: 10.0.0.3}");
+	add(world, HOST_POD, "far", "good", "", "false", "containerPort: 2, hostPort: 103, protocol: SCTP", "Running",
+	    "{ip: 10.0.0.4}");
+	add(world, HOST_POD, "itself", "bad", "", "false", "containerPort: 9, hostPort: 104", "Running",
+	    "{ip: 10.0.0.5}");
+	assert_denied(world, "a/client", "10.9.0.1", TCP, 101);
+	assert_int_equal(deciding_rule(world, "a/client", "10.9.0.1", TCP, 101), EGRESS_RULE_DEFAULT);
+	assert_denied(world, "a/client", "fd00:9::1", TCP, 101);
+	assert_int_equal(deciding_rule(world, "a/client", "10.9.0.1", UDP, 102), EGRESS_RULE_FIRST);
+	assert_denied(world, "a/client", "10.9.0.1", SCTP, 103);
+	assert_denied(world, "a/client", "10.9.0.1", TCP, 104);
+	assert_int_equal(deciding_rule(world, "a/itself", "10.9.0.1", TCP, 104), EGRESS_RULE_SELF);
+	/* The pod has no address to forward to; another transport; the pod's own port; the rest of the node. */
+	assert_int_equal(deciding_rule(world, "a/client", "fd00:9::1", SCTP, 103), EGRESS_RULE_NODE);
+	assert_passes(world, "a/client", "10.9.0.1", UDP, 101);
+	assert_passes(world, "a/client", "10.9.0.1", TCP, 1);
+	assert_passes(world, "a/client", "10.9.0.1", TCP, 22);
+	assert_int_equal(world->problems.count, 0);
+	world_free(world);
+}
+
+static void a_host_port_of_nobody(void **state)
+{
+	struct world *world = world_on_node();
+
+	(void)state;
+	add(world, HOST_POD, "host", "bad", "", "true", "containerPort: 101, hostPort: 101", "Running",
+	    "{ip: 10.9.0.1}");
+	add(world, HOST_POD, "ended", "bad", "", "false", "containerPort: 1, hostPort: 102", "Succeeded",
+	    "{ip: 10.0.0.3}");
+	add(world, HOST_POD, "coming", "bad", "", "false", "containerPort: 1, hostPort: 103", "Pending", "");
+	add(world, HOST_POD, "starting", "bad", "", "false", "containerPort: 1, hostPort: 104", "Pending",
+	    "{ip: 10.0.0.4}");
+	assert_passes(world, "a/client", "10.9.0.1", TCP, 101);
+	assert_passes(world, "a/client", "10.9.0.1", TCP, 102);
+	assert_passes(world, "a/client", "10.9.0.1", TCP, 103);
+	assert_denied(world, "a/client", "10.9.0.1", TCP, 104);
+	world_free(world);
+}
+
+static void a_host_port_at_one_address(void **state)
+{
+	struct world *world = world_on_node();
+
+	(void)state;
+	add_node_address(world, "10.9.0.3");
+	add(world, HOST_POD, "one", "bad", "", "false", "containerPort: 1, hostPort: 101, hostIP: 10.9.0.3", "Running",
+	    "{ip: 10.0.0.2}");
+	add(world, HOST_POD, "other", "bad", "", "false", "containerPort: 1, hostPort: 102, hostIP: 10.9.0.4",
+	    "Running", "{ip: 10.0.0.3}");
+	add(world, HOST_POD, "all", "bad", "", "false", "containerPort: 1, hostPort: 103, hostIP: 0.0.0.0", "Running",
+	    "{ip: 10.0.0.4}");
+	assert_passes(world, "a/client", "10.9.0.1", TCP, 101);
+	assert_denied(world, "a/client", "10.9.0.3", TCP, 101);
+	assert_passes(world, "a/client", "10.9.0.3", TCP, 102);
+	assert_denied(world, "a/client", "10.9.0.4", TCP, 102);
+	assert_denied(world, "a/client", "10.9.0.1", TCP, 103);
+	assert_denied(world, "a/client", "10.9.0.3", TCP, 103);
+	world_free(world);
+}
+
+/* Each of them has a hostPort, and a service a port, at the node's address. */
+static void everybody_behind_a_port_of_the_node_is_asked(void **state)
+{
+	struct world *world = world_on_node();
+
+	(void)state;
+	add(world, HOST_POD, "good", "good", "", "false", "containerPort: 1, hostPort: 101", "Running",
+	    "{ip: 10.0.0.2}");
+	add(world, SERVICE, "a", "s",
+	    "type: NodePort, clusterIP: 10.96.0.1, externalIPs: [10.9.0.1], "
+	    "ports: [{name: a, port: 101}, {name: b, port: 9, nodePort: 101}]");
+	add_slice(world, "s", "{name: a, port: 1}, {name: b, port: 1}", "{addresses: [10.0.0.2]}");
+	assert_passes(world, "a/client", "10.9.0.1", TCP, 101);
+	add_slice(world, "s", "{name: a, port: 1}, {name: b, port: 2}", "{addresses: [10.0.0.2]}");
+	compile(world);
+	assert_denied(world, "a/client", "10.9.0.1", TCP, 101);
+	add_slice(world, "s", "{name: a, port: 1}, {name: b, port: 1}", "{addresses: [10.0.0.2]}");
+	add(world, HOST_POD, "bad", "bad", "", "false", "containerPort: 1, hostPort: 101", "Running",
+	    "{ip: 10.0.0.3}");
+	compile(world);
+	assert_denied(world, "a/client", "10.9.0.1", TCP, 101);
+	assert_null(find_problem(world, "conflict", "Pod"));
+	world_free(world);
+}
+
+/* Exact where it is known which node a pod is on; else each of them may be here. */
+static void only_pods_of_the_node_have_its_ports(void **state)
+{
+	static const char annotated[] =
+		"{apiVersion: v1, kind: Pod, metadata: {namespace: a, name: hung, labels: {app: bad}, annotations: "
+		"{egressd.io/interface: veth0}}, spec: {nodeName: elsewhere, containers: [{name: c, ports: "
+		"[{containerPort: 1, hostPort: 104}]}]}, status: {phase: Running, podIP: 10.0.0.5}}";
+	struct world *world = world_on_node();
+
+	(void)state;
+	add(world, HOST_POD, "here", "bad", "n", "false", "containerPort: 1, hostPort: 101", "Running",
+	    "{ip: 10.0.0.2}");
+	add(world, HOST_POD, "there", "bad", "m", "false", "containerPort: 1, hostPort: 102", "Running",
+	    "{ip: 10.0.0.3}");
+	add(world, HOST_POD, "unsaid", "bad", "", "false", "containerPort: 1, hostPort: 103", "Running",
+	    "{ip: 10.0.0.4}");
+	add(world, "%s", annotated);
+	assert_denied(world, "a/client", "10.9.0.1", TCP, 101);
+	assert_denied(world, "a/client", "10.9.0.1", TCP, 102);
+	assert_denied(world, "a/client", "10.9.0.1", TCP, 103);
+	/* A Node object of that address says the name. */
+	add(world, NODE, "10.9.0.1");
+	compile(world);
+	assert_denied(world, "a/client", "10.9.0.1", TCP, 101);
+	assert_passes(world, "a/client", "10.9.0.1", TCP, 102);
+	assert_denied(world, "a/client", "10.9.0.1", TCP, 103);
+	assert_denied(world, "a/client", "10.9.0.1", TCP, 104);
+	/* Who knows it says so himself. */
+	world->options.node_name = "m";
+	compile(world);
+	assert_passes(world, "a/client", "10.9.0.1", TCP, 101);
+	assert_denied(world, "a/client", "10.9.0.1", TCP, 102);
+	/* Two Nodes that say they have the address. */
+	world->options.node_name = NULL;
+	add(world, "{apiVersion: v1, kind: Node, metadata: {name: o}, "
+		   "status: {addresses: [{type: InternalIP, address: 10.9.0.1}]}}");
+	compile(world);
+	assert_denied(world, "a/client", "10.9.0.1", TCP, 101);
+	assert_denied(world, "a/client", "10.9.0.1", TCP, 102);
+	world_free(world);
+}
+
 static void dual_stack(void **state)
 {
 	struct world *world = world_with_client();
@@ -481,6 +637,11 @@ int main(void)
 		cmocka_unit_test(services_at_one_port_need_the_backends_of_both),
 		cmocka_unit_test(two_kinds_of_objects_at_one_address_are_reported),
 		cmocka_unit_test(node_port_is_a_service),
+		cmocka_unit_test(a_host_port_is_the_pod_behind_it),
+		cmocka_unit_test(a_host_port_of_nobody),
+		cmocka_unit_test(a_host_port_at_one_address),
+		cmocka_unit_test(everybody_behind_a_port_of_the_node_is_asked),
+		cmocka_unit_test(only_pods_of_the_node_have_its_ports),
 		cmocka_unit_test(dual_stack),
 		cmocka_unit_test(several_ports_by_number_and_name),
 		cmocka_unit_test(slice_ports_by_name),

@@ -168,6 +168,7 @@ int agent_compile(struct agent *agent, struct policy **out)
 	struct policy_options options = {
 		.node_addresses = agent->node_addresses,
 		.node_address_count = agent->node_address_count,
+		.node_name = agent->locality.node,
 		.is_local = is_local,
 		.is_local_data = agent,
 	};

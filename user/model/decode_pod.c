@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* v1 Pod: where it is, what it is called there, which ports it names. Fields that are not read are passed over. */
+/* v1 Pod: where it is, what it is called there, its ports with a name or on its node. Other fields are passed over. */
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -37,18 +37,54 @@ static void read_pod_addresses(struct reader *reader, const struct spot *status,
 
 /* ------------------------------------------------------------------ ports */
 
-/* At most so many ports have a name. */
-static size_t count_ports(const struct spot *containers, size_t count)
+/* How many ports have the field. */
+static size_t count_ports(const struct spot *containers, size_t count, const char *field)
 {
 	size_t ports = 0;
 
 	for (size_t i = 0; i < count; i++) {
 		struct spot container = spot_item(containers, i), list = spot_field(&container, "ports");
 
-		if (list.value && list.value->type == VALUE_SEQUENCE)
-			ports += list.value->count;
+		if (!list.value || list.value->type != VALUE_SEQUENCE)
+			continue;
+		for (size_t j = 0; j < list.value->count; j++) {
+			struct spot port = spot_item(&list, j);
+
+			if (spot_field(&port, field).value)
+				ports++;
+		}
 	}
 	return ports;
+}
+
+/* The API server takes any text. What is no address may mean any of the node's; 0.0.0.0 and :: do mean all of them. */
+static void read_host_ip(struct reader *reader, const struct spot *spot, struct ip_address *out)
+{
+	static const uint8_t unspecified[sizeof(out->bytes)];
+	const char *text = read_string(reader, spot);
+	struct ip_address address;
+
+	if (!text || !text[0])
+		return;
+	if (ip_address_parse(text, &address) || address_is_mapped(&address))
+		reader_warn(reader, spot,
+			    "expected an IP address, found \"%s\": it is taken for every address of the node", text);
+	else if (memcmp(address.bytes, unspecified, sizeof(unspecified)))
+		*out = address;
+}
+
+static void read_host_port(struct reader *reader, const struct spot *port, const struct container_port *container,
+			   struct pod *out)
+{
+	struct spot number = spot_field(port, "hostPort"), ip = spot_field(port, "hostIP");
+	struct host_port host = { .transport = container->transport, .port = container->port };
+	int64_t host_port;
+
+	if (!read_integer(reader, &number, 0, UINT16_MAX, "0..65535", &host_port) || !host_port)
+		return;
+	host.host_port = (uint16_t)host_port;
+	read_host_ip(reader, &ip, &host.address);
+	out->host_ports[out->host_port_count++] = host;
 }
 
 static void read_container_port(struct reader *reader, const struct spot *spot, struct pod *out)
@@ -65,6 +101,7 @@ static void read_container_port(struct reader *reader, const struct spot *spot, 
 	port.port = read_port_number(reader, &number);
 	if (!number.value)
 		reader_fail_expected(reader, &number, "1..65535");
+	read_host_port(reader, spot, &port, out);
 	if (!text || !text[0])
 		return;
 	if (!syntax_is_port_name(text))
@@ -104,10 +141,13 @@ static void read_ports(struct reader *reader, const struct spot *spec, struct po
 {
 	struct spot containers = spot_field(spec, "containers"), init = spot_field(spec, "initContainers");
 	size_t container_count = read_sequence(reader, &containers), init_count = read_sequence(reader, &init);
-	size_t ports = count_ports(&containers, container_count) + count_ports(&init, init_count);
+	size_t names = count_ports(&containers, container_count, "name") + count_ports(&init, init_count, "name");
+	size_t host_ports = count_ports(&containers, container_count, "hostPort") +
+			    count_ports(&init, init_count, "hostPort");
 
-	out->ports = reader_array(reader, ports, sizeof(*out->ports));
-	if (ports && !out->ports)
+	out->ports = reader_array(reader, names, sizeof(*out->ports));
+	out->host_ports = reader_array(reader, host_ports, sizeof(*out->host_ports));
+	if ((names && !out->ports) || (host_ports && !out->host_ports))
 		return;
 	for (size_t i = 0; i < container_count; i++) {
 		struct spot container = spot_item(&containers, i);

@@ -195,11 +195,24 @@ static json_t *encode_container_port(const void *item)
 			 "containerPort", port->port);
 }
 
-/* All ports in one container: nothing here asks whose they are. */
+static json_t *encode_host_port(const void *item)
+{
+	const struct host_port *port = item;
+	_cleanup_json_ json_t *object = json_pack("{s:o, s:i, s:i}", "protocol", encode_transport(port->transport),
+						  "containerPort", port->port, "hostPort", port->host_port);
+
+	if (!object || (port->address.family && !set(object, "hostIP", encode_address(&port->address))))
+		return NULL;
+	return take(object);
+}
+
+/* The ports of a kind in one container: nothing here asks whose they are. */
 static json_t *encode_containers(const struct pod *pod)
 {
-	return json_pack("[{s:o}]", "ports",
-			 encode_array(pod->ports, pod->port_count, sizeof(*pod->ports), encode_container_port));
+	return json_pack("[{s:o}, {s:o}]", "ports",
+			 encode_array(pod->ports, pod->port_count, sizeof(*pod->ports), encode_container_port), "ports",
+			 encode_array(pod->host_ports, pod->host_port_count, sizeof(*pod->host_ports),
+				      encode_host_port));
 }
 
 static json_t *encode_phase(enum pod_phase phase)

@@ -131,10 +131,24 @@ static bool same_container_ports(const struct pod *a, const struct pod *b)
 	return true;
 }
 
+static bool same_host_ports(const struct pod *a, const struct pod *b)
+{
+	if (a->host_port_count != b->host_port_count)
+		return false;
+	for (size_t i = 0; i < a->host_port_count; i++) {
+		const struct host_port *left = &a->host_ports[i], *right = &b->host_ports[i];
+
+		if (left->transport != right->transport || left->host_port != right->host_port ||
+		    left->port != right->port || ip_address_compare(&left->address, &right->address))
+			return false;
+	}
+	return true;
+}
+
 static bool same_pod(const struct pod *a, const struct pod *b)
 {
 	return same_addresses(a->addresses, a->address_count, b->addresses, b->address_count) &&
-	       same_container_ports(a, b) && a->phase == b->phase && a->ready == b->ready &&
+	       same_container_ports(a, b) && same_host_ports(a, b) && a->phase == b->phase && a->ready == b->ready &&
 	       a->host_network == b->host_network && a->terminating == b->terminating && a->router == b->router &&
 	       a->created == b->created &&
 	       same_text(a->node_name, b->node_name) && same_text(a->interface, b->interface) &&

@@ -130,6 +130,14 @@ struct container_port {
 	uint16_t port;
 };
 
+/* A port of the pod's node that is forwarded to the pod: containers[].ports[] with hostPort. */
+struct host_port {
+	enum transport transport;
+	uint16_t host_port;
+	uint16_t port;             /* of the pod: containerPort */
+	struct ip_address address; /* hostIP; family 0: every address of the node */
+};
+
 enum pod_phase { POD_PENDING, POD_RUNNING, POD_SUCCEEDED, POD_FAILED, POD_UNKNOWN };
 
 /* Annotation that exempts a pod that routes for others from the source check, where annotations are trusted:
@@ -139,6 +147,8 @@ struct pod {
 	size_t address_count;
 	struct container_port *ports; /* in the order of containers, then init containers with restartPolicy Always */
 	size_t port_count;
+	struct host_port *host_ports; /* in the same order */
+	size_t host_port_count;
 	enum pod_phase phase;         /* absent: POD_RUNNING, manifests written by hand rarely have it */
 	bool ready;                   /* status.conditions has Ready "True"; without that condition: phase is Running */
 	bool host_network;

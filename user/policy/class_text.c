@@ -28,10 +28,11 @@ static void describe_point(struct text_buffer *buffer, const struct policy *poli
 	ip_address_format(&point->address, address);
 	if (point->service) {
 		for (i = 0; i < policy->listener_count; i++)
-			if (&policy->points[policy->listeners[i].point] == point)
+			if (&policy->points[policy->listeners[i].point] == point &&
+			    policy->fronts[policy->listeners[i].front].object->kind == OBJECT_SERVICE)
 				break;
 		if (i < policy->listener_count) {
-			const struct object *service = policy->fronts[policy->listeners[i].front].service;
+			const struct object *service = policy->fronts[policy->listeners[i].front].object;
 
 			text_add(buffer, "service %s/%s %s", service->namespace, service->name, address);
 			return;

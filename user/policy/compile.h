@@ -65,7 +65,7 @@ struct point {
 	uint32_t class;           /* with the services on it; NONE: only a backend, not in the trie */
 	bool own_node;            /* of this node, allowed to all its pods */
 	bool any_node;            /* of a node: NodePorts are served here */
-	bool service;             /* services are served here, other than NodePorts */
+	bool service;             /* services or hostPorts are served here; not only NodePorts */
 	bool backend;             /* a service depends on what stands behind it */
 	bool isolated_local;      /* an isolated local pod says it is its own */
 };
@@ -119,16 +119,16 @@ struct backend {
 	uint32_t position;
 };
 
-/* A service's port in one family. */
+/* A service's port in one family, or the port of the node that a pod's hostPort is. */
 struct service_front {
-	const struct object *service;
+	const struct object *object; /* Service or Pod */
 	const struct service_port *port;
 	enum family family;
 	uint32_t first_backend, backend_count; /* backends */
 	uint32_t targets;                      /* id in target_lists */
 };
 
-/* A service port at an address. */
+/* A front at an address. */
 struct service_listener {
 	uint32_t point;
 	uint32_t position;
@@ -164,6 +164,7 @@ struct policy {
 	struct arena *arena;
 	struct object **objects; /* references to all that is pointed to */
 	size_t object_count, object_capacity;
+	const char *node_name; /* of this node, or NULL: unknown */
 	bool all_pods_local;
 	bool (*is_local)(const struct object *pod, void *data);
 	void *is_local_data;
@@ -277,6 +278,8 @@ int policy_keep(struct policy *policy, struct object *object);
 bool pod_is_peer(const struct object *pod);
 /* Is it a source that this compile is for? */
 bool pod_is_local(const struct policy *policy, const struct object *pod);
+/* Has it hostPorts, and an address that this node forwards them to, or may forward them to for all that is known? */
+bool pod_has_host_ports_here(const struct policy *policy, const struct object *pod);
 
 /* The group, or NONE. -ENOMEM counts as NONE. */
 uint32_t pod_find_group(const struct policy *policy, const struct object *pod);

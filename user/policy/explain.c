@@ -169,6 +169,16 @@ static size_t count_backends(const struct policy *policy, const struct fronts *f
 	return count;
 }
 
+static const char *port_words(const struct policy *policy, const struct fronts *fronts)
+{
+	size_t i;
+
+	for (i = 0; i < fronts->count; i++)
+		if (policy->fronts[fronts->ids[i]].object->kind == OBJECT_SERVICE)
+			return "the service's port";
+	return "the hostPort";
+}
+
 /* What the rule says of the backends: it decides about a service only through them. */
 static void explain_service_rule(const struct policy *policy, struct object *object, size_t rule,
 				 const struct fronts *fronts, uint8_t protocol, struct rule_explanation *out)
@@ -205,6 +215,7 @@ static int explain_fronts(const struct policy *policy, const struct policy_endpo
 {
 	struct text_buffer buffer = text_buffer_over(out->reason, sizeof(out->reason));
 	size_t count = count_backends(policy, fronts), allowed = 0, by_rule = 0, on_node = 0, i, j;
+	const char *words = port_words(policy, fronts);
 
 	out->backends = calloc(count + 1, sizeof(*out->backends));
 	if (!out->backends)
@@ -233,15 +244,14 @@ static int explain_fronts(const struct policy *policy, const struct policy_endpo
 		return 0;
 	}
 	if (!count)
-		text_add(&buffer, "denied: the service's port has no serving backend");
+		text_add(&buffer, "denied: %s has no serving backend", words);
 	else if (out->allow)
-		text_add(&buffer, "allowed: the pod may reach all %zu serving backends of the service's port", count);
+		text_add(&buffer, "allowed: the pod may reach all %zu serving backends of %s", count, words);
 	else if (allowed)
-		text_add(&buffer, "denied: the pod may reach only %zu of %zu serving backends of the service's port",
-			 allowed, count);
+		text_add(&buffer, "denied: the pod may reach only %zu of %zu serving backends of %s", allowed, count,
+			 words);
 	else
-		text_add(&buffer, "denied: the pod may reach none of %zu serving backends of the service's port",
-			 count);
+		text_add(&buffer, "denied: the pod may reach none of %zu serving backends of %s", count, words);
 	return 0;
 }
 
@@ -304,9 +314,10 @@ static void describe_destination(const struct policy *policy, const struct flow 
 
 	ip_address_format(&flow->destination, address);
 	for (i = 0; i < fronts->count; i++) {
-		const struct object *service = policy->fronts[fronts->ids[i]].service;
+		const struct object *object = policy->fronts[fronts->ids[i]].object;
 
-		text_add(&buffer, "%sservice %s/%s", i ? ", " : "", service->namespace, service->name);
+		text_add(&buffer, "%s%s %s/%s", i ? ", " : "",
+			 object->kind == OBJECT_POD ? "hostPort of pod" : "service", object->namespace, object->name);
 	}
 	if (fronts->count)
 		text_add(&buffer, " (%s)", address);

@@ -162,6 +162,12 @@ static bool is_selected_by_service(const struct policy *policy, const struct obj
 	return false;
 }
 
+/* The node's own addresses lead to it, or did. */
+static bool has_host_ports(const struct policy *policy, const struct object *pod)
+{
+	return pod && pod_has_host_ports_here(policy, pod);
+}
+
 static void drop_plans(struct moves *moves)
 {
 	size_t i;
@@ -249,6 +255,8 @@ int tables_pod_changed(struct tables *tables, struct object *old, struct object 
 	if ((old && pod_is_local(bank->policy, old)) || (new &&pod_is_local(bank->policy, new)))
 		return -EAGAIN;
 	if (is_selected_by_service(bank->policy, old) || is_selected_by_service(bank->policy, new))
+		return -EAGAIN;
+	if (has_host_ports(bank->policy, old) || has_host_ports(bank->policy, new))
 		return -EAGAIN;
 	error = plan_moves(bank, &moves, old, new);
 	if (!error)

@@ -14,13 +14,25 @@ bool pod_is_peer(const struct object *pod)
 	return !pod->pod.host_network && pod->pod.phase != POD_SUCCEEDED && pod->pod.phase != POD_FAILED;
 }
 
-bool pod_is_local(const struct policy *policy, const struct object *pod)
+static bool is_attached_here(const struct policy *policy, const struct object *pod)
 {
-	if (policy->all_pods_local && pod->pod.address_count)
-		return true;
 	if (policy->is_local)
 		return policy->is_local(pod, policy->is_local_data);
 	return pod->pod.interface || pod->pod.netns;
+}
+
+bool pod_is_local(const struct policy *policy, const struct object *pod)
+{
+	return (policy->all_pods_local && pod->pod.address_count) || is_attached_here(policy, pod);
+}
+
+bool pod_has_host_ports_here(const struct policy *policy, const struct object *pod)
+{
+	const char *node = pod->pod.node_name;
+
+	if (!pod->pod.host_port_count || !pod->pod.address_count || !pod_is_peer(pod))
+		return false;
+	return !policy->node_name || !node[0] || !strcmp(node, policy->node_name) || is_attached_here(policy, pod);
 }
 
 bool namespace_find(const struct policy *policy, const char *name, uint32_t *id)

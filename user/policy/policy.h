@@ -26,6 +26,12 @@ struct policy_options {
 	 */
 	const struct ip_address *node_addresses;
 	size_t node_address_count;
+	/*
+	 * The name of this node, which says whose hostPorts are served at its addresses; borrowed for the call. NULL:
+	 * that of the only Node object that has one of the addresses; where there is none, pods of every node may be
+	 * here.
+	 */
+	const char *node_name;
 	/* Compile for every pod with an address as a source (offline tools), not only for those with an interface. */
 	bool all_pods_local;
 	/*

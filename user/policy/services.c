@@ -2,7 +2,7 @@
 /*
  * Nodes and services: at which addresses something is served, and by whom. At the veth a packet still carries the
  * service's address, before kube-proxy rewrites it; so a service's port is judged by the backends that kube-proxy would
- * choose from.
+ * choose from. The same holds for ports of the node that it forwards to a pod of its own.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -150,7 +150,7 @@ static bool target_port(const struct object *pod, const struct service_port *por
 static int add_pod(struct candidates *candidates, const struct service_front *front, const struct object *pod)
 {
 	struct candidate candidate = {
-		.ready = front->service->service.publish_not_ready || (pod->pod.ready && !pod->pod.terminating),
+		.ready = front->object->service.publish_not_ready || (pod->pod.ready && !pod->pod.terminating),
 		.draining = pod->pod.ready && pod->pod.terminating,
 	};
 	size_t i;
@@ -170,7 +170,7 @@ static int add_pod(struct candidates *candidates, const struct service_front *fr
 /* What the endpoint slices of the service would hold, for manifests that have none. */
 static int add_selected_pods(struct compile *compile, struct candidates *candidates, const struct service_front *front)
 {
-	const struct object *service = front->service;
+	const struct object *service = front->object;
 	size_t count, i;
 	struct object *const *pods = store_list(compile->store, OBJECT_POD, &count);
 	int error = 0;
@@ -216,7 +216,7 @@ static int keep_serving(struct policy *policy, struct service_front *front, cons
 
 	for (i = 0; i < candidates->count; i++)
 		any_ready |= candidates->items[i].ready;
-	draining_serve = !any_ready || front->service->service.node_local;
+	draining_serve = !any_ready || front->object->service.node_local;
 	front->first_backend = (uint32_t)policy->backend_count;
 	for (i = 0; i < candidates->count && !error; i++)
 		if (candidates->items[i].ready || (draining_serve && candidates->items[i].draining))
@@ -228,7 +228,7 @@ static int keep_serving(struct policy *policy, struct service_front *front, cons
 static int find_backends(struct compile *compile, const struct slices *slices, struct service_front *front)
 {
 	_cleanup_(candidates_clear) struct candidates candidates = {0};
-	const struct object *service = front->service;
+	const struct object *service = front->object;
 	size_t first, count = slices_of(slices, service, &first), i;
 	int error = 0;
 
@@ -280,7 +280,7 @@ static int add_front(struct compile *compile, const struct slices *slices, struc
 	    0)
 		return -ENOMEM;
 	front = &policy->fronts[policy->front_count++];
-	*front = (struct service_front){.service = service, .port = port, .family = family};
+	*front = (struct service_front){.object = service, .port = port, .family = family};
 	error = find_backends(compile, slices, front);
 	if (!error)
 		error = listen_at(policy, id, service->service.cluster_ips, service->service.cluster_ip_count);
@@ -339,6 +339,76 @@ static int add_service(struct compile *compile, const struct slices *slices, str
 	return error;
 }
 
+/* ------------------------------------------------------------------ hostPorts */
+
+/* A front with the pod at this address as its only backend. */
+static int add_host_front(struct policy *policy, const struct object *pod, const struct host_port *host,
+			  const struct ip_address *address)
+{
+	struct service_port *port = arena_allocate(policy->arena, sizeof(*port));
+	struct service_front *front;
+
+	if (!port || array_reserve(&policy->fronts, &policy->front_capacity, policy->front_count + 1,
+				   sizeof(*policy->fronts)) < 0)
+		return -ENOMEM;
+	*port = (struct service_port){.name = "", .transport = host->transport, .port = host->host_port};
+	front = &policy->fronts[policy->front_count++];
+	*front = (struct service_front){
+		.object = pod,
+		.port = port,
+		.family = address_family(address),
+		.first_backend = (uint32_t)policy->backend_count,
+		.backend_count = 1,
+	};
+	return keep_backend(policy, front, &(struct candidate){.address = *address, .port = host->port});
+}
+
+/* At the node's addresses, or that one of them that the hostPort names; any other is out of the pods' reach. */
+static int add_host_port(struct compile *compile, const struct object *pod, const struct host_port *host)
+{
+	const struct policy_options *options = compile->options;
+	struct policy *policy = compile->policy;
+	const struct ip_address *served = options->node_addresses;
+	size_t served_count = options->node_address_count, i;
+	int error = 0;
+
+	if (host->address.family) {
+		const struct point *point = point_find(policy, &host->address);
+
+		if (!point || !point->own_node)
+			return 0;
+		served = &host->address;
+		served_count = 1;
+	}
+	for (i = 0; i < pod->pod.address_count && !error; i++) {
+		error = add_host_front(policy, pod, host, &pod->pod.addresses[i]);
+		if (!error)
+			error = listen_at(policy, (uint32_t)policy->front_count - 1, served, served_count);
+	}
+	return error;
+}
+
+/*
+ * The node forwards them behind the veth, as it does services, so that its own address leads to a pod. At other nodes'
+ * addresses they are that node's: the packet leaves for it as it is.
+ */
+static int compile_host_ports(struct compile *compile)
+{
+	size_t count, i, j;
+	struct object *const *pods = store_list(compile->store, OBJECT_POD, &count);
+	int error = 0;
+
+	if (count == SIZE_MAX)
+		return -ENOMEM;
+	for (i = 0; i < count && compile->options->node_address_count && !error; i++) {
+		if (!pod_has_host_ports_here(compile->policy, pods[i]))
+			continue;
+		for (j = 0; j < pods[i]->pod.host_port_count && !error; j++)
+			error = add_host_port(compile, pods[i], &pods[i]->pod.host_ports[j]);
+	}
+	return error;
+}
+
 /* ------------------------------------------------------------------ nodes */
 
 /* A pod that has its node's address without hostNetwork is a mistake of its manifest, or of the node's. */
@@ -382,6 +452,38 @@ static int compile_nodes(struct compile *compile)
 	for (i = 0; i < options->node_address_count && !error; i++)
 		error = add_node_address(compile, &options->node_addresses[i], true);
 	return error;
+}
+
+static bool has_own_address(const struct policy *policy, const struct node *node)
+{
+	size_t i;
+
+	for (i = 0; i < node->address_count; i++)
+		if (point_find(policy, &node->addresses[i])->own_node)
+			return true;
+	return false;
+}
+
+/* Of several Nodes that have this node's addresses any may be it. */
+static int find_node_name(struct compile *compile)
+{
+	struct policy *policy = compile->policy;
+	const char *name = compile->options->node_name;
+	size_t count, found = 0, i;
+	struct object *const *nodes = store_list(compile->store, OBJECT_NODE, &count);
+
+	if (count == SIZE_MAX)
+		return -ENOMEM;
+	for (i = 0; i < count && !compile->options->node_name; i++) {
+		if (!has_own_address(policy, &nodes[i]->node))
+			continue;
+		name = nodes[i]->name;
+		found++;
+	}
+	if (!name || found > 1)
+		return 0;
+	policy->node_name = arena_string(policy->arena, name);
+	return policy->node_name ? 0 : -ENOMEM;
 }
 
 static int compare_listeners(const void *left, const void *right)
@@ -431,18 +533,24 @@ static int report_shared_port(struct compile *compile, const struct service_list
 	char text[IP_TEXT_SIZE];
 
 	if (listener->point == NONE)
-		return problem_add(compile->problems, PROBLEM_WARNING, "conflict", &front->service->place,
-				   front->service,
+		return problem_add(compile->problems, PROBLEM_WARNING, "conflict", &front->object->place,
+				   front->object,
 				   "nodePort %u/%s is also served by Service %s/%s: pods need to be allowed the backends of both",
-				   front->port->node_port, transport, first->service->namespace, first->service->name);
-	return problem_add(compile->problems, PROBLEM_WARNING, "conflict", &front->service->place, front->service,
+				   front->port->node_port, transport, first->object->namespace, first->object->name);
+	return problem_add(compile->problems, PROBLEM_WARNING, "conflict", &front->object->place, front->object,
 			   "port %u/%s of %s is also served by Service %s/%s: pods need to be allowed the backends of both",
 			   front->port->port, transport,
-			   ip_address_format(&policy->points[listener->point].address, text), first->service->namespace,
-			   first->service->name);
+			   ip_address_format(&policy->points[listener->point].address, text), first->object->namespace,
+			   first->object->name);
 }
 
-/* The listeners are sorted: those of one port at one address stand together. */
+/* Pods with one hostPort are not on one node: only of those whose node is unknown are there several. */
+static bool are_of_two_services(const struct service_front *a, const struct service_front *b)
+{
+	return a->object != b->object && a->object->kind == OBJECT_SERVICE && b->object->kind == OBJECT_SERVICE;
+}
+
+/* The listeners are sorted: those of one port at one address stand together, and services before hostPorts. */
 static int report_shared_ports(struct compile *compile, const struct service_listener *listeners, size_t count)
 {
 	size_t first = 0, i;
@@ -451,8 +559,8 @@ static int report_shared_ports(struct compile *compile, const struct service_lis
 	for (i = 1; i < count && !error; i++) {
 		if (listeners[i].point != listeners[first].point || listeners[i].position != listeners[first].position)
 			first = i;
-		else if (compile->policy->fronts[listeners[i].front].service !=
-			 compile->policy->fronts[listeners[first].front].service)
+		else if (are_of_two_services(&compile->policy->fronts[listeners[i].front],
+					     &compile->policy->fronts[listeners[first].front]))
 			error = report_shared_port(compile, &listeners[i], &listeners[first]);
 	}
 	return error;
@@ -488,6 +596,8 @@ int compile_services(struct compile *compile)
 	int error = compile_nodes(compile);
 
 	if (!error)
+		error = find_node_name(compile);
+	if (!error)
 		error = collect_slices(compile, &slices);
 	if (error)
 		return error;
@@ -496,6 +606,8 @@ int compile_services(struct compile *compile)
 		return -ENOMEM;
 	for (i = 0; i < count && !error; i++)
 		error = add_service(compile, &slices, services[i]);
+	if (!error)
+		error = compile_host_ports(compile);
 	if (policy->listener_count)
 		qsort(policy->listeners, policy->listener_count, sizeof(*policy->listeners), compare_listeners);
 	for (family = 0; family < FAMILY_COUNT; family++)

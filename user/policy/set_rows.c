@@ -406,7 +406,7 @@ static int report_mixed(struct set_compiler *compiler)
 							     &count)]
 				 .object;
 		error = problem_add(compiler->compile->problems, PROBLEM_WARNING, "mixed-service",
-				    &front->service->place, front->service,
+				    &front->object->place, front->object,
 				    "port %u/%s (IPv%d) is denied to pods that NetworkPolicy %s/%s isolates: "
 				    "they may reach some of its backends, but not all",
 				    front->port->port, transport_name(front->port->transport),
