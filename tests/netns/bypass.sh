@@ -192,6 +192,25 @@ test_a_pod_that_makes_many_leaves_room_for_others()
 	eventually 20 passes web 10.1.2.2 81/TCP
 }
 
+# It cannot be held, so it is told.
+test_macvlan_on_an_interface_of_the_node_is_told()
+{
+	setup
+	if ! ip link add probe0 link out0 type macvlan; then
+		skip "this kernel has no macvlan"
+	fi
+	ip link delete probe0
+	agent_up
+	on web ip link add own0 link eth0 type macvlan
+	hostile "$TESTS/lib/second_way.py" macvlan stacked0 "$(ip -j link show out0 | json 0.ifindex)"
+	eventually 8 status_says "stacked0 in its network namespace stands on an interface outside of it"
+	status_says default/web
+	grep -q 'default/web: stacked0 in its network namespace' "$AGENT_LOG"
+	agent_is_ready
+	hostile ip link delete stacked0
+	eventually 8 not status_says "in its network namespace stands on"
+}
+
 # What README.md says of user namespaces.
 test_a_pod_with_a_user_namespace_of_its_own_makes_none()
 {

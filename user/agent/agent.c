@@ -241,7 +241,7 @@ static void on_crosscheck(evutil_socket_t fd, short what, void *data)
 	(void)fd;
 	(void)what;
 	crosscheck(agent);
-	if (!before && !crosscheck_mismatches(agent))
+	if (!pending_look_inside(agent) && !before && !crosscheck_mismatches(agent))
 		return;
 	agent_tell_problems(agent);
 	agent_report_state(agent);

@@ -303,6 +303,11 @@ bool pending_denies(const struct agent *agent, const char *namespace);
 bool pending_bypasses(const struct agent *agent, uint32_t ifindex);
 /* Whether an interface that is no known pod's own is to be held. */
 bool pending_holds_unknown(const struct agent *agent, uint32_t ifindex);
+/*
+ * Looks into the network namespaces of isolated pods for what leads out of them without an interface of the node's, which
+ * cannot be held: that is told. True: something is, or was, to tell.
+ */
+bool pending_look_inside(struct agent *agent);
 /* Holds what is new and lets go what need not be held any more. */
 void pending_hold(struct agent *agent);
 /* Whether the kernel holds it; also where that cannot be told. */

@@ -23,6 +23,7 @@ static void endpoint_free(struct endpoint *endpoint)
 	free(endpoint->problem);
 	free(endpoint->mismatch);
 	free(endpoint->bypass_problem);
+	free(endpoint->unjudged);
 	free(endpoint);
 }
 

@@ -74,6 +74,8 @@ struct endpoint {
 	size_t bypass_count;
 	char *bypass_problem; /* what stands there, or NULL */
 	bool bypass_told;     /* it was logged */
+	char *unjudged;       /* what leads out of it without an interface here, as the last look found it, or NULL */
+	bool unjudged_told;   /* it was logged */
 	UT_hash_handle hh;
 	struct endpoint *next; /* in the list of those that retire */
 };

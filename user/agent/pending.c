@@ -165,6 +165,54 @@ static void describe_bypasses(struct agent *agent)
 	}
 }
 
+/* Takes the text; NULL: nothing leads past. */
+static void set_unjudged(struct endpoint *endpoint, char *text)
+{
+	if (!text)
+		endpoint->unjudged_told = false;
+	free(endpoint->unjudged);
+	endpoint->unjudged = text;
+}
+
+static void look_inside(struct endpoint *endpoint)
+{
+	char name[IF_NAMESIZE], *text = NULL;
+	int error = interface_stacked_inside(endpoint->nsid, name);
+
+	if (!error && !*name) {
+		set_unjudged(endpoint, NULL);
+		return;
+	}
+	if (!error)
+		text = text_format("%s in its network namespace stands on an interface outside of it: what the pod sends "
+				   "there is not judged",
+				   name);
+	else if (error == -ETIMEDOUT)
+		text = text_format("it has too many interfaces in its network namespace to look through: what it sends "
+				   "by some may not be judged");
+	/* Without memory, or as the namespace goes at this moment, it stays as it was. */
+	if (text)
+		set_unjudged(endpoint, text);
+	else
+		log_debug("%s: %s", endpoint->key, datapath_error());
+}
+
+bool pending_look_inside(struct agent *agent)
+{
+	struct endpoint *endpoint;
+	bool any = false;
+
+	for (endpoint = agent->endpoints.current; endpoint; endpoint = endpoint->hh.next) {
+		any |= endpoint->unjudged != NULL;
+		if (endpoint->wanted && endpoint->nsid >= 0 && is_isolated(agent, endpoint))
+			look_inside(endpoint);
+		else
+			set_unjudged(endpoint, NULL);
+		any |= endpoint->unjudged != NULL;
+	}
+	return any;
+}
+
 /* ------------------------------------------------------------------ what is held */
 
 static bool is_held(const struct held_interfaces *held, uint32_t ifindex)

@@ -113,6 +113,15 @@ static void tell_bypass(struct agent *agent, struct endpoint *endpoint)
 		source_tell(agent->source, endpoint->pod, "EgressBypassHeld", endpoint->bypass_problem);
 }
 
+static void tell_unjudged(struct agent *agent, struct endpoint *endpoint)
+{
+	if (!endpoint->unjudged_told)
+		log_error("%s: %s", endpoint->key, endpoint->unjudged);
+	endpoint->unjudged_told = true;
+	if (!endpoint->unknown)
+		source_tell(agent->source, endpoint->pod, "EgressBypassed", endpoint->unjudged);
+}
+
 static void tell_endpoints(struct agent *agent)
 {
 	struct endpoint *endpoint;
@@ -122,6 +131,8 @@ static void tell_endpoints(struct agent *agent)
 			tell_mismatch(agent, endpoint);
 		if (endpoint->bypass_problem)
 			tell_bypass(agent, endpoint);
+		if (endpoint->unjudged)
+			tell_unjudged(agent, endpoint);
 		if (!endpoint->problem)
 			continue;
 		if (!endpoint->told)

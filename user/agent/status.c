@@ -109,6 +109,8 @@ static json_t *encode_endpoint(const struct agent *agent, const struct endpoint 
 	const char *why = agent_endpoint_lacks(agent, endpoint);
 
 	if (!why)
+		why = endpoint->unjudged;
+	if (!why)
 		why = endpoint->bypass_problem ? endpoint->bypass_problem : endpoint->mismatch;
 	return json_pack("{s:i, s:i, s:o, s:s, s:s, s:s, s:o, s:b, s:b, s:o}", "id", (int)endpoint->id, "ifindex",
 			 (int)endpoint->entry.ifindex, "interface", state_text(endpoint->interface), "namespace",
@@ -174,6 +176,9 @@ static void add_endpoint_failures(struct problem_list *list, const struct agent 
 	for (endpoint = agent->endpoints.current; endpoint; endpoint = endpoint->hh.next)
 		if (endpoint->bypass_problem)
 			problem_add(list, PROBLEM_ERROR, "bypass", NULL, endpoint->pod, "%s", endpoint->bypass_problem);
+	for (endpoint = agent->endpoints.current; endpoint; endpoint = endpoint->hh.next)
+		if (endpoint->unjudged)
+			problem_add(list, PROBLEM_ERROR, "bypass", NULL, endpoint->pod, "%s", endpoint->unjudged);
 	for (endpoint = agent->endpoints.current; endpoint; endpoint = endpoint->hh.next)
 		if (endpoint->connections_problem)
 			problem_add(list, PROBLEM_WARNING, "sockets", NULL, endpoint->pod, "%s",

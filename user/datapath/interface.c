@@ -145,6 +145,33 @@ int interface_of_netns(const char *path, const char *inside_name, uint32_t *ifin
 	return 0;
 }
 
+/* A pod can make links without end; others wait meanwhile. */
+#define INSIDE_MILLISECONDS 200
+
+static void note_stacked(const struct link *link, void *data)
+{
+	char *name = data;
+
+	if (link->is_stacked && link->peer_nsid >= 0 && !*name)
+		snprintf(name, IF_NAMESIZE, "%s", link->name);
+}
+
+int interface_stacked_inside(int32_t nsid, char *name)
+{
+	_cleanup_netlink_ struct mnl_socket *socket = NULL;
+	char found[IF_NAMESIZE] = "";
+	int error;
+
+	error = netlink_open(NETLINK_ROUTE, 0, &socket);
+	if (!error)
+		error = links_visit_inside(socket, nsid, netlink_in(INSIDE_MILLISECONDS), note_stacked, found);
+	/* A pod that changes its links all the time tears every answer; what one lacks, another one has. */
+	if (error && error != -EINTR)
+		return fail_errno(error, "cannot list the links of network namespace %d", nsid);
+	memcpy(name, found, sizeof(found));
+	return 0;
+}
+
 /* ---------------------------------------------------------------- addresses */
 
 struct address_list {

@@ -22,6 +22,13 @@ int interface_by_name(const char *name, uint32_t *ifindex);
 int interface_of_netns(const char *path, const char *inside, uint32_t *ifindex, char *name, uint8_t mac[6]);
 
 /*
+ * A link in the namespace that this one has the id `nsid` for (interface_watch_namespace()) that stands on a link of yet
+ * another one (macvlan, ipvlan, VLAN): what it sends comes by no interface that leads into that namespace. name:
+ * IF_NAMESIZE bytes; "": there is none. 0 or -errno; -ETIMEDOUT: it has so many links that it took too long.
+ */
+int interface_stacked_inside(int32_t nsid, char *name);
+
+/*
  * All addresses of all interfaces here, loopback too; the caller frees *out. Each 17 bytes: family (4/6), then the
  * address.
  */

@@ -13,12 +13,22 @@
 
 #define REQUEST_SIZE (MNL_NLMSG_HDRLEN + 256)
 
+static const char *const stacked_kinds[] = {"macvlan", "macvtap", "ipvlan", "ipvtap", "vlan"};
+
+static bool is_kind(const struct nlattr *attribute, const char *kind)
+{
+	return !strncmp(mnl_attr_get_str(attribute), kind, mnl_attr_get_payload_len(attribute));
+}
+
 static int visit_link_kind(const struct nlattr *attribute, void *data)
 {
 	struct link *link = data;
 
-	if (mnl_attr_get_type(attribute) == IFLA_INFO_KIND && !mnl_attr_validate(attribute, MNL_TYPE_STRING))
-		link->is_veth = !strncmp(mnl_attr_get_str(attribute), "veth", mnl_attr_get_payload_len(attribute));
+	if (mnl_attr_get_type(attribute) != IFLA_INFO_KIND || mnl_attr_validate(attribute, MNL_TYPE_STRING))
+		return MNL_CB_OK;
+	link->is_veth = is_kind(attribute, "veth");
+	for (size_t i = 0; i < ARRAY_SIZE(stacked_kinds); i++)
+		link->is_stacked |= is_kind(attribute, stacked_kinds[i]);
 	return MNL_CB_OK;
 }
 
@@ -52,14 +62,20 @@ void links_clear(struct link_list *list)
 	free(list->items);
 }
 
-static int visit_link(const struct nlmsghdr *message, void *data)
+static int read_link(const struct nlmsghdr *message, struct link *out)
 {
 	const struct ifinfomsg *header = mnl_nlmsg_get_payload(message);
-	struct link link = {.ifindex = (uint32_t)header->ifi_index, .peer_nsid = -1};
-	struct link_list *list = data;
-	struct link *items;
 
-	if (mnl_attr_parse(message, sizeof(*header), visit_link_attribute, &link) < 0)
+	*out = (struct link){.ifindex = (uint32_t)header->ifi_index, .peer_nsid = -1};
+	return mnl_attr_parse(message, sizeof(*header), visit_link_attribute, out);
+}
+
+static int visit_link(const struct nlmsghdr *message, void *data)
+{
+	struct link_list *list = data;
+	struct link link, *items;
+
+	if (read_link(message, &link) < 0)
 		return MNL_CB_ERROR;
 	items = reallocarray(list->items, list->count + 1, sizeof(*items));
 	if (!items)
@@ -87,6 +103,38 @@ int links_list(struct mnl_socket *socket, uint32_t ifindex, struct link_list *li
 		error = netlink_request(socket, request, visit_link, list);
 	}
 	return error;
+}
+
+struct inside {
+	void (*visit)(const struct link *link, void *data);
+	void *data;
+};
+
+static int visit_inside(const struct nlmsghdr *message, void *data)
+{
+	const struct inside *inside = data;
+	struct link link;
+
+	if (read_link(message, &link) < 0)
+		return MNL_CB_ERROR;
+	inside->visit(&link, inside->data);
+	return MNL_CB_OK;
+}
+
+int links_visit_inside(struct mnl_socket *socket, int32_t nsid, int64_t deadline,
+		       void (*visit)(const struct link *link, void *data), void *data)
+{
+	struct inside inside = {visit, data};
+	char buffer[REQUEST_SIZE] __attribute__((aligned(8)));
+	struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
+	struct ifinfomsg *header;
+
+	request->nlmsg_type = RTM_GETLINK;
+	request->nlmsg_flags = NLM_F_DUMP;
+	header = mnl_nlmsg_put_extra_header(request, sizeof(*header));
+	header->ifi_family = AF_UNSPEC;
+	mnl_attr_put_u32(request, IFLA_TARGET_NETNSID, (uint32_t)nsid);
+	return netlink_request_until(socket, request, deadline, visit_inside, &inside);
 }
 
 static int visit_nsid(const struct nlmsghdr *message, void *data)
