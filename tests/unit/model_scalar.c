@@ -68,8 +68,8 @@ static void other_numbers(void **state)
 static void strings(void **state)
 {
 	static const char *const texts[] = {
-		"a", "yy", "yN", "tRUE", "nULL", "yEs", "0xg", "0o8", "0b2", "1.2.3", "10.0.0.1", "10.0.0.0/8", "2024-01-01",
-		"12:30", "-", "+", ".", "1e", "e3", "_1", "-x", "0x", "::1", "1 2", "null ",
+		"a", "yy", "yN", "tRUE", "nULL", "yEs", "0xg", "0o8", "0b2", "1.2.3", "10.0.0.1", "10.0.0.0/8",
+		"2024-01-01", "12:30", "-", "+", ".", "1e", "e3", "_1", "-x", "0x", "::1", "1 2", "null ",
 	};
 
 	(void)state;

@@ -70,8 +70,8 @@ static void namespace_without_object(void **state)
 	explanation = explain(world, "10.0.0.10", TCP, 80);
 	assert_false(explanation.allow);
 	assert_non_null(strstr(explanation.rules[0].reason,
-			       "10.0.0.10 is pod cards/vault, whose namespace has no Namespace object here, so only its "
-			       "name can match"));
+			       "10.0.0.10 is pod cards/vault, whose namespace has no Namespace object here, so only "
+			       "its name can match"));
 	explanation_clear(&explanation);
 	world_free(world);
 }
@@ -179,6 +179,41 @@ static void host_ports(void **state)
 	world_free(world);
 }
 
+#define A63 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define A253 A63 "." A63 "." A63 "." "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
+/* Namespaces of 63 characters and names of 253. */
+static void the_longest_names_leave_room_for_the_verdict(void **state)
+{
+	const struct flow to_service = {.destination = address("fd00:96::1"), .protocol = TCP, .port = 80};
+	const struct flow to_pod = {.destination = address("fd00::9"), .protocol = TCP, .port = 80};
+	struct world *world = world_new();
+	struct explanation explanation;
+
+	(void)state;
+	assert_int_equal(strlen(A253), 253);
+	add(world, POD, A63, "client", "app: client", "fd00::1");
+	add(world, POD, A63, A253, "app: web", "fd00::9");
+	add(world, POD, A63, "b" "." A63 "." A63 "." A63, "app: other", "fd00::10");
+	add(world, SERVICE, A63, "web", "clusterIP: 'fd00:96::1', ports: [{port: 80}]");
+	add(world, SLICE, A63, "web", "web", "IPv6", "{port: 80}",
+	    "{addresses: ['fd00::9']}, {addresses: ['fd00::10']}");
+	add(world, POLICY, A63, A253,
+	    "podSelector: {matchLabels: {app: client}}, egress: [{to: [{podSelector: {matchLabels: {app: web}}}]}]");
+	assert_int_equal(try_compile(world), 0);
+	assert_int_equal(policy_explain(world->policy, A63, "client", &to_service, &explanation), 0);
+	assert_int_equal(explanation.backend_count, 2);
+	assert_string_equal(explanation.backends[0], "[fd00::9]:80 (pod " A63 "/" A253 ") allowed by NetworkPolicy " A63
+						     "/" A253 ", rule 0");
+	assert_non_null(strstr(explanation.backends[1], ") denied: no rule of the policies that isolate the pod"));
+	explanation_clear(&explanation);
+	assert_int_equal(policy_explain(world->policy, A63, "client", &to_pod, &explanation), 0);
+	assert_string_equal(explanation.destination, "pod " A63 "/" A253 " (fd00::9)");
+	assert_string_equal(explanation.reason, "allowed by NetworkPolicy " A63 "/" A253 ", rule 0");
+	explanation_clear(&explanation);
+	world_free(world);
+}
+
 static void destinations(void **state)
 {
 	static const struct {
@@ -231,6 +266,7 @@ int main(void)
 		cmocka_unit_test(policy_without_rules),
 		cmocka_unit_test(services),
 		cmocka_unit_test(host_ports),
+		cmocka_unit_test(the_longest_names_leave_room_for_the_verdict),
 		cmocka_unit_test(destinations),
 		cmocka_unit_test(unknown_and_open_pods),
 	};

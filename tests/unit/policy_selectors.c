@@ -101,8 +101,7 @@ static void namespace_without_object_has_no_known_labels(void **state)
 	static const char *const selectors[] = {
 		"{matchExpressions: [{key: zone, operator: NotIn, values: [pci]}]}",
 		"{matchExpressions: [{key: zone, operator: DoesNotExist}]}",
-		"{matchLabels: {kubernetes.io/metadata.name: nowhere}, "
-		"matchExpressions: [{key: zone, operator: DoesNotExist}]}",
+		"{matchExpressions: [{key: kubernetes.io/metadata.name, operator: Exists}, {key: zone, operator: DoesNotExist}]}",
 	};
 	size_t i;
 

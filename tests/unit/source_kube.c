@@ -340,7 +340,8 @@ static void leading_zeros_from_the_api(void **state)
 	static const char policy[] = "{\"metadata\":{\"name\":\"n\",\"namespace\":\"s\"},\"spec\":{\"podSelector\":{},"
 				     "\"egress\":[{\"to\":[{\"ipBlock\":{\"cidr\":\"010.0.0.0/08\","
 				     "\"except\":[\"10.0.0.08/032\"]}}]}]}}";
-	static const char pod[] = "{\"metadata\":{\"name\":\"n\",\"namespace\":\"s\"},\"status\":{\"podIP\":\"10.0.0.010\"}}";
+	static const char pod[] = "{\"metadata\":{\"name\":\"n\",\"namespace\":\"s\"},"
+				  "\"status\":{\"podIP\":\"10.0.0.010\"}}";
 	struct problem_list problems = {0};
 	struct api_object object = {0};
 	const struct ip_block *block;

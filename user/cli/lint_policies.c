@@ -2,18 +2,20 @@
 /* Egress that is written down and not in force; ports that nothing listens on. */
 #include "cli/lint.h"
 
-static int check_types(struct offline *offline, const struct object *policy)
+static int check_types(struct offline *offline, const struct object *object)
 {
-	if (policy->policy.isolates_egress)
+	const struct network_policy *policy = &object->policy;
+
+	if (policy->isolates_egress)
 		return 0;
-	if (policy->policy.rule_count)
-		return problem_add(&offline->problems, PROBLEM_WARNING, LINT_EGRESS_IDLE, &policy->policy.rules[0].place,
-				   policy,
-				   "policyTypes lacks Egress, so these rules do nothing and the policy isolates nobody");
-	if (policy->policy.empty_egress)
-		return problem_add(&offline->problems, PROBLEM_WARNING, LINT_EGRESS_IDLE, &policy->place, policy,
-				   "an empty egress without policyTypes denies nothing: for that, policyTypes must have "
-				   "Egress");
+	if (policy->rule_count)
+		return problem_add(
+			&offline->problems, PROBLEM_WARNING, LINT_EGRESS_IDLE, &policy->rules[0].place, object,
+			"policyTypes lacks Egress, so these rules do nothing and the policy isolates nobody");
+	if (policy->empty_egress)
+		return problem_add(
+			&offline->problems, PROBLEM_WARNING, LINT_EGRESS_IDLE, &object->place, object,
+			"an empty egress without policyTypes denies nothing: for that, policyTypes must have Egress");
 	return 0;
 }
 

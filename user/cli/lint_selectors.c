@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Selectors that match no pod or namespace among the manifests; namespaces whose labels are not among them; exceptions that
- * take nothing away.
+ * Selectors that match no pod or namespace among the manifests; namespaces whose labels are not among them; exceptions
+ * that take nothing away.
  */
 #include "cli/lint.h"
 
@@ -164,8 +164,8 @@ int lint_namespaces(struct offline *offline)
 		told = pods[i]->namespace;
 		error = problem_add(&offline->problems, PROBLEM_WARNING, LINT_UNKNOWN_NAMESPACE, &pods[i]->place,
 				    pods[i],
-				    "these manifests have no Namespace %s: selectors of its labels, as in %s/%s, do not "
-				    "match it",
+				    "these manifests have no Namespace %s: selectors of its labels, as in %s/%s, do "
+				    "not match it",
 				    told, policy->namespace, policy->name);
 	}
 	return error;

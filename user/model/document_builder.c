@@ -216,8 +216,8 @@ struct value *builder_open(struct builder *builder, enum value_type type, unsign
 /* A field that a mapping may have: its own, or one that a merge key brings. */
 struct candidate {
 	struct mapping_field field;
-	size_t order;                    /* its own first, then as they are merged: where YAML lets the first win */
-	const struct builder_entry *by;  /* the mapping's entry that it is, or that brings it */
+	size_t order;                   /* its own first, then as they are merged: where YAML lets the first win */
+	const struct builder_entry *by; /* the mapping's entry that it is, or that brings it */
 };
 
 struct candidate_list {
@@ -318,7 +318,7 @@ static void fail_ambiguous(struct builder *builder, const struct candidate *firs
 		     last->field.key, first->by->field.line);
 }
 
-/* Of lists and mappings only one and the same, by an alias: two of them may be large, and nobody repeats what he merges. */
+/* Of lists and mappings only one and the same, by an alias: two may be large, and nobody repeats what he merges. */
 static bool same_value(const struct value *a, const struct value *b)
 {
 	if (a == b)
@@ -344,8 +344,8 @@ static bool same_value(const struct value *a, const struct value *b)
 
 /*
  * All candidates of one key, in order. An own field that stands twice is an error. YAML lets an own field win over
- * merged ones, and the first of these over the others; Kubernetes' parser merges where the merge key stands, so that the
- * last entry of the mapping wins (and in a list of one merge key the first). What the two read differently is refused.
+ * merged ones, and the first of these over the others; Kubernetes' parser merges where the merge key stands, so that
+ * the last entry of the mapping wins (and in a list of one merge key the first). What they read differently is refused.
  */
 static int resolve_key(struct builder *builder, const struct candidate *same, size_t count)
 {

@@ -118,7 +118,7 @@ struct egress_rule {
 struct network_policy {
 	struct label_selector pod_selector;
 	bool isolates_egress; /* policyTypes says Egress, or is absent and there are egress rules */
-	/* For `check` alone: egress is there and empty, policyTypes absent. Decides nothing, is not compared, not encoded. */
+	/* For `check` alone: egress is there and empty, policyTypes absent. Neither compared nor encoded. */
 	bool empty_egress;
 	struct egress_rule *rules;
 	size_t rule_count;

@@ -144,7 +144,8 @@ static int explain_backend(const struct policy *policy, const struct policy_endp
 			   struct explanation *out, struct judgement *judgement)
 {
 	const struct object *pod = pod_at(policy, &flow->destination);
-	char line[256];
+	/* The names of the pod and of the policy, each of 63 + 253 characters, and what stands between them. */
+	char line[2 * (63 + 253) + 256];
 	struct text_buffer buffer = text_buffer_over(line, sizeof(line));
 
 	add_address(&buffer, flow);

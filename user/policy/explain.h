@@ -26,8 +26,8 @@ struct explanation {
 	bool isolated;
 	bool allow;
 	/* What the address is: "pod shop/web-1 (10.0.0.9)", "service shop/web (10.96.0.7)", ... */
-	char destination[256];
-	char reason[256];       /* one line that sums up the verdict */
+	char destination[512];  /* room for a namespace and a name of 63 + 253 characters, as below */
+	char reason[512];       /* one line that sums up the verdict */
 	struct rule_explanation *rules; /* every rule of every isolating policy, in order */
 	size_t rule_count;
 	/* A service: one line a serving backend, what it is and whether it is allowed. */
