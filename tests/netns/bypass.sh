@@ -218,14 +218,14 @@ test_a_pod_with_a_user_namespace_of_its_own_makes_none()
 
 	network_setup
 	unshare --user --map-root-user --net sleep infinity </dev/null >/dev/null 2>&1 &
-	HOLDER[inner]=$!
+	HOLDER["inner"]=$!
 	while [ "$(readlink /proc/self/ns/net)" = "$(readlink "/proc/$!/ns/net")" ]; do
 		sleep 0.005
 	done
-	ip link add inner0 type veth peer name eth0 netns "${HOLDER[inner]}"
+	ip link add inner0 type veth peer name eth0 netns "${HOLDER["inner"]}"
 	# Whoever lists the links there makes the kernel give the node an id.
 	on inner ip link show eth0
-	answer=$(nsenter --target "${HOLDER[inner]}" --user --net -- "$TESTS/lib/second_way.py" mine0 eth1 0 2>&1 || true)
+	answer=$(nsenter --target "${HOLDER["inner"]}" --user --net -- "$TESTS/lib/second_way.py" mine0 eth1 0 2>&1 || true)
 	assert_equal "what its root is told" "the kernel refuses: Operation not permitted" "$answer"
 	# Not for want of the node's id in there: root of the node may.
 	on inner "$TESTS/lib/second_way.py" mine0 eth1 0
