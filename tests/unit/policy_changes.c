@@ -716,7 +716,7 @@ static void a_pod_with_a_host_port_needs_a_compile_on_its_node(void **state)
 {
 	static const char pod[] =
 		"{apiVersion: v1, kind: Pod, metadata: {namespace: a, name: %s, labels: {app: x}}, "
-		"spec: {nodeName: %s, containers: [{name: c, ports: [{containerPort: 1, hostPort: 1}]}]}, "
+		"spec: {nodeName: '%s', containers: [{name: c, ports: [{containerPort: 1, hostPort: 1}]}]}, "
 		"status: {phase: Running, podIP: %s}}";
 	struct world *world = world_new();
 	struct object *here, *elsewhere;

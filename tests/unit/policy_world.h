@@ -33,7 +33,7 @@
 	"{apiVersion: v1, kind: Pod, metadata: {namespace: %s, name: %s, labels: {%s}}, " \
 	"spec: {containers: [{name: main, ports: [%s]}]}, status: {phase: Running, podIPs: [{ip: '%s'}]}}"
 #define NODE                                                  \
-	"{apiVersion: v1, kind: Node, metadata: {name: m}, " \
+	"{apiVersion: v1, kind: Node, metadata: {name: 'n'}, " \
 	"status: {addresses: [{type: InternalIP, address: '%s'}]}}"
 #define POLICY \
 	"{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {namespace: %s, name: %s}, spec: {%s}}"
