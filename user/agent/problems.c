@@ -93,33 +93,33 @@ static void tell_endpoint(struct endpoint *endpoint)
 	endpoint->told = true;
 }
 
+/* Once to the log, where only this tells more than `what`; and to whoever looks at the pod. */
+static void tell_of(struct agent *agent, const struct endpoint *endpoint, bool *told, const char *reason, const char *what,
+		    const char *more)
+{
+	if (!*told)
+		log_error("%s: %s%s", endpoint->key, what, more);
+	*told = true;
+	if (!endpoint->unknown)
+		source_tell(agent->source, endpoint->pod, reason, what);
+}
+
 /* The policy is in force; but perhaps not where the pod is. */
 static void tell_mismatch(struct agent *agent, struct endpoint *endpoint)
 {
-	if (!endpoint->mismatch_told)
-		log_error("%s: %s, where its policy stays in force", endpoint->key, endpoint->mismatch);
-	endpoint->mismatch_told = true;
-	if (!endpoint->unknown)
-		source_tell(agent->source, endpoint->pod, "EgressInterfaceMismatch", endpoint->mismatch);
+	tell_of(agent, endpoint, &endpoint->mismatch_told, "EgressInterfaceMismatch", endpoint->mismatch,
+		", where its policy stays in force");
 }
 
 /* Not what changes while it lasts: the pod could fill the log. */
 static void tell_bypass(struct agent *agent, struct endpoint *endpoint)
 {
-	if (!endpoint->bypass_told)
-		log_error("%s: %s", endpoint->key, endpoint->bypass_problem);
-	endpoint->bypass_told = true;
-	if (!endpoint->unknown)
-		source_tell(agent->source, endpoint->pod, "EgressBypassHeld", endpoint->bypass_problem);
+	tell_of(agent, endpoint, &endpoint->bypass_told, "EgressBypassHeld", endpoint->bypass_problem, "");
 }
 
 static void tell_unjudged(struct agent *agent, struct endpoint *endpoint)
 {
-	if (!endpoint->unjudged_told)
-		log_error("%s: %s", endpoint->key, endpoint->unjudged);
-	endpoint->unjudged_told = true;
-	if (!endpoint->unknown)
-		source_tell(agent->source, endpoint->pod, "EgressBypassed", endpoint->unjudged);
+	tell_of(agent, endpoint, &endpoint->unjudged_told, "EgressBypassed", endpoint->unjudged, "");
 }
 
 static void tell_endpoints(struct agent *agent)

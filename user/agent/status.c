@@ -162,27 +162,31 @@ static void append_all(json_t *list, json_t *more)
 	json_decref(more);
 }
 
-/* What keeps single pods from being enforced; it is beside each of them in `egressctl pods` too. */
+/* What keeps single pods from being enforced, kind by kind; it is beside each of them in `egressctl pods` too. */
 static void add_endpoint_failures(struct problem_list *list, const struct agent *agent)
 {
+	static const struct {
+		enum problem_severity severity;
+		const char *rule;
+		size_t text; /* where in struct endpoint */
+	} kinds[] = {
+		{PROBLEM_ERROR, "endpoint", offsetof(struct endpoint, problem)},
+		{PROBLEM_ERROR, "mismatch", offsetof(struct endpoint, mismatch)},
+		{PROBLEM_ERROR, "bypass", offsetof(struct endpoint, bypass_problem)},
+		{PROBLEM_ERROR, "bypass", offsetof(struct endpoint, unjudged)},
+		{PROBLEM_WARNING, "sockets", offsetof(struct endpoint, connections_problem)},
+	};
 	const struct endpoint *endpoint;
+	size_t i;
 
-	for (endpoint = agent->endpoints.current; endpoint; endpoint = endpoint->hh.next)
-		if (endpoint->problem)
-			problem_add(list, PROBLEM_ERROR, "endpoint", NULL, endpoint->pod, "%s", endpoint->problem);
-	for (endpoint = agent->endpoints.current; endpoint; endpoint = endpoint->hh.next)
-		if (endpoint->mismatch)
-			problem_add(list, PROBLEM_ERROR, "mismatch", NULL, endpoint->pod, "%s", endpoint->mismatch);
-	for (endpoint = agent->endpoints.current; endpoint; endpoint = endpoint->hh.next)
-		if (endpoint->bypass_problem)
-			problem_add(list, PROBLEM_ERROR, "bypass", NULL, endpoint->pod, "%s", endpoint->bypass_problem);
-	for (endpoint = agent->endpoints.current; endpoint; endpoint = endpoint->hh.next)
-		if (endpoint->unjudged)
-			problem_add(list, PROBLEM_ERROR, "bypass", NULL, endpoint->pod, "%s", endpoint->unjudged);
-	for (endpoint = agent->endpoints.current; endpoint; endpoint = endpoint->hh.next)
-		if (endpoint->connections_problem)
-			problem_add(list, PROBLEM_WARNING, "sockets", NULL, endpoint->pod, "%s",
-				    endpoint->connections_problem);
+	for (i = 0; i < ARRAY_SIZE(kinds); i++) {
+		for (endpoint = agent->endpoints.current; endpoint; endpoint = endpoint->hh.next) {
+			const char *text = *(char *const *)((const char *)endpoint + kinds[i].text);
+
+			if (text)
+				problem_add(list, kinds[i].severity, kinds[i].rule, NULL, endpoint->pod, "%s", text);
+		}
+	}
 }
 
 /* What somebody should do something about is among the problems. */

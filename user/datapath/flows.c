@@ -95,7 +95,8 @@ struct expiry {
 static bool is_over(const struct expiry *expiry, const struct egress_flow_key *key, const struct egress_flow *flow)
 {
 	/* A packet may have come since the clock was read. */
-	return flow->seen < expiry->now && expiry->now - flow->seen > egress_flow_timeout(flow, key->protocol, expiry->control);
+	return flow->seen < expiry->now &&
+	       expiry->now - flow->seen > egress_flow_timeout(flow, key->protocol, expiry->control);
 }
 
 static int delete_flow(const struct datapath *datapath, const struct egress_flow_key *key)

@@ -41,12 +41,13 @@ int document_parse(const char *name, const char *text, size_t length, document_h
 	return error;
 }
 
-int document_parse_saved(const char *name, const char *text, size_t length, document_handler handler, void *context,
-			 struct problem_list *problems)
+/* JSON and nothing else. */
+static int parse_strictly(const char *name, uint32_t size_max, const char *text, size_t length, document_handler handler,
+			  void *context, struct problem_list *problems)
 {
 	_cleanup_(builder_clear) struct builder builder = {
 		.name = name,
-		.size_max = DECODE_SAVED_NODES_MAX,
+		.size_max = size_max,
 		.strict_json = true,
 		.problems = problems,
 	};
@@ -54,14 +55,14 @@ int document_parse_saved(const char *name, const char *text, size_t length, docu
 	return document_parse_json(&builder, text, length, handler, context);
 }
 
+int document_parse_saved(const char *name, const char *text, size_t length, document_handler handler, void *context,
+			 struct problem_list *problems)
+{
+	return parse_strictly(name, DECODE_SAVED_NODES_MAX, text, length, handler, context, problems);
+}
+
 int document_parse_api(const char *text, size_t length, document_handler handler, void *context,
 		       struct problem_list *problems)
 {
-	_cleanup_(builder_clear) struct builder builder = {
-		.size_max = DECODE_NODES_MAX,
-		.strict_json = true,
-		.problems = problems,
-	};
-
-	return document_parse_json(&builder, text, length, handler, context);
+	return parse_strictly(NULL, DECODE_NODES_MAX, text, length, handler, context, problems);
 }
