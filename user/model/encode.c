@@ -160,24 +160,24 @@ static json_t *encode_peer(const struct policy_peer *peer)
 	return take(object);
 }
 
-/* Without the peers, whose place is NO_PEERS in the text. */
-static json_t *encode_rule(const void *item)
+/* Without the peers, which object_encode puts in their place. */
+static json_t *encode_rule(const struct egress_rule *rule)
 {
-	const struct egress_rule *rule = item;
-
 	return json_pack("{s:o, s:o, s:[]}", "egressd.io/place", encode_place(&rule->place), "ports",
 			 encode_array(rule->ports, rule->port_count, sizeof(*rule->ports), encode_policy_port), "to");
 }
 
-/* policyTypes is written out: what its absence means depends on the rules. */
+/*
+ * Without the rules, which object_encode puts in their place. policyTypes is written out: what its absence means depends
+ * on the rules.
+ */
 static bool encode_policy(json_t *object, const struct network_policy *policy)
 {
 	const char *type = policy->isolates_egress ? "Egress" : "Ingress";
 
 	return set(object, "spec",
-		   json_pack("{s:o, s:[s], s:o}", "podSelector", encode_selector(&policy->pod_selector), "policyTypes",
-			     type, "egress",
-			     encode_array(policy->rules, policy->rule_count, sizeof(*policy->rules), encode_rule)));
+		   json_pack("{s:o, s:[s], s:[]}", "podSelector", encode_selector(&policy->pod_selector), "policyTypes",
+			     type, "egress"));
 }
 
 /* ------------------------------------------------------------------ pods */
@@ -445,7 +445,7 @@ static char *text_of(json_t *json)
 	return text;
 }
 
-static json_t *encode_without_peers(const struct object *object)
+static json_t *encode_without_rules(const struct object *object)
 {
 	_cleanup_json_ json_t *json = json_pack("{s:s, s:s, s:o}", "apiVersion", api_version(object->kind), "kind",
 						object_kind_name(object->kind), "metadata", encode_metadata(object));
@@ -495,33 +495,67 @@ static int put_peers(const struct egress_rule *rule, encode_sink sink, void *dat
 	return error;
 }
 
-/* What a rule without peers has in its text. No name or value is taken for it: a quote inside of one is escaped. */
+/* ------------------------------------------------------------------ rules */
+
+/*
+ * The lists that are put in piece by piece, as they are in the text without them. No name or value is taken for one: a
+ * quote inside of it is escaped.
+ */
+#define NO_RULES "\"egress\":[]"
 #define NO_PEERS "\"to\":[]"
 
-static int put_with_peers(const char *text, const struct network_policy *policy, encode_sink sink, void *data)
+/* Behind the opening bracket. */
+static size_t inside(const char *text, const char *empty_list)
+{
+	return (size_t)(strstr(text, empty_list) - text) + strlen(empty_list) - 1;
+}
+
+static int put_rule(const struct egress_rule *rule, encode_sink sink, void *data)
+{
+	_cleanup_free_ char *text = text_of(encode_rule(rule));
+	size_t before;
+	int error;
+
+	if (!text)
+		return -ENOMEM;
+	before = inside(text, NO_PEERS);
+	error = sink(text, before, data);
+	if (!error)
+		error = put_peers(rule, sink, data);
+	return error ? error : sink(text + before, strlen(text + before), data);
+}
+
+static int put_rules(const struct network_policy *policy, encode_sink sink, void *data)
 {
 	size_t i;
 	int error = 0;
 
 	for (i = 0; i < policy->rule_count && !error; i++) {
-		/* Behind the opening bracket. */
-		const char *end = strstr(text, NO_PEERS) + strlen(NO_PEERS) - 1;
-
-		error = sink(text, (size_t)(end - text), data);
+		if (i)
+			error = sink(",", 1, data);
 		if (!error)
-			error = put_peers(&policy->rules[i], sink, data);
-		text = end;
+			error = put_rule(&policy->rules[i], sink, data);
 	}
-	return error ? error : sink(text, strlen(text), data);
+	return error;
+}
+
+static int put_policy(const char *text, const struct network_policy *policy, encode_sink sink, void *data)
+{
+	size_t before = inside(text, NO_RULES);
+	int error = sink(text, before, data);
+
+	if (!error)
+		error = put_rules(policy, sink, data);
+	return error ? error : sink(text + before, strlen(text + before), data);
 }
 
 int object_encode(const struct object *object, encode_sink sink, void *data)
 {
-	_cleanup_free_ char *text = text_of(encode_without_peers(object));
+	_cleanup_free_ char *text = text_of(encode_without_rules(object));
 
 	if (!text)
 		return -ENOMEM;
 	if (object->kind == OBJECT_NETWORK_POLICY)
-		return put_with_peers(text, &object->policy, sink, data);
+		return put_policy(text, &object->policy, sink, data);
 	return sink(text, strlen(text), data);
 }
