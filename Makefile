@@ -208,7 +208,7 @@ coverage: deps ## run the tests with gcov and print what of user space they reac
 .PHONY: deps-bench bench bench-readme
 deps-bench:
 	$(Q)tests/deps bench
-bench: deps-bench ## measure it beside what others use (ten minutes; BENCH=quick four), into build/bench.*
+bench: deps-bench ## measure it beside what others use (ten minutes; BENCH=quick two), into build/bench.*
 	$(Q)$(MAKE) --jobs=$(jobs) benches
 	$(Q)tests/bench/run
 bench-readme: ## put the figures of the last benchmark into README.md

@@ -65,6 +65,7 @@ struct bench {
 	size_t word_count;
 	struct bench_destination *destinations[TO_KINDS], *walk;
 	size_t rounds, repeat_few, repeat_many;
+	bool peers_of_ipv4; /* the designs that peers use are measured with IPv4 alone */
 	uint32_t zone; /* of the peers' connections, but those that the pod answers in */
 	uint32_t isolated; /* the set word of the pod, as compiled */
 	struct egress_endpoint endpoint;
@@ -72,7 +73,11 @@ struct bench {
 
 #define FAMILIES 2
 
-enum kind { KIND_EGRESSD, KIND_PEER };
+enum kind {
+	KIND_EGRESSD,
+	KIND_BASE, /* what the others are compared with; it lies with the peers' programs */
+	KIND_PEER,
+};
 
 /* One measured program on one path. */
 struct subject {
@@ -197,6 +202,11 @@ static uint64_t counted(struct bpf_map *map, uint32_t index)
 
 /* ------------------------------------------------------------------ the peers' side */
 
+static bool with_peers(const struct bench *bench)
+{
+	return !bench->peers_of_ipv4 || bench->list.family == 4;
+}
+
 static void share_destinations(struct bench *bench)
 {
 	die_on(bpf_map__reuse_fd(bench->peers->maps.bench_destinations,
@@ -226,6 +236,8 @@ static void load_peers(struct bench *bench)
 	bench_check(bench->peers != NULL, "cannot open the peers' programs");
 	share_destinations(bench);
 	die_on(peers__load(bench->peers), "load the peers");
+	if (!with_peers(bench))
+		return;
 	fill_trie(bench, bench->peers->maps.bench_pod_trie, &ports);
 	fill_trie(bench, bench->peers->maps.bench_identities, &identity);
 	die_on(bpf_map_update_elem(bpf_map__fd(bench->peers->maps.bench_policy), &key, &one, BPF_ANY),
@@ -446,6 +458,8 @@ static void fill_connections(struct bench *bench)
 				  .verdict = VERDICT_PASS};
 	int i;
 
+	if (!with_peers(bench))
+		return;
 	aim(bench, TO_ALLOWED, 1);
 	for (i = 0; i < 6; i++) {
 		start_walk(bench, &subject, 1);
@@ -466,9 +480,9 @@ static size_t list_subjects(const struct bench *bench, struct subject *out)
 	int identity = bpf_program__fd(bench->peers->progs.bench_identity_policy);
 	const char *egressd = bench->list.clustered || bench->list.count < 100000 ? "egressd" : "egressd, random list";
 	const struct subject subjects[] = {
-		{.name = "empty", .path = "allow", .kind = KIND_PEER,
+		{.name = "empty", .path = "allow", .kind = KIND_BASE,
 		 .fd = bpf_program__fd(bench->peers->progs.bench_empty)},
-		{.name = "parse only", .path = "allow", .kind = KIND_PEER,
+		{.name = "parse only", .path = "allow", .kind = KIND_BASE,
 		 .fd = bpf_program__fd(bench->peers->progs.bench_parse_only)},
 		{.name = egressd, .path = "allow", .fd = from_pod},
 		{.name = egressd, .path = "first", .fd = from_pod, .first = true},
@@ -516,21 +530,30 @@ static void report_subject(const struct bench *bench, const struct subject *subj
 	result_print(&result);
 }
 
+static bool is_measured(const struct bench *bench, const struct subject *subject)
+{
+	return subject->kind != KIND_PEER || with_peers(bench);
+}
+
 /* Each subject of one family follows that of the other, as they are compared. */
 static void measure_all(struct bench *benches, size_t destinations)
 {
-	struct subject subjects[FAMILIES][SUBJECTS_MAX];
+	struct subject subjects[FAMILIES][SUBJECTS_MAX], *subject;
 	size_t count = 0, round, family, i;
 
 	for (family = 0; family < FAMILIES; family++)
 		count = list_subjects(&benches[family], subjects[family]);
 	for (round = 0; round < benches->rounds; round++)
 		for (i = 0; i < count; i++)
-			for (family = 0; family < FAMILIES; family++)
-				subjects[family][i].times[round] = measure(&benches[family], &subjects[family][i], destinations);
+			for (family = 0; family < FAMILIES; family++) {
+				subject = &subjects[family][i];
+				if (is_measured(&benches[family], subject))
+					subject->times[round] = measure(&benches[family], subject, destinations);
+			}
 	for (family = 0; family < FAMILIES; family++)
 		for (i = 0; i < count; i++)
-			report_subject(&benches[family], &subjects[family][i], destinations);
+			if (is_measured(&benches[family], &subjects[family][i]))
+				report_subject(&benches[family], &subjects[family][i], destinations);
 }
 
 static void report_memory(const struct bench *bench)
@@ -617,7 +640,8 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	if (quick)
-		bench = (struct bench){.rounds = 3, .repeat_few = 20000, .repeat_many = 100000};
+		bench = (struct bench){
+			.rounds = 3, .repeat_few = 20000, .repeat_many = 100000, .peers_of_ipv4 = true};
 	if (smoke)
 		bench = (struct bench){.rounds = 1, .repeat_few = 1000, .repeat_many = 1000};
 	stay_on_processor();

@@ -20,6 +20,7 @@ MODE = sys.argv[2] if len(sys.argv) > 2 else "full"
 SANDBOX = os.environ["SANDBOX"]
 LISTEN = "127.0.0.1:9300"
 POD = "10.250.0.2"
+GROUP = "250"
 
 
 def report(program, value, unit, prefixes=None):
@@ -62,8 +63,9 @@ class Cluster:
         self.state = os.path.join(SANDBOX, name + "-state")
         self.pin = "/sys/fs/bpf/" + name
         os.mkdir(self.directory)
-        # Names of interfaces are short.
-        commands = "".join(f"link add {name}{i} type veth peer name {name}{i}p\nlink set {name}{i} up\nlink set {name}{i}p up\n" for i in range(local))
+        # Names of interfaces are short. Those of a group go in one go.
+        commands = "".join(f"link add {name}{i} group {GROUP} type veth peer name {name}{i}p\n"
+                           f"link set {name}{i} up\nlink set {name}{i}p up\n" for i in range(local))
         subprocess.run(["ip", "-batch", "-"], input=commands, text=True, check=True)
         self.interfaces = [f"{name}{i}" for i in range(local)]
         self.agent = self.watcher = None
@@ -177,8 +179,7 @@ class Cluster:
         self.agent.terminate()
         self.agent.wait()
         self.log.close()
-        subprocess.run(["ip", "-batch", "-"], text=True, check=True,
-                       input="".join(f"link del {name}\n" for name in self.interfaces))
+        subprocess.run(["ip", "link", "del", "group", GROUP], check=True)
 
 
 def other_pods(cluster, count):
@@ -263,14 +264,8 @@ def policies(count, extra=None):
     return made
 
 
-def policy_change(pods, count, rounds):
+def policy_change(cluster, pods, count, rounds):
     name = f"250 local pods of {pods:,}, {count:,} policies"
-    cluster = Cluster(f"node{pods}-", 250)
-    cluster.put("local", cluster.local_pods())
-    other_pods(cluster, pods)
-    cluster.put("others", policies(count)[1:])
-    cluster.put("policy", policies(1))
-    cluster.start()
     opened, closed = [], []
     for _ in range(rounds):
         cluster.rest()
@@ -282,11 +277,26 @@ def policy_change(pods, count, rounds):
     report(f"policy change, file to packet, {name}", statistics.median(opened + closed), "ms")
     report(f"agent's resident memory, {name}", cluster.agent_resident(), "MB")
     report(f"kernel memory, {name}", cluster.kernel_memory(), "MB")
+
+
+def policy_changes(sizes, rounds):
+    """Of a node that grows from one size to the next."""
+    cluster = Cluster("node", 250)
+    cluster.put("local", cluster.local_pods())
+    cluster.put("policy", policies(1))
+    for pods, count in sizes:
+        other_pods(cluster, pods)
+        cluster.put("others", policies(count)[1:])
+        if not cluster.agent:
+            cluster.start()
+        policy_change(cluster, pods, count, rounds)
     cluster.stop()
 
 
 def list_as_json(cidrs):
-    return json.dumps(policy("p", "n0", [blocks(cidrs)]))
+    one = json.dumps(blocks(["CIDR"])["to"][0])
+    return json.dumps(policy("p", "n0", [blocks(["CIDR"])])).replace(one, ", ".join(one.replace("CIDR", cidr)
+                                                                                    for cidr in cidrs))
 
 
 def list_as_yaml(cidrs):
@@ -302,10 +312,11 @@ def list_change(prefixes, rounds):
         yield from (f"{(n >> 24) + 1}.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}/32" for n in scatter)
         if odd:
             yield "192.0.2.0/24"
+    lists = [list(cidrs(odd)) for odd in (0, 1)]
     for name, suffix, write in (("YAML", ".yaml", list_as_yaml), ("JSON", ".json", list_as_json)):
         cluster = Cluster(name.lower(), 1)
         cluster.put("local", cluster.local_pods())
-        texts = [write(cidrs(odd)) for odd in (0, 1)]
+        texts = [write(cidrs) for cidrs in lists]
         cluster.put_text("policy", suffix, texts[0])
         cluster.start()
         times = []
@@ -322,11 +333,10 @@ def list_change(prefixes, rounds):
 def main():
     quick, smoke = MODE == "quick", MODE == "smoke"
     for count in (100,) if smoke else (100, 10000, 100000):
-        pod_changes(count, 3 if smoke else 11 if quick else 31, 0.5 if smoke else 2 if quick else 5)
+        pod_changes(count, 3 if smoke else 7 if quick else 31, 0.5 if smoke else 2 if quick else 5)
     if smoke:
         return
-    policy_change(1000, 1000, 5 if quick else 11)
-    policy_change(20000, 2000, 5 if quick else 11)
+    policy_changes(((1000, 1000), (20000, 2000)), 3 if quick else 11)
     list_change(1000000, 2 if quick else 4)
 
 
