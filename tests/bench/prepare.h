@@ -40,6 +40,19 @@ static __always_inline int bench_next_port(void *transport, void *end)
 	return 0;
 }
 
+/*
+ * In double words: one that is read where two smaller ones were just written waits for the processor's stores, which no
+ * packet of the network's does.
+ */
+static __always_inline void bench_put_ipv6(void *to, const struct bench_destination *destination)
+{
+	const __u64 *from = (const void *)destination->address;
+	__u64 *halves = to;
+
+	halves[0] = from[0];
+	halves[1] = from[1];
+}
+
 static __always_inline int bench_prepare(struct __sk_buff *skb)
 {
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
@@ -67,9 +80,9 @@ static __always_inline int bench_prepare(struct __sk_buff *skb)
 		if ((void *)(ip + 1) > end)
 			return -1;
 		if (bench_walk.swap)
-			__builtin_memcpy(&ip->saddr, destination->address, 16);
+			bench_put_ipv6(&ip->saddr, destination);
 		else
-			__builtin_memcpy(&ip->daddr, destination->address, 16);
+			bench_put_ipv6(&ip->daddr, destination);
 		if (bench_walk.open && bench_next_port(ip + 1, end))
 			return -1;
 	}
