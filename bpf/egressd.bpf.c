@@ -107,7 +107,7 @@ static __always_inline int from_pod(struct __sk_buff *skb)
 
 	if (unlikely(reason))
 		return drop(skb, &judge, 0, 0, reason);
-	if (judge.set == EGRESS_SET_OPEN && likely(!(judge.endpoint->flags & EGRESS_ENDPOINT_SPOOF_ALL)))
+	if (unlikely(judge.set == EGRESS_SET_OPEN) && !(judge.endpoint->flags & EGRESS_ENDPOINT_SPOOF_ALL))
 		return pass_counted(skb, judge.endpoint->id);
 	verdict = usual_judge(skb, &judge, &usual);
 	if (likely(verdict == USUAL_PASSES))

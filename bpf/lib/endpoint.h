@@ -11,7 +11,7 @@ static __always_inline const struct egress_endpoint *endpoint_find(__u32 ifindex
 	__u32 bucket = ifindex & (EGRESS_ENDPOINT_BUCKETS - 1);
 	const struct egress_endpoint *endpoint = bpf_map_lookup_elem(&endpoints, &bucket);
 
-	if (endpoint && endpoint->ifindex == ifindex)
+	if (likely(endpoint && endpoint->ifindex == ifindex))
 		return endpoint;
 	return bpf_map_lookup_elem(&endpoints_overflow, &ifindex);
 }
@@ -36,7 +36,7 @@ static __always_inline const struct egress_bank *control_bank(const struct egres
 		return NULL;
 	bank = &control->bank[active];
 	barrier_var(bank);
-	return bank->generation ? bank : NULL;
+	return likely(bank->generation) ? bank : NULL;
 }
 
 #endif

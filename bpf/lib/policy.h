@@ -38,12 +38,13 @@ static __always_inline enum egress_drop_reason judge_find(struct __sk_buff *skb,
 	judge->endpoint = endpoint;
 	if (unlikely(!endpoint))
 		return judge_without(judge, EGRESS_DROP_UNKNOWN_ENDPOINT);
-	if (unlikely(endpoint->id == EGRESS_ENDPOINT_NONE))
-		return judge_without(judge, EGRESS_DROP_PENDING);
+	/* Or no number of an endpoint. */
+	if (unlikely(endpoint->id - 1 >= EGRESS_ENDPOINT_MAX - 1))
+		return judge_without(judge, endpoint->id == EGRESS_ENDPOINT_NONE ? EGRESS_DROP_PENDING :
+										   EGRESS_DROP_TABLES);
 	control = control_read();
 	bank = control ? control_bank(control) : NULL;
-	if (unlikely(!bank || endpoint->id >= EGRESS_ENDPOINT_MAX ||
-		     !egress_word(control, bank->sets + endpoint->id, &judge->set)))
+	if (unlikely(!bank || !egress_word(control, bank->sets + endpoint->id, &judge->set)))
 		return judge_without(judge, EGRESS_DROP_TABLES);
 	judge->control = control;
 	judge->bank = bank;

@@ -15,7 +15,7 @@ static __always_inline void count(struct egress_counter *counter, struct __sk_bu
 {
 	__u32 segments = skb->gso_segs;
 
-	counter->packets += segments ? segments : 1;
+	counter->packets += likely(!segments) ? 1 : segments;
 	counter->bytes += skb->len;
 }
 

@@ -8,6 +8,8 @@
 
 #include "lib/maps.h"
 
+/* What tables_first() gave. */
+#define EGRESS_TABLE_BEGINS_WITH(address) likely((address) < EGRESS_CHUNK_WORDS)
 /* Chunks are whole. */
 #define EGRESS_TABLE_HOLDS(tables, address) 1
 

@@ -23,18 +23,16 @@ struct usual_ports {
 	__u16 source, destination; /* network order */
 };
 
-/* The transport's index in bank.ports, and bytes up to the end of its header behind `ip_header` of them. */
-static __always_inline _Bool usual_transport(__u8 protocol, __u32 ip_header, enum egress_port_protocol *transport,
-					     __u32 *needed)
+/* The transport's index in bank.ports; false if its header does not end within the packet of `length` bytes. */
+static __always_inline _Bool usual_transport(__u8 protocol, __u32 ip_header, __u32 length,
+					     enum egress_port_protocol *transport)
 {
 	if (likely(protocol == IPPROTO_TCP)) {
 		*transport = EGRESS_PORT_TCP;
-		*needed = ip_header + sizeof(struct tcphdr);
-		return 1;
+		return length >= ip_header + sizeof(struct tcphdr);
 	}
 	*transport = EGRESS_PORT_UDP;
-	*needed = ip_header + sizeof(struct udphdr);
-	return protocol == IPPROTO_UDP;
+	return protocol == IPPROTO_UDP && length >= ip_header + sizeof(struct udphdr);
 }
 
 /* What is found out about a packet. */
@@ -49,21 +47,26 @@ struct usual {
 	__u64 network, ports;
 };
 
-/* port: network order. judge->cell is written only where it denies. */
-static __always_inline enum usual_verdict usual_cell(struct judge *judge, enum egress_port_protocol transport,
-						     __u32 class, __u16 port)
+/* The port's class, before anything else is asked of the tables: it is all that must be kept of the transport. */
+static __always_inline _Bool usual_port_class(const struct judge *judge, enum egress_port_protocol transport, __u16 port,
+					      __u32 *class)
 {
-	__u32 port_class, cell;
+	return egress_port_word(judge->control, judge->bank, transport, bpf_ntohs(port), class);
+}
 
-	if (!egress_port_word(judge->control, judge->bank, transport, bpf_ntohs(port), &port_class) ||
-	    !egress_cell(judge->control, judge->set, class, port_class, &cell))
+/* The protocol and the port (network order) matter to the tunnel alone. judge->cell is written only where it denies. */
+static __always_inline enum usual_verdict usual_cell(struct judge *judge, __u32 class, __u32 port_class,
+						     const __u8 *protocol, const __u16 *port)
+{
+	__u32 cell;
+
+	if (unlikely(!egress_cell(judge->control, judge->set, class, port_class, &cell)))
 		return USUAL_NOT;
 	if (unlikely(!(cell & EGRESS_CELL_ALLOW))) {
 		judge->cell = cell;
 		return USUAL_DENIED;
 	}
-	if (unlikely(cell == (EGRESS_CELL_ALLOW | EGRESS_RULE_NODE)) && transport == EGRESS_PORT_UDP &&
-	    egress_node_tunnel(IPPROTO_UDP, bpf_ntohs(port)))
+	if (unlikely(cell == (EGRESS_CELL_ALLOW | EGRESS_RULE_NODE)) && egress_node_tunnel(*protocol, bpf_ntohs(*port)))
 		return USUAL_NOT;
 	return USUAL_PASSES;
 }
@@ -141,7 +144,7 @@ static __noinline int usual_answer(const void *ip, const void *end, __u32 length
 	else
 		usual_key_ipv6(ip, endpoint, &key);
 	if (key.flow.protocol == IPPROTO_TCP) {
-		if ((const void *)(tcp + 1) > end)
+		if (unlikely((const void *)(tcp + 1) > end))
 			return USUAL_NOT;
 		segment = SEGMENT(bpf_ntohl(tcp->ack_seq), ((const __u8 *)tcp)[TCP_FLAGS_OFFSET]);
 	}
@@ -154,35 +157,40 @@ static __always_inline enum usual_verdict usual_without_tables(const struct judg
 	return judge->set == EGRESS_SET_OPEN ? USUAL_PASSES : USUAL_NOT;
 }
 
+/* The first eight bytes of an IPv4 header, as a number: version, length of the header, and all of a fragment's place. */
+#define USUAL_IPV4_MASK          0xff00000000003fffull
+#define USUAL_IPV4               0x4500000000000000ull
+#define USUAL_IPV4_LENGTH(first) ((__u32)((first) >> 32) & 0xffff)
+
 /* The header without options and the ports are in the linear part. */
 static __always_inline enum usual_verdict usual_ipv4(struct __sk_buff *skb, struct judge *judge, const struct iphdr *ip,
 						     const void *end, struct usual *usual)
 {
 	const struct usual_ports *ports = (const void *)(ip + 1);
-	__u32 length, needed, class;
+	__u64 first = bpf_be64_to_cpu(*(const __u64 *)(const void *)ip);
+	__u32 length = USUAL_IPV4_LENGTH(first), class, port_class;
 	enum egress_port_protocol transport;
 	enum usual_verdict verdict;
 
-	if (*(const __u8 *)ip != 0x45 || ip->frag_off & bpf_htons(0x3fff))
+	if (unlikely((first & USUAL_IPV4_MASK) != USUAL_IPV4))
 		return USUAL_NOT;
-	length = bpf_ntohs(ip->tot_len);
-	if (!usual_transport(ip->protocol, sizeof(*ip), &transport, &needed) || length < needed ||
-	    length > skb->len - ETH_HLEN)
+	if (unlikely(!usual_transport(ip->protocol, sizeof(*ip), length, &transport) || length > skb->len - ETH_HLEN))
 		return USUAL_NOT;
 	if (unlikely(ip->saddr != judge->endpoint->ipv4 || !ip->saddr))
 		return USUAL_NOT;
 	if (unlikely(judge->set < EGRESS_SET_FIRST))
 		return usual_without_tables(judge);
-	if (!egress_class4(judge->control, judge->bank, ip->daddr, &class))
+	if (unlikely(!usual_port_class(judge, transport, ports->destination, &port_class) ||
+		     !egress_class4(judge->control, judge->bank, ip->daddr, &class)))
 		return USUAL_NOT;
-	verdict = usual_cell(judge, transport, class, ports->destination);
+	verdict = usual_cell(judge, class, port_class, &ip->protocol, &ports->destination);
 	if (likely(verdict != USUAL_DENIED))
 		return verdict;
 	if (ip->daddr == ip->saddr) /* the pod's own */
 		return USUAL_PASSES;
 	if (flow_any(judge->endpoint->id))
 		verdict = usual_answer(ip, end, sizeof(*ip), judge->endpoint->id, judge->control);
-	usual->network = network_make(4, ip->protocol, ETH_HLEN + sizeof(*ip), ETH_HLEN + length);
+	usual->network = network_make(4, ip->protocol, ETH_HLEN + sizeof(*ip), ETH_HLEN + bpf_ntohs(ip->tot_len));
 	usual->ports = ports_make(ports->source, ports->destination);
 	return verdict;
 }
@@ -194,30 +202,32 @@ static __always_inline enum usual_verdict usual_ipv6(struct __sk_buff *skb, stru
 	const __u64 *source = (const void *)&ip->saddr, *destination = (const void *)&ip->daddr,
 		    *own = (const void *)judge->endpoint->ipv6;
 	enum egress_port_protocol transport;
+	__u32 length, class, port_class;
 	enum usual_verdict verdict;
-	__u32 length, needed, class;
 
-	if ((const void *)(ports + 1) > end || (*(const __u8 *)ip & 0xf0) != 0x60)
+	if (unlikely((const void *)(ports + 1) > end || (*(const __u8 *)ip & 0xf0) != 0x60))
 		return USUAL_NOT;
 	length = sizeof(*ip) + bpf_ntohs(ip->payload_len);
-	if (!usual_transport(ip->nexthdr, sizeof(*ip), &transport, &needed) || length < needed ||
-	    length > skb->len - ETH_HLEN)
+	if (unlikely(!usual_transport(ip->nexthdr, sizeof(*ip), length, &transport) || length > skb->len - ETH_HLEN))
 		return USUAL_NOT;
 	if (unlikely((source[0] ^ own[0]) | (source[1] ^ own[1]) || !(own[0] | own[1])))
 		return USUAL_NOT;
 	if (unlikely(judge->set < EGRESS_SET_FIRST))
 		return usual_without_tables(judge);
-	class = tables_class6(judge->bank->ipv6_root, destination[0], destination[1]);
-	if (class == TABLES_NONE)
+	if (unlikely(!usual_port_class(judge, transport, ports->destination, &port_class)))
 		return USUAL_NOT;
-	verdict = usual_cell(judge, transport, class, ports->destination);
+	class = tables_class6(judge->bank->ipv6_root, destination[0], destination[1]);
+	if (unlikely(class == TABLES_NONE))
+		return USUAL_NOT;
+	verdict = usual_cell(judge, class, port_class, &ip->nexthdr, &ports->destination);
 	if (likely(verdict != USUAL_DENIED))
 		return verdict;
 	if (!((source[0] ^ destination[0]) | (source[1] ^ destination[1])))
 		return USUAL_PASSES;
 	if (flow_any(judge->endpoint->id))
 		verdict = usual_answer(ip, end, sizeof(*ip), judge->endpoint->id, judge->control);
-	usual->network = network_make(6, ip->nexthdr, ETH_HLEN + sizeof(*ip), ETH_HLEN + length);
+	usual->network = network_make(6, ip->nexthdr, ETH_HLEN + sizeof(*ip),
+				      ETH_HLEN + sizeof(*ip) + bpf_ntohs(ip->payload_len));
 	usual->ports = ports_make(ports->source, ports->destination);
 	return verdict;
 }
@@ -228,7 +238,7 @@ static __always_inline enum usual_verdict usual_judge(struct __sk_buff *skb, str
 	const __u8 *ip = frame + ETH_HLEN;
 	__u16 ethertype;
 
-	if (ip + sizeof(struct iphdr) + sizeof(struct usual_ports) > end || skb->vlan_present)
+	if (unlikely(ip + sizeof(struct iphdr) + sizeof(struct usual_ports) > end || skb->vlan_present))
 		return USUAL_NOT;
 	/* struct ethhdr is packed: the compiler would read its bytes one by one. */
 	ethertype = *(const __u16 *)(frame + offsetof(struct ethhdr, h_proto));

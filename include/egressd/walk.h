@@ -9,6 +9,10 @@
  *       the first word of the chunk that holds the word `address`, or NULL where there is none. `tables` is what the
  *       includer makes of it: in the kernel chunk 0, so that words in it need no look-up, in user space the mapped memory.
  *
+ *   EGRESS_TABLE_BEGINS_WITH(address)
+ *       whether `tables` points to the first word and that address is in chunk 0: in the kernel nearly all are, and are read
+ *       without the masks that other chunks need; false in user space.
+ *
  *   EGRESS_TABLE_HOLDS(tables, address)
  *       whether it holds the word `address` of a chunk that was found; always true where chunks are whole.
  *
@@ -33,8 +37,13 @@
 
 EGRESS_INLINE _Bool egress_word(const void *tables, __u32 address, __u32 *value)
 {
-	const __u32 *chunk = egress_table_chunk(tables, address);
+	const __u32 *chunk;
 
+	if (EGRESS_TABLE_BEGINS_WITH(address)) {
+		*value = ((const __u32 *)tables)[address];
+		return 1;
+	}
+	chunk = egress_table_chunk(tables, address);
 	if (!chunk)
 		return 0;
 	*value = chunk[address & (EGRESS_CHUNK_WORDS - 1)];
@@ -65,6 +74,41 @@ EGRESS_INLINE __u32 egress_bounds_below(const __u32 *bounds, __u32 count, __u32 
 	return (__u32)(sum * EGRESS_BOUND_LANES >> (2 * EGRESS_BOUND_LANE_BITS + 16));
 }
 
+/*
+ * The same for a node that may have many bounds and mostly has few: those behind the first `few` double words are read
+ * only where the highest of these is not above the value.
+ */
+EGRESS_INLINE __u32 egress_few_bounds_below(const __u32 *bounds, __u32 few, __u32 count, __u32 value)
+{
+	const egress_double_word *three = (const egress_double_word *)(const void *)bounds;
+	__u64 spread = (value | EGRESS_BOUND_BIT) * EGRESS_BOUND_LANES, last = 0, sum = 0;
+	__u32 i;
+
+	EGRESS_UNROLL
+	for (i = 0; i < few; i++) {
+		last = (spread - three[i]) & EGRESS_BOUND_BIT * EGRESS_BOUND_LANES;
+		sum += last;
+	}
+	if (last >> (2 * EGRESS_BOUND_LANE_BITS + 16)) {
+		EGRESS_UNROLL
+		for (i = few; i < count; i++)
+			sum += (spread - three[i]) & EGRESS_BOUND_BIT * EGRESS_BOUND_LANES;
+	}
+	return (__u32)(sum * EGRESS_BOUND_LANES >> (2 * EGRESS_BOUND_LANE_BITS + 16));
+}
+
+/* The first or the second of two words, by the lowest bit of `which`: an address to read from would come later. */
+EGRESS_INLINE __u32 egress_either(const __u32 *words, __u32 which)
+{
+	__u64 both = *(const egress_double_word *)(const void *)words;
+
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	return (__u32)(both >> (which << 5 & 32));
+#else
+	return (__u32)(both >> (~which << 5 & 32));
+#endif
+}
+
 /* The entry for a value of 16 bits in a node of ranges. Nodes never cross a chunk: they are aligned to their size. */
 EGRESS_INLINE _Bool egress_ranges_entry(const void *tables, __u32 value, __u32 *entry)
 {
@@ -75,8 +119,8 @@ EGRESS_INLINE _Bool egress_ranges_entry(const void *tables, __u32 value, __u32 *
 		return 0;
 	if (kind == EGRESS_TRIE_TURNS) {
 		node += address & (EGRESS_CHUNK_WORDS - EGRESS_TURNS_WORDS);
-		index = egress_bounds_below(node + 2, 7, value);
-		*entry = node[index & 1];
+		index = egress_few_bounds_below(node + 2, 3, 7, value);
+		*entry = egress_either(node, index);
 		return 1;
 	}
 	if (kind == EGRESS_TRIE_RANGES9) {
@@ -110,7 +154,7 @@ EGRESS_INLINE _Bool egress_bits_entry(const void *tables, __u32 byte, __u32 *ent
 	if (!chunk)
 		return 0;
 	node = (const void *)(chunk + (address & (EGRESS_CHUNK_WORDS - 16)));
-	*entry = node->entry[node->bits[byte >> 5 & 7] >> (byte & 31) & 1];
+	*entry = egress_either(node->entry, node->bits[byte >> 5 & 7] >> (byte & 31));
 	return 1;
 }
 
@@ -133,7 +177,8 @@ EGRESS_INLINE _Bool egress_class4(const void *tables, const struct egress_bank *
 	}
 	if (EGRESS_TRIE_KIND(entry) != EGRESS_TRIE_LEAF && !egress_ranges_entry(tables, value, &entry))
 		return 0;
-	*class = EGRESS_TRIE_VALUE(entry);
+	/* The kind of a leaf is 0. */
+	*class = entry;
 	return EGRESS_TRIE_KIND(entry) == EGRESS_TRIE_LEAF;
 }
 
@@ -348,8 +393,13 @@ EGRESS_INLINE _Bool egress_port_word(const void *tables, const struct egress_ban
 				     __u32 *class)
 {
 	__u32 address = bank->ports[index] + (port >> 1);
-	const __u32 *chunk = egress_table_chunk(tables, address);
+	const __u32 *chunk;
 
+	if (EGRESS_TABLE_BEGINS_WITH(address)) {
+		*class = ((const __u16 *)((const __u32 *)tables + address))[port & 1];
+		return 1;
+	}
+	chunk = egress_table_chunk(tables, address);
 	if (!chunk)
 		return 0;
 	/* The word first, then its half: the verifier of 5.10 loses the bounds of an index put together of both. */
