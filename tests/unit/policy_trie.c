@@ -244,6 +244,26 @@ static void make_networks(struct world *world, address_number first, size_t coun
 	}
 }
 
+/* Networks of one class in a /16 are ranges that take turns: of few the first bounds say where an address is, of many all. */
+static void turns_of_few_and_of_many_networks(void **state)
+{
+	size_t count;
+
+	(void)state;
+	for (count = 1; count <= 10; count++) {
+		struct world world;
+
+		start(&world, FAMILY_IPV4);
+		/* Of more than nine only tables that are packed make ranges. */
+		world.trie.packed = count > 9;
+		make_networks(&world, 0x0a000400, count, 11, 10);
+		write_trie(&world);
+		assert_int_equal(EGRESS_TRIE_KIND(words[ROOT + 0x0a00]), EGRESS_TRIE_TURNS);
+		check_all(&world);
+		end(&world);
+	}
+}
+
 /* 10.0.0.0/24 alternates; its walk reads bits, flipped in place as long as there are two classes, then a full block. */
 static void bits_hold_two_classes(void **state)
 {
@@ -656,6 +676,7 @@ int main(void)
 		cmocka_unit_test(ipv4_reads_as_written),
 		cmocka_unit_test(ipv6_reads_as_written),
 		cmocka_unit_test(ipv6_lists_read_as_written),
+		cmocka_unit_test(turns_of_few_and_of_many_networks),
 		cmocka_unit_test(bits_hold_two_classes),
 		cmocka_unit_test(hash_nodes_take_more_keys),
 		cmocka_unit_test(lone_networks_are_in_their_slots),
