@@ -12,6 +12,8 @@
 
 #include <cmocka.h>
 
+#include "base/cleanup.h"
+#include "base/text.h"
 #include "model/decode.h"
 #include "report/state.h"
 
@@ -225,6 +227,63 @@ static void objects_come_back_equal(void **state)
 	clear_kinds(kinds);
 }
 
+static int64_t size_of(const char *directory, const char *name)
+{
+	_cleanup_free_ char *path = text_format("%s/%s", directory, name);
+	struct stat status;
+
+	return stat(path, &status) ? -1 : status.st_size;
+}
+
+/* Others have their turn between two objects: they may let go of all of them. What is there is the old file, then the new. */
+static void objects_are_written_one_by_one(void **state)
+{
+	struct object_list kinds[OBJECT_KIND_COUNT] = {0}, none[OBJECT_KIND_COUNT] = {0};
+	struct fixture *fixture = *state;
+	const struct state_view old = {1, 0}, new = {2, 3};
+	struct state_writer *writer;
+	struct state_view found;
+	struct store *store;
+
+	decode_manifests(kinds);
+	assert_int_equal(state_directory_prepare(fixture->directory), 0);
+	assert_int_equal(state_write_objects(fixture->directory, none, &old), 0);
+	assert_int_equal(state_writer_new(fixture->directory, kinds, &new, &writer), 0);
+	clear_kinds(kinds);
+	assert_int_equal(state_writer_go_on(writer, 1), 1);
+	assert_int_equal(state_read_objects(fixture->directory, &store, &found), 0);
+	assert_int_equal(found.generation, old.generation);
+	store_free(store);
+	assert_int_equal(state_writer_go_on(writer, 1), 0);
+	state_writer_free(writer);
+	assert_int_equal(state_read_objects(fixture->directory, &store, &found), 0);
+	assert_int_equal(found.generation, new.generation);
+	assert_int_equal(found.changes, new.changes);
+	assert_int_equal(store_count(store, OBJECT_POD) + store_count(store, OBJECT_NETWORK_POLICY), 2);
+	store_free(store);
+}
+
+static void what_is_not_written_to_its_end_leaves_nothing(void **state)
+{
+	struct object_list kinds[OBJECT_KIND_COUNT] = {0}, none[OBJECT_KIND_COUNT] = {0};
+	struct fixture *fixture = *state;
+	const struct state_view old = {1, 0}, new = {2, 0};
+	struct state_writer *writer;
+	int64_t size;
+
+	decode_manifests(kinds);
+	assert_int_equal(state_directory_prepare(fixture->directory), 0);
+	assert_int_equal(state_write_objects(fixture->directory, none, &old), 0);
+	size = size_of(fixture->directory, STATE_OBJECTS_FILE);
+	assert_int_equal(state_writer_new(fixture->directory, kinds, &new, &writer), 0);
+	assert_int_equal(state_writer_go_on(writer, 1), 1);
+	state_writer_free(writer);
+	clear_kinds(kinds);
+	assert_int_equal(size_of(fixture->directory, STATE_OBJECTS_FILE), size);
+	assert_int_equal(size_of(fixture->directory, "." STATE_OBJECTS_FILE ".new"), -1);
+	assert_int_equal(state_writer_new("/nowhere", none, &new, &writer), -ENOENT);
+}
+
 /* More networks than values, at four each, may be in a document that is read; a file may have them, at three each. */
 #define NETWORKS 1050000u
 
@@ -349,6 +408,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(failed_write_leaves_the_old_file, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(write_to_a_missing_directory_fails, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(objects_come_back_equal, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(objects_are_written_one_by_one, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_is_not_written_to_its_end_leaves_nothing, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(policy_of_a_million_networks_comes_back, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(damaged_objects_are_refused, set_up, tear_down),
 		cmocka_unit_test(problems_are_encoded),

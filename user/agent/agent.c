@@ -199,7 +199,7 @@ static void on_state(evutil_socket_t fd, short what, void *data)
 {
 	(void)fd;
 	(void)what;
-	agent_write_state(data);
+	agent_go_on_with_state(data);
 }
 
 static void on_check(evutil_socket_t fd, short what, void *data)
@@ -401,6 +401,8 @@ static void agent_clear(struct agent *agent)
 	cni_install_stop(agent);
 	cni_server_stop(agent);
 	serve_stop(agent);
+	state_writer_free(agent->state_writer);
+	json_decref(agent->state_next);
 	free_event(agent->source_timer);
 	free_event(agent->reread_timer);
 	free_event(agent->interface_timer);

@@ -118,6 +118,9 @@ struct agent {
 	bool objects_written; /* objects.json is of what is in force */
 	struct timespec state_due; /* CLOCK_MONOTONIC; the state is not written sooner */
 	int64_t state_cost;        /* ns that it took to write it last */
+	struct state_writer *state_writer; /* of the objects that are being written, or NULL */
+	json_t *state_next;                /* what state.json is to be once they are; NULL: nothing is being written */
+	bool state_missed, state_missed_pods; /* something changed since that began, or pods of other nodes did */
 	struct connection_search *search; /* for connections from before, under way; NULL: none */
 	struct event *state_timer, *retry_timer, *source_timer, *reread_timer, *interface_timer;
 	unsigned int failures; /* to build, in a row */
@@ -334,7 +337,9 @@ bool agent_is_ready(const struct agent *agent, FILE *reasons);
 void agent_report_state(struct agent *agent);
 /* Leaves the state for egressctl when there is time: only pods of other nodes are not as it says. */
 void agent_report_state_later(struct agent *agent);
-/* Writes the state now. */
+/* Writes the state, or more of it: the rest comes with the timer, between what else the loop has to do. */
+void agent_go_on_with_state(struct agent *agent);
+/* Writes all of the state now. */
 void agent_write_state(struct agent *agent);
 /*
  * Makes the state directory anew where someone removed it; what else belongs into it is then missing, and comes with

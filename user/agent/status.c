@@ -19,6 +19,9 @@
 /* The same where only pods of other nodes changed, of which there may be many a second. */
 #define WRITE_PAUSE_PODS 50
 #define WRITE_PAUSE_PODS_MIN INT64_C(100000000) /* ns */
+/* The loop has its turn after so long, if there are more objects to write. One object may take longer. */
+#define WRITE_SLICE INT64_C(10000000) /* ns */
+#define WRITE_SLICE_OBJECTS 16
 /* After a failure to write: doubled with every failure in a row. */
 #define RETRY_SECONDS 1
 #define RETRY_SECONDS_MAX 30
@@ -269,13 +272,12 @@ static int64_t retry_pause(unsigned int failures)
 	return seconds < RETRY_SECONDS_MAX ? seconds : RETRY_SECONDS_MAX;
 }
 
-static void set_due(struct agent *agent, const struct timespec *start)
+static void set_due(struct agent *agent)
 {
 	struct timespec now;
 	int64_t pause;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	agent->state_cost = (now.tv_sec - start->tv_sec) * INT64_C(1000000000) + now.tv_nsec - start->tv_nsec;
 	pause = agent->state_cost * WRITE_PAUSE + now.tv_nsec + retry_pause(agent->state_failures) * INT64_C(1000000000);
 	agent->state_due.tv_sec = now.tv_sec + pause / INT64_C(1000000000);
 	agent->state_due.tv_nsec = pause % INT64_C(1000000000);
@@ -316,8 +318,25 @@ static void note_outcome(struct agent *agent, int error)
 	tell_readiness(agent);
 }
 
+static int64_t nanoseconds_since(const struct timespec *then)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (now.tv_sec - then->tv_sec) * INT64_C(1000000000) + now.tv_nsec - then->tv_nsec;
+}
+
+static void write_after(struct agent *agent, int64_t nanoseconds)
+{
+	const struct timeval pause = {.tv_sec = nanoseconds / INT64_C(1000000000),
+				      .tv_usec = nanoseconds % INT64_C(1000000000) / 1000};
+
+	if (agent->state_timer)
+		event_add(agent->state_timer, &pause);
+}
+
 /* What is in force, which is not what is in the store while that cannot be built. */
-static int write_objects(struct agent *agent)
+static int begin_objects(struct agent *agent)
 {
 	const struct state_view view = {agent->generation.number, agent->generation.changes};
 	struct object_list kinds[OBJECT_KIND_COUNT] = {0};
@@ -327,36 +346,117 @@ static int write_objects(struct agent *agent)
 	for (kind = 0; kind < OBJECT_KIND_COUNT && !error; kind++)
 		error = store_list_settled(agent->store, kind, &kinds[kind].items, &kinds[kind].count);
 	if (!error)
-		error = state_write_objects(agent->options->state, kinds, &view);
+		error = state_writer_new(agent->options->state, kinds, &view, &agent->state_writer);
 	for (kind = 0; kind < OBJECT_KIND_COUNT; kind++)
 		free(kinds[kind].items);
 	return error;
 }
 
-void agent_write_state(struct agent *agent)
+/* What both files will say is what is there now, whatever comes while they are written. */
+static int begin_state(struct agent *agent)
 {
-	struct timespec start;
 	char *failure;
 	int error = 0;
 
-	/* A start that fails leaves a predecessor's state as it is. */
-	if (!agent->generation.tables)
-		return;
-	clock_gettime(CLOCK_MONOTONIC, &start);
 	/* What can be read on disk has been written. */
 	failure = take(agent->state_failure);
-	/* Objects first: a state never speaks of rules whose objects are not there. */
-	if (!agent->objects_written)
-		error = write_objects(agent);
-	if (!error) {
-		agent->objects_written = true;
-		error = write_and_release(agent, STATE_FILE, encode_state(agent));
-	}
+	agent->state_next = encode_state(agent);
 	agent->state_failure = failure;
+	agent->state_cost = 0;
+	agent->state_missed = agent->state_missed_pods = false;
+	if (!agent->state_next)
+		return -ENOMEM;
+	if (!agent->objects_written)
+		error = begin_objects(agent);
+	agent->objects_written = !error;
+	return error;
+}
+
+/* 1: there are more, and it is the loop's turn, unless `all` are to be written. */
+static int write_objects(struct agent *agent, bool all)
+{
+	struct timespec start;
+	int more = 1;
+
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	while (more > 0) {
+		more = state_writer_go_on(agent->state_writer, WRITE_SLICE_OBJECTS);
+		if (more > 0 && !all && nanoseconds_since(&start) > WRITE_SLICE)
+			return 1;
+	}
+	state_writer_free(take(agent->state_writer));
+	return more;
+}
+
+/* Begun, and not done. */
+static bool is_writing(const struct agent *agent)
+{
+	return agent->state_next;
+}
+
+/* What is on disk stays. */
+static void give_up_writing(struct agent *agent)
+{
+	if (agent->state_writer)
+		agent->objects_written = false;
+	state_writer_free(take(agent->state_writer));
+	json_decref(take(agent->state_next));
+}
+
+static void end_state(struct agent *agent, int error)
+{
+	if (error)
+		agent->objects_written = false;
+	give_up_writing(agent);
 	note_outcome(agent, error);
 	/* The whole state stood in memory for a moment. */
 	malloc_trim(0);
-	set_due(agent, &start);
+	set_due(agent);
+	if (error)
+		return;
+	if (agent->state_missed)
+		agent_report_state(agent);
+	else if (agent->state_missed_pods)
+		agent_report_state_later(agent);
+}
+
+/* Objects first: a state never speaks of rules whose objects are not there. */
+static int write_files(struct agent *agent, bool all)
+{
+	int error = is_writing(agent) ? 0 : begin_state(agent);
+
+	if (!error && agent->state_writer)
+		error = write_objects(agent, all);
+	return error ? error : write_and_release(agent, STATE_FILE, take(agent->state_next));
+}
+
+/* A start that fails leaves a predecessor's state as it is. */
+static void write_state(struct agent *agent, bool all)
+{
+	struct timespec start;
+	int error;
+
+	if (!agent->generation.tables)
+		return;
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	error = write_files(agent, all);
+	agent->state_cost += nanoseconds_since(&start);
+	if (error > 0)
+		write_after(agent, 0);
+	else
+		end_state(agent, error);
+}
+
+void agent_go_on_with_state(struct agent *agent)
+{
+	/* Before the loop runs nobody is held up, and who comes then finds all of it. */
+	write_state(agent, !agent->loops);
+}
+
+void agent_write_state(struct agent *agent)
+{
+	give_up_writing(agent);
+	write_state(agent, true);
 }
 
 static int make_state_directory(struct agent *agent)
@@ -384,25 +484,9 @@ void agent_check_state(struct agent *agent)
 		log_debug("%s: cannot be made anew", agent->options->state);
 	if (agent->superseded)
 		return;
+	give_up_writing(agent);
 	agent->objects_written = false;
 	agent_report_state(agent);
-}
-
-static int64_t nanoseconds_to(const struct timespec *then)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (then->tv_sec - now.tv_sec) * INT64_C(1000000000) + then->tv_nsec - now.tv_nsec;
-}
-
-static void write_after(struct agent *agent, int64_t nanoseconds)
-{
-	const struct timeval pause = {.tv_sec = nanoseconds / INT64_C(1000000000),
-				      .tv_usec = nanoseconds % INT64_C(1000000000) / 1000};
-
-	if (agent->state_timer)
-		event_add(agent->state_timer, &pause);
 }
 
 void agent_report_state(struct agent *agent)
@@ -412,17 +496,25 @@ void agent_report_state(struct agent *agent)
 	if (!agent->generation.tables)
 		return;
 	tell_readiness(agent);
-	pause = nanoseconds_to(&agent->state_due);
+	if (is_writing(agent)) {
+		agent->state_missed = true;
+		return;
+	}
+	pause = -nanoseconds_since(&agent->state_due);
 	if (pause > 0)
 		write_after(agent, pause);
 	else
-		agent_write_state(agent);
+		agent_go_on_with_state(agent);
 }
 
 void agent_report_state_later(struct agent *agent)
 {
-	int64_t pause = nanoseconds_to(&agent->state_due);
+	int64_t pause = -nanoseconds_since(&agent->state_due);
 
+	if (is_writing(agent)) {
+		agent->state_missed_pods = true;
+		return;
+	}
 	/* state_due is WRITE_PAUSE times the cost after the last write. */
 	pause += agent->state_cost * (WRITE_PAUSE_PODS - WRITE_PAUSE);
 	if (!event_pending(agent->state_timer, EV_TIMEOUT, NULL))

@@ -42,7 +42,19 @@ struct state_view {
 	uint32_t generation;
 	uint32_t changes; /* that it followed in place */
 };
-/* Writes objects.json from a list for each kind (OBJECT_KIND_COUNT of them). -errno; the old file then still stands. */
+/*
+ * Writes objects.json from a list for each kind (OBJECT_KIND_COUNT of them), object by object: of a hundred thousand pods
+ * that takes a second, in which others may want to have their turn. The old file stands until the new one is complete.
+ */
+struct state_writer;
+/* Begins; the objects are held until the writer is freed, the lists are the caller's. -errno. */
+int state_writer_new(const char *directory, const struct object_list *kinds, const struct state_view *view,
+		     struct state_writer **out);
+/* Writes `count` more of them. 1: there are more; 0: all are on disk, and the file has its name; -errno: it will not. */
+int state_writer_go_on(struct state_writer *writer, size_t count);
+/* What is not complete is removed. NULL is allowed. */
+void state_writer_free(struct state_writer *writer);
+/* All of it at once. -errno; the old file then still stands. */
 int state_write_objects(const char *directory, const struct object_list *kinds, const struct state_view *view);
 /* What it holds, as a new store. -ENOENT, -EINVAL (damaged, or of another version), ... */
 int state_read_objects(const char *directory, struct store **out, struct state_view *view);

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -36,6 +37,15 @@ struct sink {
 	bool comma;
 };
 
+struct state_writer {
+	int directory, fd;
+	struct sink sink;
+	struct state_view view;
+	struct object **objects; /* references */
+	size_t count, next;
+	bool named; /* the file has its name */
+};
+
 /* An encode_sink. */
 static int put_text(const char *text, size_t length, void *data)
 {
@@ -56,60 +66,123 @@ static int put_object(struct sink *sink, const struct object *object)
 static int put_end(struct sink *sink, const struct state_view *view)
 {
 	char text[128];
+	int error;
 
 	snprintf(text, sizeof(text), "\n],\"egressd.io/generation\":%u,\"egressd.io/changes\":%u", view->generation,
 		 view->changes);
-	return put_text(text, strlen(text), sink);
-}
-
-static int put_all(struct sink *sink, const struct object_list *kinds, const struct state_view *view)
-{
-	unsigned int kind;
-	size_t i;
-	int error = put_text(HEAD, strlen(HEAD), sink);
-
-	for (kind = 0; kind < OBJECT_KIND_COUNT && !error; kind++)
-		for (i = 0; i < kinds[kind].count && !error; i++)
-			error = put_object(sink, kinds[kind].items[i]);
-	if (!error)
-		error = put_end(sink, view);
+	error = put_text(text, strlen(text), sink);
 	if (!error && fprintf(sink->file, TAIL, sink->sum) != TAIL_LENGTH)
 		error = -EIO;
 	return error;
 }
 
-static int write_file(int directory, const struct object_list *kinds, const struct state_view *view)
+static int hold_objects(struct state_writer *writer, const struct object_list *kinds)
 {
-	_cleanup_fd_ int fd = openat(directory, TEMPORARY, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-	_cleanup_file_ FILE *file = fd < 0 ? NULL : fdopen(dup(fd), "w");
-	struct sink sink = {.file = file};
+	size_t count = 0, i;
+	unsigned int kind;
+
+	for (kind = 0; kind < OBJECT_KIND_COUNT; kind++)
+		count += kinds[kind].count;
+	writer->objects = calloc(count + 1, sizeof(struct object *));
+	if (!writer->objects)
+		return -ENOMEM;
+	for (kind = 0; kind < OBJECT_KIND_COUNT; kind++)
+		for (i = 0; i < kinds[kind].count; i++)
+			writer->objects[writer->count++] = object_ref(kinds[kind].items[i]);
+	return 0;
+}
+
+static int open_file(struct state_writer *writer, const char *directory)
+{
+	writer->directory = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (writer->directory < 0)
+		return -errno;
+	writer->fd = openat(writer->directory, TEMPORARY, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (writer->fd < 0)
+		return -errno;
+	writer->sink.file = fdopen(dup(writer->fd), "w");
+	return writer->sink.file ? 0 : -errno;
+}
+
+int state_writer_new(const char *directory, const struct object_list *kinds, const struct state_view *view,
+		     struct state_writer **out)
+{
+	struct state_writer *writer = calloc(1, sizeof(*writer));
 	int error;
 
-	if (!file)
-		return -errno;
-	sink.sum = crc32(0, NULL, 0);
-	error = put_all(&sink, kinds, view);
-	if (!error && fflush(file))
+	if (!writer)
+		return -ENOMEM;
+	*writer = (struct state_writer){.directory = -1, .fd = -1, .view = *view, .sink.sum = crc32(0, NULL, 0)};
+	error = hold_objects(writer, kinds);
+	if (!error)
+		error = open_file(writer, directory);
+	if (!error)
+		error = put_text(HEAD, strlen(HEAD), &writer->sink);
+	if (error) {
+		state_writer_free(writer);
+		return error;
+	}
+	*out = writer;
+	return 0;
+}
+
+static int finish(struct state_writer *writer)
+{
+	int error = put_end(&writer->sink, &writer->view);
+
+	if (!error && fflush(writer->sink.file))
 		error = -errno;
 	if (error)
 		return error;
 	/* On disk before it gets the name of the old one. */
-	if (fchmod(fd, 0600) || fsync(fd) || renameat(directory, TEMPORARY, directory, STATE_OBJECTS_FILE))
+	if (fchmod(writer->fd, 0600) || fsync(writer->fd) ||
+	    renameat(writer->directory, TEMPORARY, writer->directory, STATE_OBJECTS_FILE))
 		return -errno;
-	fsync(directory);
+	writer->named = true;
+	fsync(writer->directory);
 	return 0;
+}
+
+int state_writer_go_on(struct state_writer *writer, size_t count)
+{
+	int error;
+
+	for (; count && writer->next < writer->count; count--) {
+		error = put_object(&writer->sink, writer->objects[writer->next]);
+		if (error)
+			return error;
+		writer->next++;
+	}
+	return writer->next < writer->count ? 1 : finish(writer);
+}
+
+void state_writer_free(struct state_writer *writer)
+{
+	size_t i;
+
+	if (!writer)
+		return;
+	for (i = 0; i < writer->count; i++)
+		object_unref(writer->objects[i]);
+	free(writer->objects);
+	if (writer->sink.file)
+		fclose(writer->sink.file);
+	if (writer->fd >= 0 && !writer->named)
+		unlinkat(writer->directory, TEMPORARY, 0);
+	close_fd(&writer->fd);
+	close_fd(&writer->directory);
+	free(writer);
 }
 
 int state_write_objects(const char *directory, const struct object_list *kinds, const struct state_view *view)
 {
-	_cleanup_fd_ int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int error;
+	struct state_writer *writer;
+	int error = state_writer_new(directory, kinds, view, &writer);
 
-	if (fd < 0)
-		return -errno;
-	error = write_file(fd, kinds, view);
 	if (error)
-		unlinkat(fd, TEMPORARY, 0);
+		return error;
+	error = state_writer_go_on(writer, SIZE_MAX);
+	state_writer_free(writer);
 	return error;
 }
 
