@@ -330,6 +330,32 @@ static void a_directory_is_read_whole_the_next_time(void **state)
 	}
 }
 
+/* Memory that is short for one object keeps no other from being known. */
+static void a_directory_hands_over_all_that_it_can(void **state)
+{
+	bool enough = false;
+	size_t short_of_one = 0;
+
+	(void)state;
+	for (long number = 0; !enough; number++) {
+		struct manifests manifests;
+		size_t count;
+
+		manifests_new(&manifests);
+		put_file(&manifests, "a.yaml", "uvwxyz");
+		fail_after(number);
+		if (sync_manifests(manifests.source, manifests.store))
+			assert_false(had_enough());
+		enough = had_enough();
+		count = store_count(manifests.store, OBJECT_NAMESPACE);
+		if (count && count < 5)
+			fail_msg("%zu of 6 where allocation %ld fails", count, number);
+		short_of_one += count == 5;
+		manifests_free(&manifests);
+	}
+	assert_true(short_of_one >= 6);
+}
+
 /* ---------------------------------------------------------------- the API */
 
 /* These stand in the place of source/kube_reflector.c: what comes from the API comes from the test. */
@@ -515,6 +541,40 @@ static void assert_web_is(const struct cluster *cluster, const char *uid, const 
 			 web ? web->uid : "none");
 }
 
+/* A policy and then two pods of this node, handed over at once: memory that is short for one keeps no other away. */
+static void the_api_hands_over_all_that_it_can(void **state)
+{
+	static const char policy[] = "{\"metadata\": {\"namespace\": \"a\", \"name\": \"q\"}, \"spec\": {\"podSelector\": "
+				     "{}, \"policyTypes\": [\"Egress\"]}}";
+	static const char *const pods[] = {
+		"{\"metadata\": {\"namespace\": \"a\", \"name\": \"one\"}, \"spec\": {\"nodeName\": \"here\"}}",
+		"{\"metadata\": {\"namespace\": \"a\", \"name\": \"two\"}, \"spec\": {\"nodeName\": \"here\"}}",
+	};
+	bool enough = false;
+	size_t short_of_one = 0;
+
+	(void)state;
+	for (long number = 0; !enough; number++) {
+		struct cluster cluster;
+		size_t count;
+
+		cluster_new(&cluster);
+		assert_int_equal(tell_object(OBJECT_NETWORK_POLICY, NULL, policy, -1), 0);
+		assert_int_equal(tell_object(OBJECT_POD, HERE, pods[0], -1), 0);
+		assert_int_equal(tell_object(OBJECT_POD, HERE, pods[1], -1), 0);
+		fail_after(number);
+		if (sync_cluster(&cluster))
+			assert_false(had_enough());
+		enough = had_enough();
+		count = store_count(cluster.store, OBJECT_NETWORK_POLICY) + store_count(cluster.store, OBJECT_POD) - 2;
+		if (count && count < 2)
+			fail_msg("%zu of 3 where allocation %ld fails", count, number);
+		short_of_one += count == 2;
+		cluster_free(&cluster);
+	}
+	assert_true(short_of_one >= 3);
+}
+
 #define WEB(uid, node, second)                                                                                    \
 	"{\"metadata\": {\"namespace\": \"a\", \"name\": \"web\", \"uid\": \"" uid "\", \"creationTimestamp\": " \
 	"\"2024-01-01T00:00:0" second "Z\"}, \"spec\": {\"nodeName\": \"" node "\"}}"
@@ -569,7 +629,9 @@ int main(void)
 		cmocka_unit_test(tables_that_are_not_written_whole_can_be_written_again),
 		cmocka_unit_test(flows_are_explained_whole_or_not_at_all),
 		cmocka_unit_test(a_directory_is_read_whole_the_next_time),
+		cmocka_unit_test(a_directory_hands_over_all_that_it_can),
 		cmocka_unit_test(what_the_api_says_comes_whole_the_next_time),
+		cmocka_unit_test(the_api_hands_over_all_that_it_can),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

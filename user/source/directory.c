@@ -897,17 +897,30 @@ static int settle_name(struct directory_source *source, struct store *store, con
 	return error;
 }
 
-static int apply(struct directory_source *source, struct store *store, bool *changed)
+/* As much as there is memory for: a pod that is known is held, if not judged, until the policies are. */
+static int settle_names(struct directory_source *source, struct store *store, bool *changed)
 {
 	size_t i;
+	int error = 0;
+
+	for (i = 0; i < source->touched.count; i++) {
+		int failed = settle_name(source, store, source->touched.items[i], changed);
+
+		error = error ? error : failed;
+	}
+	return error;
+}
+
+static int apply(struct directory_source *source, struct store *store, bool *changed)
+{
 	int error;
 
 	error = source->store_unknown ? claim_everything(source, store) : claim_changed_files(source);
 	/* A file that was claimed in part may be read anew, or go, before all claims are made anew. */
 	if (error)
 		claims_clear(&source->claims);
-	for (i = 0; i < source->touched.count && !error; i++)
-		error = settle_name(source, store, source->touched.items[i], changed);
+	else
+		error = settle_names(source, store, changed);
 	source->store_unknown = error;
 	object_list_clear(&source->touched);
 	return error;

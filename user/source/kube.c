@@ -594,13 +594,17 @@ static int hand_over(struct kube_source *source, struct store *store, struct obj
 	return error;
 }
 
+/* As much as there is memory for: a pod that is known is held, if not judged, until the policies are. */
 static int hand_over_all(struct kube_source *source, struct store *store, bool *differs)
 {
 	size_t i;
 	int error = 0;
 
-	for (i = 0; i < source->changed.count && !error; i++)
-		error = hand_over(source, store, source->changed.items[i], differs);
+	for (i = 0; i < source->changed.count; i++) {
+		int failed = hand_over(source, store, source->changed.items[i], differs);
+
+		error = error ? error : failed;
+	}
 	source->half_way = error != 0;
 	if (error)
 		return error;
