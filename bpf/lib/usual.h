@@ -23,7 +23,7 @@ struct usual_ports {
 	__u16 source, destination; /* network order */
 };
 
-/* The transport's index in bank.ports; false if its header does not end within the packet of `length` bytes. */
+/* The index in bank.ports of TCP and UDP; false for others, and if its header does not end within the `length` bytes. */
 static __always_inline _Bool usual_transport(__u8 protocol, __u32 ip_header, __u32 length,
 					     enum egress_port_protocol *transport)
 {

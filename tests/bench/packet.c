@@ -3,6 +3,7 @@
  * Nanoseconds a packet with BPF_PROG_TEST_RUN: `packet [quick|smoke]`, in a sandbox. For every list of prefixes and every
  * number of destinations all programs run in turn, for IPv4 and IPv6, round after round, so that whatever slows the machine
  * slows all of them; a figure is the median of the rounds. Time is the thread's own, so that what else runs does not count.
+ * `quick` measures the designs of peers with IPv4 alone.
  *
  * That each program did what its figure claims is checked: by its verdict, and egressd's by its counters.
  */
