@@ -256,4 +256,54 @@ test_churn_leaks_nothing()
 	enforced_ipv4
 }
 
+# many_pods COUNT: of other nodes
+many_pods()
+{
+	/usr/bin/python3 - "$1" <<-'EOF' >"$MANIFESTS/many.yaml"
+		import sys
+		for i in range(int(sys.argv[1])):
+		    print(f"---\n{{apiVersion: v1, kind: Pod, metadata: {{name: many{i}}}, status: {{podIP: 10.9.{i >> 8}.{i & 255}}}}}")
+	EOF
+}
+
+until_objects_are_being_written()
+{
+	local end=$((SECONDS + 30 * TEST_SLOWNESS))
+
+	until [ -e "$STATE/.objects.json.new" ]; do
+		[ $SECONDS -lt $end ] || fail "objects were not written"
+	done
+}
+
+# Many objects are written in turns with what else there is to do.
+test_changes_while_objects_are_written()
+{
+	local i
+
+	cluster_up
+	many_pods 5000
+	agent_up
+	for i in 1 2 3; do
+		policy_manifest "first$i" web <<<"[]" | manifest change.yaml
+		until_objects_are_being_written
+		policy_manifest "second$i" web <<<"[]" | manifest change.yaml
+		eventually 30 grep -q "\"second$i\"" "$STATE/objects.json"
+		fails grep -q "\"first$i\"" "$STATE/objects.json"
+	done
+}
+
+test_state_that_is_removed_while_it_is_written()
+{
+	cluster_up
+	many_pods 5000
+	agent_up
+	deny_everything
+	until_objects_are_being_written
+	rm -r "$STATE"
+	eventually 30 test -e "$STATE/objects.json"
+	eventually 30 test -e "$STATE/state.json"
+	fails test -e "$STATE/.objects.json.new"
+	eventually 5 agent_is_ready
+}
+
 run_tests "$@"

@@ -496,6 +496,8 @@ int agent_run(const struct agent_options *options)
 		return error;
 	}
 	error = run_loop(&agent);
-	agent_write_state(&agent);
+	/* The directory may be another agent's by now. */
+	if (!agent.superseded)
+		agent_write_state(&agent);
 	return error;
 }

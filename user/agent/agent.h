@@ -115,9 +115,9 @@ struct agent {
 	uint64_t read_cpu;                    /* ns of processor time, when the source was read last */
 
 	size_t policies_in_force;
-	bool objects_written; /* objects.json is of what is in force */
+	bool objects_written; /* objects.json is of what is in force, or is being written of it */
 	struct timespec state_due; /* CLOCK_MONOTONIC; the state is not written sooner */
-	int64_t state_cost;        /* ns that it took to write it last */
+	int64_t state_cost;        /* ns that it took to write it last, or so far */
 	struct state_writer *state_writer; /* of the objects that are being written, or NULL */
 	json_t *state_next;                /* what state.json is to be once they are; NULL: nothing is being written */
 	bool state_missed, state_missed_pods; /* something changed since that began, or pods of other nodes did */

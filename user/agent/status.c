@@ -20,8 +20,7 @@
 #define WRITE_PAUSE_PODS 50
 #define WRITE_PAUSE_PODS_MIN INT64_C(100000000) /* ns */
 /* The loop has its turn after so long, if there are more objects to write. One object may take longer. */
-#define WRITE_SLICE INT64_C(10000000) /* ns */
-#define WRITE_SLICE_OBJECTS 16
+#define WRITE_SLICE INT64_C(2000000) /* ns */
 /* After a failure to write: doubled with every failure in a row. */
 #define RETRY_SECONDS 1
 #define RETRY_SECONDS_MAX 30
@@ -368,7 +367,8 @@ static int begin_state(struct agent *agent)
 		return -ENOMEM;
 	if (!agent->objects_written)
 		error = begin_objects(agent);
-	agent->objects_written = !error;
+	if (!error)
+		agent->objects_written = true;
 	return error;
 }
 
@@ -380,11 +380,13 @@ static int write_objects(struct agent *agent, bool all)
 
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	while (more > 0) {
-		more = state_writer_go_on(agent->state_writer, WRITE_SLICE_OBJECTS);
+		more = state_writer_go_on(agent->state_writer, 1);
 		if (more > 0 && !all && nanoseconds_since(&start) > WRITE_SLICE)
 			return 1;
 	}
 	state_writer_free(take(agent->state_writer));
+	if (more)
+		agent->objects_written = false;
 	return more;
 }
 
@@ -405,8 +407,6 @@ static void give_up_writing(struct agent *agent)
 
 static void end_state(struct agent *agent, int error)
 {
-	if (error)
-		agent->objects_written = false;
 	give_up_writing(agent);
 	note_outcome(agent, error);
 	/* The whole state stood in memory for a moment. */
@@ -469,6 +469,7 @@ static int make_state_directory(struct agent *agent)
 	if (error)
 		return error;
 	log_warning("%s: someone removed or replaced this directory; made anew", state);
+	give_up_writing(agent);
 	/* Of the directory that is gone. Their own checks find them missing, and begin them anew until that succeeds. */
 	cni_server_stop(agent);
 	agent_unwatch_attachments(agent);
@@ -484,9 +485,15 @@ void agent_check_state(struct agent *agent)
 		log_debug("%s: cannot be made anew", agent->options->state);
 	if (agent->superseded)
 		return;
-	give_up_writing(agent);
 	agent->objects_written = false;
 	agent_report_state(agent);
+}
+
+/* The timer may have been refused for want of memory. */
+static void go_on_soon(struct agent *agent)
+{
+	if (agent->state_timer && !event_pending(agent->state_timer, EV_TIMEOUT, NULL))
+		write_after(agent, 0);
 }
 
 void agent_report_state(struct agent *agent)
@@ -498,6 +505,7 @@ void agent_report_state(struct agent *agent)
 	tell_readiness(agent);
 	if (is_writing(agent)) {
 		agent->state_missed = true;
+		go_on_soon(agent);
 		return;
 	}
 	pause = -nanoseconds_since(&agent->state_due);
@@ -513,6 +521,7 @@ void agent_report_state_later(struct agent *agent)
 
 	if (is_writing(agent)) {
 		agent->state_missed_pods = true;
+		go_on_soon(agent);
 		return;
 	}
 	/* state_due is WRITE_PAUSE times the cost after the last write. */

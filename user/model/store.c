@@ -372,7 +372,6 @@ int store_list_settled(struct store *store, enum object_kind kind, struct object
 		if (object)
 			objects[found++] = object;
 	}
-	qsort(objects, found, sizeof(*objects), compare_objects);
 	*out = objects;
 	*count = found;
 	return 0;

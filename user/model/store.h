@@ -61,8 +61,8 @@ struct store_change store_change_at(const struct store *store, size_t index);
 void store_settle(struct store *store);
 
 /*
- * Objects of a kind as they were when the store was settled, sorted; the array is the caller's to free, the objects are
- * borrowed until it is settled again. 0 or -ENOMEM.
+ * Objects of a kind as they were when the store was settled, in no order; the array is the caller's to free, the objects
+ * are borrowed until it is settled again. 0 or -ENOMEM.
  */
 int store_list_settled(struct store *store, enum object_kind kind, struct object ***out, size_t *count);
 

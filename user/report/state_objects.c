@@ -94,14 +94,23 @@ static int hold_objects(struct state_writer *writer, const struct object_list *k
 
 static int open_file(struct state_writer *writer, const char *directory)
 {
+	_cleanup_fd_ int stream = -1;
+
 	writer->directory = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (writer->directory < 0)
 		return -errno;
 	writer->fd = openat(writer->directory, TEMPORARY, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (writer->fd < 0)
 		return -errno;
-	writer->sink.file = fdopen(dup(writer->fd), "w");
-	return writer->sink.file ? 0 : -errno;
+	/* No program that is run meanwhile gets it. */
+	stream = fcntl(writer->fd, F_DUPFD_CLOEXEC, 0);
+	if (stream < 0)
+		return -errno;
+	writer->sink.file = fdopen(stream, "w");
+	if (!writer->sink.file)
+		return -errno;
+	stream = -1;
+	return 0;
 }
 
 int state_writer_new(const char *directory, const struct object_list *kinds, const struct state_view *view,
@@ -167,7 +176,8 @@ void state_writer_free(struct state_writer *writer)
 	free(writer->objects);
 	if (writer->sink.file)
 		fclose(writer->sink.file);
-	if (writer->fd >= 0 && !writer->named)
+	/* Also what stood in its place. */
+	if (writer->directory >= 0 && !writer->named)
 		unlinkat(writer->directory, TEMPORARY, 0);
 	close_fd(&writer->fd);
 	close_fd(&writer->directory);
