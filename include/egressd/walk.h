@@ -59,26 +59,11 @@ EGRESS_INLINE _Bool egress_word(const void *tables, __u32 address, __u32 *value)
 typedef __u64 __attribute__((may_alias)) egress_double_word;
 
 /*
- * How many bounds are not above the value; `count` double words of three lanes each begin at `bounds`. Without branches:
- * the verifier would follow each combination of them.
+ * How many bounds are not above the value; `count` double words of three lanes each begin at `bounds`. Those behind the
+ * first `few` are read only where the highest bound of these is not above it: for nodes that may have many bounds and mostly
+ * have few. Otherwise without branches: the verifier would follow each combination of them.
  */
-EGRESS_INLINE __u32 egress_bounds_below(const __u32 *bounds, __u32 count, __u32 value)
-{
-	const egress_double_word *three = (const egress_double_word *)(const void *)bounds;
-	__u64 spread = (value | EGRESS_BOUND_BIT) * EGRESS_BOUND_LANES, sum = 0;
-	__u32 i;
-
-	EGRESS_UNROLL
-	for (i = 0; i < count; i++)
-		sum += (spread - three[i]) & EGRESS_BOUND_BIT * EGRESS_BOUND_LANES;
-	return (__u32)(sum * EGRESS_BOUND_LANES >> (2 * EGRESS_BOUND_LANE_BITS + 16));
-}
-
-/*
- * The same for a node that may have many bounds and mostly has few: those behind the first `few` double words are read
- * only where the highest of these is not above the value.
- */
-EGRESS_INLINE __u32 egress_few_bounds_below(const __u32 *bounds, __u32 few, __u32 count, __u32 value)
+EGRESS_INLINE __u32 egress_bounds_below(const __u32 *bounds, __u32 few, __u32 count, __u32 value)
 {
 	const egress_double_word *three = (const egress_double_word *)(const void *)bounds;
 	__u64 spread = (value | EGRESS_BOUND_BIT) * EGRESS_BOUND_LANES, last = 0, sum = 0;
@@ -89,7 +74,7 @@ EGRESS_INLINE __u32 egress_few_bounds_below(const __u32 *bounds, __u32 few, __u3
 		last = (spread - three[i]) & EGRESS_BOUND_BIT * EGRESS_BOUND_LANES;
 		sum += last;
 	}
-	if (last >> (2 * EGRESS_BOUND_LANE_BITS + 16)) {
+	if (few < count && last >> (2 * EGRESS_BOUND_LANE_BITS + 16)) {
 		EGRESS_UNROLL
 		for (i = few; i < count; i++)
 			sum += (spread - three[i]) & EGRESS_BOUND_BIT * EGRESS_BOUND_LANES;
@@ -119,25 +104,25 @@ EGRESS_INLINE _Bool egress_ranges_entry(const void *tables, __u32 value, __u32 *
 		return 0;
 	if (kind == EGRESS_TRIE_TURNS) {
 		node += address & (EGRESS_CHUNK_WORDS - EGRESS_TURNS_WORDS);
-		index = egress_few_bounds_below(node + 2, 3, 7, value);
+		index = egress_bounds_below(node + 2, 3, 7, value);
 		*entry = egress_either(node, index);
 		return 1;
 	}
 	if (kind == EGRESS_TRIE_RANGES9) {
 		node += address & (EGRESS_CHUNK_WORDS - EGRESS_RANGES9_WORDS);
-		index = egress_bounds_below(node + 10, 3, value);
+		index = egress_bounds_below(node + 10, 3, 3, value);
 		*entry = node[index & (EGRESS_RANGES9_WORDS - 1)];
 		return 1;
 	}
 	if (kind == EGRESS_TRIE_RANGES18) {
 		node += address & (EGRESS_CHUNK_WORDS - EGRESS_RANGES18_WORDS);
-		index = egress_bounds_below(node + 20, 6, value);
+		index = egress_bounds_below(node + 20, 6, 6, value);
 		*entry = node[index & (EGRESS_RANGES18_WORDS - 1)];
 		return 1;
 	}
 	if (kind == EGRESS_TRIE_RANGES37) {
 		node += address & (EGRESS_CHUNK_WORDS - EGRESS_RANGES37_WORDS);
-		index = egress_bounds_below(node + 38, 13, value);
+		index = egress_bounds_below(node + 38, 13, 13, value);
 		*entry = node[index & (EGRESS_RANGES37_WORDS - 1)];
 		return 1;
 	}
