@@ -86,7 +86,7 @@ enum egress_trie_kind {
 	EGRESS_TRIE_BITS,     /* child: struct egress_trie_bits */
 	EGRESS_TRIE_WIDE,     /* child: 65,536 entries by the next two bytes of the address, IPv6 only */
 	EGRESS_TRIE_HASH2,    /* child: a hash table by the next two bytes, see below, IPv6 only */
-	EGRESS_TRIE_TAGGED2,  /* the same with tags instead of masks */
+	EGRESS_TRIE_TAGGED2,  /* the same with tags instead of masks; of IPv4 the last two bytes, all its entries leaves */
 	EGRESS_TRIE_HASH3,    /* a hash table by three bytes */
 	EGRESS_TRIE_TAGGED3,
 	EGRESS_TRIE_HASH4, /* and by four */

@@ -143,30 +143,6 @@ EGRESS_INLINE _Bool egress_bits_entry(const void *tables, __u32 byte, __u32 *ent
 	return 1;
 }
 
-/* Class of an IPv4 address (network order): at most three nodes. */
-EGRESS_INLINE _Bool egress_class4(const void *tables, const struct egress_bank *bank, __u32 address, __u32 *class)
-{
-	__u32 host = __builtin_bswap32(address), value = host & 0xffff, entry;
-
-	if (!egress_word(tables, bank->ipv4_root + (host >> 16), &entry))
-		return 0;
-	if (EGRESS_TRIE_KIND(entry) == EGRESS_TRIE_FULL) {
-		if (!egress_word(tables, EGRESS_TRIE_CHILD(entry) + (value >> 8), &entry))
-			return 0;
-		value = value << 8 & 0xff00;
-		if (EGRESS_TRIE_KIND(entry) == EGRESS_TRIE_BITS && !egress_bits_entry(tables, value >> 8, &entry))
-			return 0;
-		if (EGRESS_TRIE_KIND(entry) == EGRESS_TRIE_FULL &&
-		    !egress_word(tables, EGRESS_TRIE_CHILD(entry) + (value >> 8), &entry))
-			return 0;
-	}
-	if (EGRESS_TRIE_KIND(entry) != EGRESS_TRIE_LEAF && !egress_ranges_entry(tables, value, &entry))
-		return 0;
-	/* The kind of a leaf is 0. */
-	*class = entry;
-	return EGRESS_TRIE_KIND(entry) == EGRESS_TRIE_LEAF;
-}
-
 /* What is left of an IPv6 address, see struct egress_trie_skip. */
 struct egress_left {
 	__u64 high, low;
@@ -274,6 +250,25 @@ EGRESS_INLINE __u64 egress_tagged_find(const __u32 *chunk, __u32 bucket, __u64 k
 	return found;
 }
 
+/* The entry for the last two bytes of an IPv4 address in a hash node with tags. */
+EGRESS_INLINE _Bool egress_tagged_entry(const void *tables, __u32 value, __u32 *entry)
+{
+	__u32 address = egress_hash_address(*entry), bucket;
+	const __u32 *chunk = egress_table_chunk(tables, address);
+	__u64 found;
+
+	if (!chunk)
+		return 0;
+	bucket = address + egress_hash_bucket(*entry, value) * EGRESS_HASH_BUCKET_WORDS;
+	if (!EGRESS_TABLE_HOLDS(tables, bucket))
+		return 0;
+	found = egress_tagged_find(chunk, bucket, value);
+	if (!(__u32)found)
+		found = ((const __u32 *)egress_hash_slots(chunk, address))[EGRESS_HASH_OTHER_WORD];
+	*entry = ~(__u32)found;
+	return 1;
+}
+
 /* The entry for the next bytes of the address in a hash node. */
 EGRESS_INLINE _Bool egress_hash_entry(const void *tables, struct egress_left *left, __u32 *entry)
 {
@@ -295,6 +290,34 @@ EGRESS_INLINE _Bool egress_hash_entry(const void *tables, struct egress_left *le
 		found = ((const __u32 *)egress_hash_slots(chunk, address))[EGRESS_HASH_OTHER_WORD];
 	*entry = ~(__u32)found;
 	return 1;
+}
+
+/* Class of an IPv4 address (network order): at most three nodes. */
+EGRESS_INLINE _Bool egress_class4(const void *tables, const struct egress_bank *bank, __u32 address, __u32 *class)
+{
+	__u32 host = __builtin_bswap32(address), value = host & 0xffff, entry;
+
+	if (!egress_word(tables, bank->ipv4_root + (host >> 16), &entry))
+		return 0;
+	if (EGRESS_TRIE_KIND(entry) == EGRESS_TRIE_FULL) {
+		if (!egress_word(tables, EGRESS_TRIE_CHILD(entry) + (value >> 8), &entry))
+			return 0;
+		value = value << 8 & 0xff00;
+		if (EGRESS_TRIE_KIND(entry) == EGRESS_TRIE_BITS && !egress_bits_entry(tables, value >> 8, &entry))
+			return 0;
+		if (EGRESS_TRIE_KIND(entry) == EGRESS_TRIE_FULL &&
+		    !egress_word(tables, EGRESS_TRIE_CHILD(entry) + (value >> 8), &entry))
+			return 0;
+	}
+	if (EGRESS_TRIE_KIND(entry) == EGRESS_TRIE_TAGGED2) {
+		if (!egress_tagged_entry(tables, value, &entry))
+			return 0;
+	} else if (EGRESS_TRIE_KIND(entry) != EGRESS_TRIE_LEAF && !egress_ranges_entry(tables, value, &entry)) {
+		return 0;
+	}
+	/* The kind of a leaf is 0. */
+	*class = entry;
+	return EGRESS_TRIE_KIND(entry) == EGRESS_TRIE_LEAF;
 }
 
 /*

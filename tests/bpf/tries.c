@@ -44,6 +44,26 @@ static void make_ipv4(struct list *list)
 	}
 }
 
+/* /16s with ever more addresses that stand alone, of two classes, far from each other. */
+static void make_scattered_ipv4(struct list *list)
+{
+	uint32_t network, i;
+
+	add(list, 0, CLASS_NOTHING);
+	for (network = 0; network < 6; network++) {
+		uint32_t count = 20u << network, distance = 0x10000 / count;
+		address_number base = (address_number)(20 + network) << 24;
+
+		for (i = 0; i < count; i++) {
+			/* Unevenly, so that buckets overflow. */
+			address_number address = base + distance * i + i * i % (distance - 1);
+
+			add(list, address, i % 5 ? CLASS_EVERYTHING : CLASS_SERVICES);
+			add(list, address + 1, CLASS_NOTHING);
+		}
+	}
+}
+
 /* Networks in scattered /32s, each with more and longer ones below it than the last. */
 static void make_ipv6(struct list *list)
 {
@@ -149,6 +169,14 @@ static void ipv4_lists_are_judged_as_written(void **state)
 	try_list(*state, &list);
 }
 
+static void scattered_ipv4_addresses_are_judged_as_written(void **state)
+{
+	struct list list = {.family = FAMILY_IPV4};
+
+	make_scattered_ipv4(&list);
+	try_list(*state, &list);
+}
+
 static void ipv6_lists_are_judged_as_written(void **state)
 {
 	struct list list = {.family = FAMILY_IPV6};
@@ -214,6 +242,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(ipv4_lists_are_judged_as_written, setup, teardown),
+		cmocka_unit_test_setup_teardown(scattered_ipv4_addresses_are_judged_as_written, setup, teardown),
 		cmocka_unit_test_setup_teardown(ipv6_lists_are_judged_as_written, setup, teardown),
 		cmocka_unit_test_setup_teardown(published_ipv6_lists_are_judged_as_written, setup, teardown),
 		cmocka_unit_test_setup_teardown(ipv6_lists_of_neighbours_are_judged_as_written, setup, teardown),

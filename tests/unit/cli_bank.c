@@ -51,6 +51,7 @@ enum {
 
 static uint32_t *memory;
 static address_number collected_end;
+static unsigned int collected_family;
 
 static struct egress_bank *bank_words(void)
 {
@@ -368,11 +369,11 @@ static int ignore_range(const struct class_range *range, void *data)
 
 /* ------------------------------------------------------------------ tries that the compiler wrote */
 
-static int collect_ipv6(const struct class_range *range, void *data)
+static int collect_family(const struct class_range *range, void *data)
 {
 	struct ranges *ranges = data;
 
-	if (range->first.family == 4)
+	if (range->first.family != collected_family)
 		return 0;
 	assert_int_equal(address_to_number(&range->first), ranges->count ? collected_end + 1 : 0);
 	collected_end = address_to_number(&range->last);
@@ -418,13 +419,14 @@ static void room_end(struct room *room)
 	memory = room->hand_made;
 }
 
-static void assert_walked_as(const struct ranges *list)
+static void assert_walked_as(const struct ranges *list, unsigned int family)
 {
 	struct ranges walked = {0};
 	struct bank bank;
 
+	collected_family = family;
 	assert_int_equal(bank_open(memory, LARGE_WORDS, &bank), 0);
-	assert_int_equal(bank_each_class(&bank, collect_ipv6, &walked), 0);
+	assert_int_equal(bank_each_class(&bank, collect_family, &walked), 0);
 	assert_int_equal(walked.count, list->count);
 	assert_memory_equal(walked.start, list->start, list->count * sizeof(*list->start));
 	assert_memory_equal(walked.value, list->value, list->count * sizeof(*list->value));
@@ -440,7 +442,35 @@ static void walk_written(uint32_t count, bool packed)
 	make_list(&list, count);
 	room_begin(&room);
 	assert_int_equal(trie_write_ipv6(&trie, &list, &bank_words()->ipv6_root), 0);
-	assert_walked_as(&list);
+	assert_walked_as(&list, 6);
+	room_end(&room);
+	ranges_clear(&list);
+}
+
+/* Addresses of IPv4 that stand alone, of two classes. */
+static void test_written_ipv4_addresses(void **state)
+{
+	struct ranges list = {0};
+	struct bank bank;
+	struct room room;
+	const struct trie trie = {.memory = &room.memory, .packed = true};
+	uint32_t i;
+
+	(void)state;
+	assert_int_equal(ranges_append(&list, 0, 0), 0);
+	for (i = 0; i < 60; i++) {
+		assert_int_equal(ranges_append(&list, 0x0a000000 + 1092 * i, 1 + i % 2), 0);
+		assert_int_equal(ranges_append(&list, 0x0a000001 + 1092 * i, 0), 0);
+	}
+	room_begin(&room);
+	assert_int_equal(trie_write_ipv4(&trie, &list, bank_words()->ipv4_root), 0);
+	assert_int_equal(EGRESS_TRIE_KIND(memory[ROOT + 0x0a00]), EGRESS_TRIE_TAGGED2);
+	assert_walked_as(&list, 4);
+	/* Elsewhere there is none. */
+	memory[ROOT + 0x0b00] = EGRESS_TRIE_POINTER(EGRESS_TRIE_FULL, FULL);
+	memory[FULL] = memory[ROOT + 0x0a00];
+	assert_int_equal(bank_open(memory, LARGE_WORDS, &bank), 0);
+	assert_int_equal(bank_each_class(&bank, ignore_range, NULL), -EINVAL);
 	room_end(&room);
 	ranges_clear(&list);
 }
@@ -463,7 +493,7 @@ static void test_highest_key(void **state)
 	assert_int_equal(ranges_append(&list, 0, 0), 0);
 	assert_int_equal(ranges_append(&list, network, 1), 0);
 	assert_int_equal(ranges_append(&list, network + ((address_number)1 << 64), 0), 0);
-	assert_walked_as(&list);
+	assert_walked_as(&list, 6);
 	ranges_clear(&list);
 	trie_keys_clear(&keys);
 	room_end(&room);
@@ -529,7 +559,7 @@ static void test_damaged_hash(void **state)
 	assert_int_equal(bank_each_class(&bank, ignore_range, NULL), -EINVAL);
 	lone[0] = 0x0200ull << 32 | (uint32_t)~LEAF(6);
 	assert_int_equal(bank_each_class(&bank, ignore_range, NULL), 0);
-	/* IPv4 has none. */
+	/* IPv4 has none with masks. */
 	memory[ROOT] = HASH_ENTRY;
 	assert_int_equal(bank_each_class(&bank, ignore_range, NULL), -EINVAL);
 	/* IPv4 has bits for its last byte only. */
@@ -545,8 +575,9 @@ static void assert_walked_as_packets_see(void)
 	struct bank bank;
 	uint32_t class, i;
 
+	collected_family = 6;
 	assert_int_equal(bank_open(memory, LARGE_WORDS, &bank), 0);
-	assert_int_equal(bank_each_class(&bank, collect_ipv6, &walked), 0);
+	assert_int_equal(bank_each_class(&bank, collect_family, &walked), 0);
 	for (i = 0; i < 65536; i++) {
 		assert_true(egress_class6_number(&view, bank_words()->ipv6_root, __builtin_bswap64((uint64_t)i << 48), 0,
 						 &class));
@@ -638,6 +669,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_rows, make_tables, free_tables),
 		cmocka_unit_test_setup_teardown(test_row_numbers_are_checked, make_tables, free_tables),
 		cmocka_unit_test_setup_teardown(test_written_tries, make_tables, free_tables),
+		cmocka_unit_test_setup_teardown(test_written_ipv4_addresses, make_tables, free_tables),
 		cmocka_unit_test_setup_teardown(test_highest_key, make_tables, free_tables),
 		cmocka_unit_test_setup_teardown(test_damaged_hash, make_tables, free_tables),
 		cmocka_unit_test_setup_teardown(test_tags, make_tables, free_tables),

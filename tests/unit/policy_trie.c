@@ -291,6 +291,61 @@ static void bits_hold_two_classes(void **state)
 	end(&world);
 }
 
+/* Of addresses that stand alone a packed table takes a few words each, not a node, and takes others and other classes. */
+static void scattered_ipv4_addresses_take_little_room(void **state)
+{
+	static const uint32_t counts[] = {20, 24, 33, 60, 120, 400};
+	struct world world;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(counts) / sizeof(*counts); i++) {
+		uint32_t count = counts[i], address;
+		size_t before;
+
+		start(&world, FAMILY_IPV4);
+		world.trie.packed = true;
+		assert_int_equal(ranges_append(&world.ranges, 0, 0), 0);
+		for (address = 0; address < count; address++) {
+			uint32_t start = 0x0a000000 + 0x10000 / count * address + address % 7;
+
+			assert_int_equal(ranges_append(&world.ranges, start, 1 + address % 2), 0);
+			assert_int_equal(ranges_append(&world.ranges, start + 1, 0), 0);
+		}
+		before = memory_used(&world.memory, 0);
+		write_trie(&world);
+		assert_int_equal(EGRESS_TRIE_KIND(words[ROOT + 0x0a00]), EGRESS_TRIE_TAGGED2);
+		assert_in_range(memory_used(&world.memory, 0) - before, 1, 8 * count);
+		check_all(&world);
+		for (address = 0; address < 300; address++)
+			set_or_write_anew(&world, 0x0a000000 + random_below(0x10000), random_below(4));
+		check_all(&world);
+		end(&world);
+	}
+}
+
+/* Whole networks, and addresses that stand together, are no keys. */
+static void dense_ipv4_networks_stay_blocks(void **state)
+{
+	struct world world;
+
+	(void)state;
+	start(&world, FAMILY_IPV4);
+	world.trie.packed = true;
+	make_networks(&world, 0x0a000000, 64, 2, 0);
+	write_trie(&world);
+	assert_int_equal(EGRESS_TRIE_KIND(words[ROOT + 0x0a00]), EGRESS_TRIE_FULL);
+	check_all(&world);
+	end(&world);
+	start(&world, FAMILY_IPV4);
+	world.trie.packed = true;
+	make_networks(&world, 0x0a000000, 64, 10, 7);
+	write_trie(&world);
+	assert_int_equal(EGRESS_TRIE_KIND(words[ROOT + 0x0a00]), EGRESS_TRIE_FULL);
+	check_all(&world);
+	end(&world);
+}
+
 /* Networks of /32 under different /16s are keys of a hash node, which takes others in place and then grows. */
 static void hash_nodes_take_more_keys(void **state)
 {
@@ -678,6 +733,8 @@ int main(void)
 		cmocka_unit_test(ipv6_lists_read_as_written),
 		cmocka_unit_test(turns_of_few_and_of_many_networks),
 		cmocka_unit_test(bits_hold_two_classes),
+		cmocka_unit_test(scattered_ipv4_addresses_take_little_room),
+		cmocka_unit_test(dense_ipv4_networks_stay_blocks),
 		cmocka_unit_test(hash_nodes_take_more_keys),
 		cmocka_unit_test(lone_networks_are_in_their_slots),
 		cmocka_unit_test(large_hash_nodes_say_when_they_are_full),

@@ -336,7 +336,9 @@ static bool hash_holds_together(const struct trie_walk *walk, uint32_t entry, un
 	const struct table_view *view = &walk->bank->memory;
 	size_t at = egress_hash_address(entry), buckets = egress_hash_buckets(entry);
 
-	return walk->family == 6 && depth + egress_hash_bits(entry) <= walk->length * 8u && buckets >= 2 &&
+	/* Of IPv4 it can only be that of the last two bytes, with tags. */
+	return (walk->family == 6 || (depth == 16 && EGRESS_TRIE_KIND(entry) == EGRESS_TRIE_TAGGED2)) &&
+	       depth + egress_hash_bits(entry) <= walk->length * 8u && buckets >= 2 &&
 	       buckets <= EGRESS_HASH_BUCKETS_MAX &&
 	       at + EGRESS_HASH_BUCKET_WORDS * buckets <= view->word_count &&
 	       EGRESS_TRIE_KIND(~view->words[at + EGRESS_HASH_OTHER_WORD]) == EGRESS_TRIE_LEAF;

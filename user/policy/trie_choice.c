@@ -236,3 +236,29 @@ bool trie_find_hash(const struct trie_part *part, address_number base, unsigned 
 		*out = *best;
 	return best;
 }
+
+/* Values of the first of the last two bytes that are not of one class as a whole. */
+static size_t count_mixed_bytes(const struct trie_part *part, address_number base)
+{
+	address_number next = 0;
+	size_t count = 0, i;
+
+	for (i = part->first + 1; i <= part->last; i++) {
+		address_number offset = part->ranges->start[i] - base;
+
+		if (offset % TRIE_FAN_OUT && offset / TRIE_FAN_OUT >= next) {
+			count++;
+			next = offset / TRIE_FAN_OUT + 1;
+		}
+	}
+	return count;
+}
+
+bool trie_find_scattered(const struct trie_part *part, address_number base, uint32_t usual)
+{
+	struct trie_hash_plan plan = {.bytes = 2};
+
+	return plan_hash(part, base, 16, usual, &plan) &&
+	       2 * trie_hash_words(plan.keys, plan.bytes) <=
+		       TRIE_FAN_OUT + (sizeof(struct egress_trie_bits) / 4) * count_mixed_bytes(part, base);
+}

@@ -154,6 +154,21 @@ static size_t fewest_buckets(unsigned int bytes)
 	return bytes < 4 ? 2 : 4;
 }
 
+/* Buckets of which about half of the slots are in use, as far as they are a power of two. */
+static size_t first_buckets(size_t keys, unsigned int slots, unsigned int bytes)
+{
+	size_t buckets = fewest_buckets(bytes);
+
+	while ((slots + 1) / 2 * buckets < keys)
+		buckets *= 2;
+	return buckets;
+}
+
+size_t trie_hash_words(size_t keys, unsigned int bytes)
+{
+	return EGRESS_HASH_BUCKET_WORDS * first_buckets(keys, EGRESS_TAGGED_SLOTS, bytes);
+}
+
 static bool has_masks(const struct trie_keys *keys)
 {
 	size_t i;
@@ -225,12 +240,10 @@ static int try_buckets(const struct trie_keys *keys, uint32_t kind, uint32_t oth
 static int make_node(const struct trie_keys *keys, unsigned int bytes, uint32_t other, uint32_t **node, uint32_t *entry)
 {
 	uint32_t kind = (has_masks(keys) ? EGRESS_TRIE_HASH2 : EGRESS_TRIE_TAGGED2) + 2 * (bytes - 2);
-	size_t most = keys->count * SPARSEST + 3, buckets = fewest_buckets(bytes);
-	unsigned int half = (slot_count(make_entry(kind, 0, buckets), 1) + 1) / 2;
+	size_t most = keys->count * SPARSEST + 3;
+	size_t buckets = first_buckets(keys->count, slot_count(make_entry(kind, 0, 2), 1), bytes);
 	int error = -E2BIG;
 
-	while (half * buckets < keys->count)
-		buckets *= 2;
 	for (; error == -E2BIG && buckets <= most && buckets <= EGRESS_HASH_BUCKETS_MAX; buckets *= 2) {
 		_cleanup_free_ uint32_t *words = malloc(buckets * EGRESS_HASH_BUCKET_WORDS * sizeof(*words));
 

@@ -26,6 +26,9 @@ struct trie_keys {
 int trie_keys_add(struct trie_keys *keys, const struct trie_key *key);
 void trie_keys_clear(struct trie_keys *keys);
 
+/* Words of a node of so many keys that have no masks, if it need not be larger for want of a function that spreads them. */
+size_t trie_hash_words(size_t keys, unsigned int bytes);
+
 /*
  * A node of these keys, of `bytes` bytes each; *entry points to it. other: a leaf. 0, -ENOSPC, -ENOMEM; -E2BIG: no size
  * within reason holds them.

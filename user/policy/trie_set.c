@@ -147,6 +147,13 @@ static int set4_ranges(const struct trie *trie, uint32_t entry, unsigned int bit
 	return set_range(trie, &ranges, value, trie_leaf(class), bits / 8, 0, result);
 }
 
+static int set4_hash(const struct trie *trie, uint32_t entry, uint32_t value, uint32_t class, uint32_t *result)
+{
+	if (trie_hash_find(trie->memory, entry, value).entry == trie_leaf(class))
+		return 0;
+	return trie_hash_set(trie, entry, value, trie_leaf(class), result);
+}
+
 static int set4(const struct trie *trie, uint32_t entry, unsigned int bits, uint32_t value, uint32_t class,
 		uint32_t *result)
 {
@@ -157,6 +164,8 @@ static int set4(const struct trie *trie, uint32_t entry, unsigned int bits, uint
 	if (EGRESS_TRIE_KIND(entry) == EGRESS_TRIE_BITS)
 		return trie_bits_entry(bits_node(trie, entry), value) == trie_leaf(class) ?
 			       0 : set_bits(trie, entry, value, trie_leaf(class), result);
+	if (EGRESS_TRIE_KIND(entry) == EGRESS_TRIE_TAGGED2)
+		return set4_hash(trie, entry, value, class, result);
 	if (!is_full(entry))
 		return set4_ranges(trie, entry, bits, value, class, result);
 	if (bits == 8) {

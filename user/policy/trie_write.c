@@ -220,6 +220,15 @@ static bool wants_ranges(const struct trie *trie, const struct trie_part *part, 
 				   trie->packed ? TRIE_RANGES_MAX - 1 : RANGES_UNPACKED);
 }
 
+/* A hash node for addresses that stand alone; -E2BIG: they do not, or are too many. */
+static int write_scattered_ipv4(const struct trie *trie, const struct trie_part *part, address_number base,
+				uint32_t *entry)
+{
+	uint32_t usual = trie_usual_class(part, base, 16);
+
+	return trie_find_scattered(part, base, usual) ? write_hash(trie, part, base, 16, 2, usual, entry) : -E2BIG;
+}
+
 static int write_ipv4_entry(const struct trie *trie, const struct trie_part *part, address_number base,
 			    unsigned int bits, uint32_t *entry)
 {
@@ -230,6 +239,12 @@ static int write_ipv4_entry(const struct trie *trie, const struct trie_part *par
 		return trie_new_bits(trie, &node, entry);
 	if (wants_ranges(trie, part, base, bits))
 		return write_ranges(trie, part, base, bits, false, entry);
+	if (bits == 16 && trie->packed) {
+		int error = write_scattered_ipv4(trie, part, base, entry);
+
+		if (error != -E2BIG)
+			return error;
+	}
 	return write_full(trie, part, base, bits, false, entry);
 }
 
