@@ -158,6 +158,15 @@ static __always_inline __u64 flow_answer_tuple(__u64 network, __u64 ports, __u32
 	return tuple_make(endpoint, network, ports_destination(ports), 0);
 }
 
+/* Who answers a SYN has a new connection, and be it on the port of one that had all but ended. */
+static __always_inline void flow_pod_accepted(struct egress_flow *flow)
+{
+	if (flow->state == EGRESS_FLOW_NEW || flow->state == EGRESS_FLOW_ENDING) {
+		flow->state = EGRESS_FLOW_ANSWERED;
+		flow->flags &= ~(EGRESS_FLOW_FIN_LOCAL | EGRESS_FLOW_FIN_REMOTE);
+	}
+}
+
 static __always_inline void flow_pod_sent_tcp(struct egress_flow *flow, __u64 segment, __u64 now)
 {
 	__u8 flags = SEGMENT_FLAGS(segment);
@@ -179,7 +188,7 @@ static __always_inline void flow_pod_sent_tcp(struct egress_flow *flow, __u64 se
 	else if (flags & TCP_FLAG_FIN)
 		flow->state = EGRESS_FLOW_ENDING;
 	else if (flags & TCP_FLAG_SYN)
-		flow->state = flow->state == EGRESS_FLOW_NEW ? EGRESS_FLOW_ANSWERED : flow->state;
+		flow_pod_accepted(flow);
 	else if (flow->state < EGRESS_FLOW_ESTABLISHED)
 		/* A TCP sends nothing but SYN-ACKs until the peer has acknowledged one (RFC 9293). */
 		flow->state = EGRESS_FLOW_ESTABLISHED;

@@ -244,6 +244,12 @@ static __always_inline void flow_peer_goes_on(struct egress_flow *flow, __u64 no
 		flow->state = EGRESS_FLOW_ESTABLISHED;
 }
 
+/* The peer has closed, and the pod's packets are not seen: nor would be that it answers a SYN. */
+static __always_inline _Bool flow_ends_unseen(const struct egress_flow *flow)
+{
+	return flow->state == EGRESS_FLOW_ENDING && flow->flags & EGRESS_FLOW_UNSEEN;
+}
+
 static __always_inline _Bool segment_opens(__u64 segment)
 {
 	return (SEGMENT_FLAGS(segment) & (TCP_FLAG_SYN | TCP_FLAG_ACK | TCP_FLAG_RST | TCP_FLAG_FIN)) == TCP_FLAG_SYN;
@@ -267,7 +273,7 @@ __noinline int flow_peer_sent(struct __sk_buff *skb, __u64 tuple, __u64 segment,
 	if (!flow)
 		return opens;
 	over = flow->state == EGRESS_FLOW_CLOSING || flow_expired(flow, tuple_protocol(tuple), control, now);
-	if (over && opens)
+	if (opens && (over || flow_ends_unseen(flow)))
 		flow_reopen(flow, flags, now);
 	else if (!over && tcp && !opens)
 		flow_peer_ends(flow, segment, now);

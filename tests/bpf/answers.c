@@ -428,6 +428,69 @@ static void a_forged_end_ends_nothing(void **state)
 	assert_int_equal(only_flow(harness).state, EGRESS_FLOW_CLOSING);
 }
 
+/*
+ * The pod has finished a connection whose peer's FIN did not count, and the peer opens one on the same port: nothing of the
+ * old one is left, neither its end nor how long it may idle.
+ */
+static void a_port_used_again_is_a_new_connection(void **state)
+{
+	struct harness *harness = *state;
+	struct frame data = segment("10.1.0.2", 80, PEER, 1000, TCP_ACK, 5, 1000);
+	struct frame ahead = segment(PEER, 1000, "10.1.0.2", 80, TCP_FIN | TCP_ACK, 1000 + 0x20000, 6);
+	struct frame ours = segment("10.1.0.2", 80, PEER, 1000, TCP_FIN | TCP_ACK, 5, 1000);
+	struct frame syn = segment(PEER, 1000, "10.1.0.2", 80, TCP_SYN, 0x30000, 0);
+	struct frame syn_ack = segment("10.1.0.2", 80, PEER, 1000, TCP_SYN | TCP_ACK, 77, 0x30001);
+	struct frame more = segment("10.1.0.2", 80, PEER, 1000, TCP_ACK, 78, 0x30001);
+	struct frame half = segment(PEER, 1000, "10.1.0.2", 80, TCP_FIN | TCP_ACK, 0x30001, 78);
+
+	handshake(harness, "10.1.0.2", PEER);
+	expect_pass(harness, &data);
+	to_pod(harness, &ahead);
+	expect_pass(harness, &ours);
+	assert_int_equal(only_flow(harness).state, EGRESS_FLOW_ENDING);
+	/* Whoever sends a SYN says nothing yet; the pod's answer does. */
+	to_pod(harness, &syn);
+	assert_int_equal(only_flow(harness).state, EGRESS_FLOW_ENDING);
+	expect_pass(harness, &syn_ack);
+	assert_int_equal(only_flow(harness).state, EGRESS_FLOW_ANSWERED);
+	assert_int_equal(only_flow(harness).flags, EGRESS_FLOW_ACKNOWLEDGED);
+	expect_pass(harness, &more);
+	assert_int_equal(only_flow(harness).state, EGRESS_FLOW_ESTABLISHED);
+	control(harness)->timeout_closing = 1000;
+	age_flows(harness, 1100);
+	expect_pass(harness, &more);
+	/* The pod may go on for long when the peer has said all. */
+	to_pod(harness, &half);
+	assert_int_equal(only_flow(harness).state, EGRESS_FLOW_ESTABLISHED);
+	age_flows(harness, 1100);
+	expect_pass(harness, &more);
+}
+
+/* The same of a peer that policy allows, where the pod's answers are not seen: its SYN must do. */
+static void an_allowed_peers_port_used_again_is_a_new_connection(void **state)
+{
+	struct harness *harness = *state;
+	struct frame syn = tcp("192.0.2.9", 443, "10.1.0.2", 80, TCP_SYN),
+		     fin = tcp("192.0.2.9", 443, "10.1.0.2", 80, TCP_FIN | TCP_ACK),
+		     syn_ack = tcp("10.1.0.2", 80, "192.0.2.9", 443, TCP_SYN | TCP_ACK),
+		     data = tcp("10.1.0.2", 80, "192.0.2.9", 443, TCP_ACK);
+
+	control(harness)->timeout_closing = 1000;
+	to_pod(harness, &syn);
+	expect_pass(harness, &syn_ack);
+	to_pod(harness, &fin);
+	assert_int_equal(only_flow(harness).state, EGRESS_FLOW_ENDING);
+	age_flows(harness, 600);
+	to_pod(harness, &syn);
+	assert_int_equal(only_flow(harness).state, EGRESS_FLOW_NEW);
+	assert_int_equal(only_flow(harness).flags, EGRESS_FLOW_UNSEEN);
+	expect_pass(harness, &syn_ack);
+	expect_pass(harness, &data);
+	age_flows(harness, 500);
+	set_word(harness, POD, EGRESS_SET_PENDING);
+	expect_pass(harness, &data);
+}
+
 /* A pod of this node that asks in another's name does not make that one a peer. */
 /* Kernels before 5.12 refuse a test run that says which interface the packet came from. */
 static _Bool run_takes_ingress(struct harness *harness, struct __sk_buff *context)
@@ -656,6 +719,8 @@ int main(void)
 		TEST(icmp_errors),
 		TEST(icmp_errors_about_an_echo),
 		TEST(a_forged_end_ends_nothing),
+		TEST(a_port_used_again_is_a_new_connection),
+		TEST(an_allowed_peers_port_used_again_is_a_new_connection),
 		TEST(a_neighbouring_pod_asks_for_itself_only),
 		TEST(a_flood_stays_in_its_share),
 		TEST(a_share_is_bounded),

@@ -127,11 +127,17 @@ static bool allowed(const struct model *model, const struct tuple *tuple)
 	return tuple->peer == any || (tuple->peer == some && tuple->port != 1000 && tuple->protocol != IPPROTO_ICMP);
 }
 
+/* Whether it has ended as far as can be seen: where the pod could open it, its packets may not be. */
+static bool ends(const struct exchange *exchange)
+{
+	return exchange->pod_done || (exchange->could_open && exchange->peer_done);
+}
+
 static uint64_t patience(const struct exchange *exchange, const struct tuple *tuple)
 {
 	if (tuple->protocol != IPPROTO_TCP)
 		return exchange->confirmed ? 6 : 3;
-	if (exchange->over || exchange->pod_done || (exchange->could_open && exchange->peer_done))
+	if (exchange->over || ends(exchange))
 		return 2;
 	return exchange->answered || exchange->could_open ? 10 : 1;
 }
@@ -159,7 +165,7 @@ static void peer_sends_tcp(struct model *model, uint8_t number, const struct tup
 	struct exchange *exchange = &model->exchanges[number];
 	bool going = alive(model, exchange, tuple) && !exchange->over;
 
-	if (flags == TCP_SYN && !going)
+	if (flags == TCP_SYN && (!going || (exchange->could_open && ends(exchange))))
 		begin(model, number, tuple);
 	if (flags == TCP_SYN || !going || !(flags & (TCP_FIN | TCP_RST)))
 		return;
@@ -213,6 +219,8 @@ static bool pod_sends(struct model *model, uint8_t number, const struct tuple *t
 		exchange->over = true;
 	else if (!(flags & TCP_SYN))
 		exchange->confirmed = true;
+	else if (!(flags & TCP_FIN) && ends(exchange))
+		exchange->pod_done = exchange->peer_done = exchange->confirmed = false;
 	return true;
 }
 
