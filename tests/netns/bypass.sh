@@ -108,6 +108,38 @@ test_it_stays_held_when_the_pod_gives_up_its_own()
 	eventually 2 held_are 0
 }
 
+# namespace_number NAME: that of the network namespace into which the interface leads
+namespace_number()
+{
+	ip -j link show "$1" | json 0.link_netnsid
+}
+
+is_gone()
+{
+	[ ! -e "/sys/class/net/$1" ]
+}
+
+test_a_namespace_that_gets_the_number_of_one_that_went_is_another()
+{
+	local number
+
+	network_setup
+	add_pod web
+	add_pod peer
+	network_ready
+	{ pod_manifest web 1 web; pod_manifest peer 2 peer; } | manifest pods.yaml
+	allow_peer_80
+	agent_up
+	number=$(namespace_number web0)
+	kill "${HOLDER[web]}"
+	eventually 5 is_gone web0
+	add_namespace other
+	add_veth other other0 10.1.9 fd00:1:9 2
+	assert_equal "number of the other namespace" "$number" "$(namespace_number other0)"
+	sleep 1
+	held_are 0
+}
+
 test_it_is_held_where_the_pod_is_found_by_its_namespace()
 {
 	setup

@@ -134,6 +134,8 @@ static void note_interface(enum interface_event event, uint32_t ifindex, const c
 	struct interface_notices *notices = data;
 
 	log_debug("interface %u (%s): notice %d", ifindex, name ? name : "", (int)event);
+	if (event == INTERFACE_NAMESPACE_GONE)
+		attachments_namespace_gone(notices->agent, (int32_t)ifindex);
 	if (event == INTERFACE_VANISHED) {
 		attachments_vanished(notices->agent, ifindex, true);
 		notices->vanished = true;

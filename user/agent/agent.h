@@ -254,6 +254,8 @@ void attachments_try_now(struct agent *agent);
 void attachments_sweep(struct agent *agent);
 /* An interface is gone, and with it what was attached to it. told: the kernel gave notice of it. */
 void attachments_vanished(struct agent *agent, uint32_t ifindex, bool told);
+/* A network namespace is gone, and its id here (interface_watch_namespace()) is the next one's. */
+void attachments_namespace_gone(struct agent *agent, int32_t nsid);
 /*
  * Attaches again, at once, what someone else took off; counts repairs. True where there was something to do that is left
  * to attachments_apply.

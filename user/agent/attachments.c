@@ -267,6 +267,16 @@ void attachments_vanished(struct agent *agent, uint32_t ifindex, bool told)
 	}
 }
 
+void attachments_namespace_gone(struct agent *agent, int32_t nsid)
+{
+	struct endpoint *endpoint;
+
+	/* It is not learned again from the same interface, which goes as well. */
+	for (endpoint = agent->endpoints.current; endpoint; endpoint = endpoint->hh.next)
+		if (endpoint->nsid == nsid)
+			endpoint->nsid = -1;
+}
+
 /* ------------------------------------------------------------------ putting on */
 
 /* Whoever may make a pod would exempt it: its annotation counts only where annotations do. */

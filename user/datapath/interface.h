@@ -43,7 +43,8 @@ int interface_addresses(struct interface_address **out, size_t *count);
  * reads all that is there and calls back. APPEARED comes once for a link that was not there when the watch began, and
  * again when it gets another name; VANISHED with the last name known;
  * FILTERS_CHANGED when a qdisc went or a filter came or went; PEER_MOVED when it leads into another network namespace
- * than before. -ENOBUFS from dispatch: notices were lost, list everything anew.
+ * than before. NAMESPACE_GONE is of no link: in place of the ifindex stands the id that a network namespace had here, which
+ * the next one may get. -ENOBUFS from dispatch: notices were lost, list everything anew.
  */
 enum interface_event {
 	INTERFACE_APPEARED,
@@ -51,6 +52,7 @@ enum interface_event {
 	INTERFACE_ADDRESS_CHANGED,
 	INTERFACE_FILTERS_CHANGED,
 	INTERFACE_PEER_MOVED,
+	INTERFACE_NAMESPACE_GONE,
 };
 typedef void (*interface_visitor)(enum interface_event event, uint32_t ifindex, const char *name, void *data);
 struct interface_watch;

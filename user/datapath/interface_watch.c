@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Notices of the kernel about links and addresses, reduced to those that change something. */
 #include <errno.h>
+#include <linux/net_namespace.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <stdio.h>
@@ -19,6 +20,9 @@
 
 /* Room for the notices of some thousand links that come at once. */
 #define RECEIVE_BUFFER (4 << 20)
+
+#define WATCHED_GROUPS                                                                                                 \
+	(RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_TC | 1u << (RTNLGRP_NSID - 1))
 
 /* A link that was reported, so that a change of its flags is not taken for its appearance. */
 struct known_link {
@@ -171,7 +175,7 @@ int interface_watch_new(struct interface_watch **out)
 
 	if (!watch || !(watch->buffer = malloc(NETLINK_BUFFER_SIZE)))
 		return fail_errno(-ENOMEM, "no memory");
-	error = netlink_open(NETLINK_ROUTE, RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_TC, &watch->socket);
+	error = netlink_open(NETLINK_ROUTE, WATCHED_GROUPS, &watch->socket);
 	if (error)
 		return fail_errno(error, "cannot watch the interfaces");
 	/* Smaller where that is not allowed: then notices are lost earlier, and told. */
@@ -250,6 +254,27 @@ static int visit_filters(struct interface_watch *watch, const struct nlmsghdr *m
 	return MNL_CB_OK;
 }
 
+/* Links that lead into it are about to go: their notices come behind this one. */
+static int visit_deleted_namespace(struct interface_watch *watch, const struct nlmsghdr *message)
+{
+	const struct nlattr *attribute;
+	struct known_link *link, *next;
+	int32_t nsid = -1;
+
+	mnl_attr_for_each(attribute, message, sizeof(struct rtgenmsg)) {
+		if (mnl_attr_get_type(attribute) == NETNSA_NSID && !mnl_attr_validate(attribute, MNL_TYPE_U32))
+			nsid = (int32_t)mnl_attr_get_u32(attribute);
+	}
+	if (nsid < 0)
+		return MNL_CB_OK;
+	HASH_ITER(hh, watch->known, link, next) {
+		if (link->nsid == nsid)
+			link->nsid = -1;
+	}
+	watch->visit(INTERFACE_NAMESPACE_GONE, (uint32_t)nsid, "", watch->data);
+	return MNL_CB_OK;
+}
+
 /* A bridge tells of its ports in messages that look like those of links coming and going, but for their family. */
 static bool is_of_link(const struct nlmsghdr *message)
 {
@@ -268,6 +293,8 @@ static int visit_notice(const struct nlmsghdr *message, void *data)
 	case RTM_NEWADDR:
 	case RTM_DELADDR:
 		return visit_address(data, message);
+	case RTM_DELNSID:
+		return visit_deleted_namespace(data, message);
 	case RTM_DELQDISC:
 	case RTM_NEWTFILTER:
 	case RTM_DELTFILTER:
