@@ -88,6 +88,7 @@ struct subject {
 	enum destinations to;
 	bool swap, first, open_pod;
 	bool flows; /* it finds the flow, or connection, of each destination in its table, and not by its address */
+	bool other_port; /* the pod has flows, but the packet comes from another port than they do */
 	uint32_t verdict;
 	double times[ROUNDS_MAX];
 };
@@ -320,11 +321,14 @@ static void shuffle_walk(struct bench *bench, size_t count)
 
 /* ------------------------------------------------------------------ running */
 
-static struct frame frame_of(unsigned int family, bool swap)
+static struct frame frame_of(unsigned int family, const struct subject *subject)
 {
 	const char *pod = family == 4 ? "10.1.0.2" : "fd00::2", *other = family == 4 ? "192.0.2.1" : "2001:db8::1";
+	uint16_t port = subject->other_port ? 40001 : 40000;
 
-	return swap ? tcp(other, PORT, pod, 40000, TCP_ACK) : tcp(pod, 40000, other, PORT, TCP_ACK);
+	if (subject->swap)
+		return tcp(other, PORT, pod, port, subject->first ? TCP_SYN : TCP_ACK);
+	return tcp(pod, port, other, PORT, TCP_ACK);
 }
 
 static void start_walk(struct bench *bench, const struct subject *subject, size_t destinations)
@@ -390,6 +394,19 @@ static void check_found(const struct subject *subject, uint64_t found, uint64_t 
 		    subject->path, packets, found);
 }
 
+/* What was opened to the pod got an entry. */
+static void check_opened(struct bench *bench, const struct subject *subject)
+{
+	struct egress_flow_share share;
+	uint32_t id = POD;
+
+	if (!subject->swap || !subject->first)
+		return;
+	die_on(bpf_map_lookup_elem(bpf_map__fd(bench->egressd->maps.flow_shares), &id, &share), "share");
+	bench_check(share.rings && !share.refused, "%s, %s: %u rings, %u flows refused", subject->name, subject->path,
+		    share.rings, share.refused);
+}
+
 /* egressd's programs from the pod count every packet, under the right heading. */
 static void check_counted(struct bench *bench, const struct subject *subject, uint64_t passed, uint64_t dropped,
 			  uint64_t packets)
@@ -417,14 +434,14 @@ static void prepare(struct bench *bench, const struct subject *subject, size_t d
 {
 	aim(bench, subject->to, destinations);
 	set_open(bench, subject->open_pod);
-	set_share(bench, subject->flows);
+	set_share(bench, subject->flows || subject->other_port);
 	set_zone(bench, subject);
 	start_walk(bench, subject, destinations);
 }
 
 static double measure(struct bench *bench, struct subject *subject, size_t destinations)
 {
-	struct frame frame = frame_of(bench->list.family, subject->swap);
+	struct frame frame = frame_of(bench->list.family, subject);
 	size_t repeat = destinations > 10000 ? bench->repeat_many : bench->repeat_few;
 	uint64_t passed, dropped, found;
 	double time;
@@ -444,6 +461,7 @@ static double measure(struct bench *bench, struct subject *subject, size_t desti
 	found = counted(bench->peers->maps.bench_counters, 0);
 	time = run(subject, &frame, repeat);
 	check_counted(bench, subject, passed, dropped, repeat);
+	check_opened(bench, subject);
 	if (subject->kind == KIND_PEER)
 		check_found(subject, counted(bench->peers->maps.bench_counters, 0) - found, repeat);
 	set_open(bench, false);
@@ -453,10 +471,10 @@ static double measure(struct bench *bench, struct subject *subject, size_t desti
 /* In the middle of traffic a connection table is full, and every new entry takes the place of an old one. */
 static void fill_connections(struct bench *bench)
 {
-	struct frame frame = frame_of(bench->list.family, false);
 	struct subject subject = {.name = "fill", .path = "first", .kind = KIND_PEER, .first = true,
 				  .fd = bpf_program__fd(bench->peers->progs.bench_lpm_per_pod),
 				  .verdict = VERDICT_PASS};
+	struct frame frame = frame_of(bench->list.family, &subject);
 	int i;
 
 	if (!with_peers(bench))
@@ -470,7 +488,21 @@ static void fill_connections(struct bench *bench)
 	}
 }
 
-#define SUBJECTS_MAX 14
+#define SUBJECTS_MAX 18
+
+/* Of large lists there are two: what is measured of that of random prefixes has names of its own. */
+static bool is_second_list(const struct bench *bench)
+{
+	return bench->list.count >= 100000 && !bench->list.clustered;
+}
+
+/* NULL: it is measured with the first list alone. */
+static const char *name_of_second_list(const char *name)
+{
+	if (!strcmp(name, "empty"))
+		return "empty, random list";
+	return strcmp(name, "egressd") ? NULL : "egressd, random list";
+}
 
 /* What is measured of one list. */
 static size_t list_subjects(const struct bench *bench, struct subject *out)
@@ -479,36 +511,51 @@ static size_t list_subjects(const struct bench *bench, struct subject *out)
 	int to_pod = bpf_program__fd(bench->egressd->progs.bench_to_pod);
 	int lpm = bpf_program__fd(bench->peers->progs.bench_lpm_per_pod);
 	int identity = bpf_program__fd(bench->peers->progs.bench_identity_policy);
-	const char *egressd = bench->list.clustered || bench->list.count < 100000 ? "egressd" : "egressd, random list";
+	int jiffies = bpf_program__fd(bench->peers->progs.bench_lpm_jiffies);
 	const struct subject subjects[] = {
 		{.name = "empty", .path = "allow", .kind = KIND_BASE,
 		 .fd = bpf_program__fd(bench->peers->progs.bench_empty)},
 		{.name = "parse only", .path = "allow", .kind = KIND_BASE,
 		 .fd = bpf_program__fd(bench->peers->progs.bench_parse_only)},
-		{.name = egressd, .path = "allow", .fd = from_pod},
-		{.name = egressd, .path = "first", .fd = from_pod, .first = true},
-		{.name = egressd, .path = "reply", .fd = from_pod, .to = TO_DENIED, .flows = true},
-		{.name = egressd, .path = "deny", .fd = from_pod, .to = TO_DENIED, .verdict = VERDICT_DROP},
+		{.name = "egressd", .path = "allow", .fd = from_pod},
+		{.name = "egressd", .path = "first", .fd = from_pod, .first = true},
+		{.name = "egressd", .path = "reply", .fd = from_pod, .to = TO_DENIED, .flows = true},
+		{.name = "egressd", .path = "deny", .fd = from_pod, .to = TO_DENIED, .verdict = VERDICT_DROP},
+		{.name = "egressd, pod with flows", .path = "deny", .fd = from_pod, .to = TO_DENIED, .other_port = true,
+		 .verdict = VERDICT_DROP},
 		{.name = "egressd, no policy", .path = "allow", .fd = from_pod, .open_pod = true},
 		{.name = "egressd, towards the pod", .path = "allow", .fd = to_pod, .swap = true},
+		{.name = "egressd, towards the pod", .path = "first", .fd = to_pod, .to = TO_DENIED, .swap = true,
+		 .first = true},
 		{.name = "egressd, towards the pod, no policy", .path = "allow", .fd = to_pod, .swap = true,
 		 .open_pod = true},
 		{.name = "LPM per pod + connection table", .path = "allow", .kind = KIND_PEER, .fd = lpm},
 		{.name = "LPM per pod + connection table", .path = "reply", .kind = KIND_PEER, .fd = lpm, .to = TO_DENIED,
 		 .flows = true},
 		{.name = "LPM per pod + connection table", .path = "first", .kind = KIND_PEER, .fd = lpm, .first = true},
+		{.name = "LPM per pod + connection table, jiffies", .path = "allow", .kind = KIND_PEER, .fd = jiffies},
+		{.name = "LPM per pod + connection table, jiffies", .path = "reply", .kind = KIND_PEER, .fd = jiffies,
+		 .to = TO_DENIED, .flows = true},
 		{.name = "connection table + LPM + policy hash", .path = "allow", .kind = KIND_PEER, .fd = identity},
 		{.name = "connection table + LPM + policy hash", .path = "first", .kind = KIND_PEER, .fd = identity,
 		 .first = true},
 	};
-	size_t i;
+	size_t count = 0, i;
 
 	_Static_assert(ARRAY_SIZE(subjects) <= SUBJECTS_MAX, "there is room for them");
 	for (i = 0; i < ARRAY_SIZE(subjects); i++) {
-		out[i] = subjects[i];
-		out[i].verdict = out[i].verdict ? out[i].verdict : VERDICT_PASS;
+		struct subject subject = subjects[i];
+
+		if (is_second_list(bench)) {
+			subject.name = name_of_second_list(subject.name);
+			if (!subject.name)
+				continue;
+		}
+		if (!subject.verdict)
+			subject.verdict = VERDICT_PASS;
+		out[count++] = subject;
 	}
-	return ARRAY_SIZE(subjects);
+	return count;
 }
 
 static void report_subject(const struct bench *bench, const struct subject *subject, size_t destinations)

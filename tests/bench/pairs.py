@@ -44,14 +44,14 @@ def growth(after, before):
     return quotient(*after) / quotient(*before) if all((*after, *before)) else None
 
 
-def compare_with(results, program, fields):
-    """Gives every result of a group that has one of `program`, which comes first among those with the same fields, a ratio
+def compare_with(results, programs, fields):
+    """Gives every result of a group that has one of `programs`, which comes first among those with the same fields, a ratio
     to it. Of lists of one size there are several, each with its own."""
     bases = {}
     for result in results:
         if not all(field in result for field in (*fields, "path")):
             continue
         name = tuple(result[field] for field in fields)
-        if result["program"] == program:
+        if result["program"] in programs:
             bases[name] = result
-        result.update(ratio=quotient(result, bases[name]), ratio_to=program)
+        result.update(ratio=quotient(result, bases[name]), ratio_to=bases[name]["program"])

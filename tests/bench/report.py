@@ -8,11 +8,17 @@ import goals
 
 LPM = "LPM per pod + connection table"
 IDENTITY = "connection table + LPM + policy hash"
+LPM_JIFFIES = "LPM per pod + connection table, jiffies"
+RANDOM_LIST = (
+    ("empty, random list", "allow"), ("egressd, random list", "allow"), ("egressd, random list", "first"),
+    ("egressd, random list", "reply"), ("egressd, random list", "deny"))
 PACKET_ROWS = (
     ("empty", "allow"), ("parse only", "allow"), ("egressd", "allow"), ("egressd", "first"), ("egressd", "reply"),
-    ("egressd", "deny"), ("egressd, no policy", "allow"), ("egressd, towards the pod", "allow"),
-    ("egressd, towards the pod, no policy", "allow"), ("egressd, random list", "allow"),
-    (LPM, "allow"), (LPM, "first"), (LPM, "reply"), (IDENTITY, "allow"), (IDENTITY, "first"))
+    ("egressd", "deny"), ("egressd, pod with flows", "deny"), ("egressd, no policy", "allow"),
+    ("egressd, towards the pod", "allow"), ("egressd, towards the pod", "first"),
+    ("egressd, towards the pod, no policy", "allow"), *RANDOM_LIST,
+    (LPM, "allow"), (LPM, "first"), (LPM, "reply"), (LPM_JIFFIES, "allow"), (LPM_JIFFIES, "reply"), (IDENTITY, "allow"),
+    (IDENTITY, "first"))
 PATHS = {"allow": "allowed", "first": "first of a connection", "reply": "answer", "deny": "denied"}
 TRAFFIC_COLUMNS = (
     ("requests/s", 1, "TCP request/response"), ("µs a request, median", 1, "p50"),
@@ -58,8 +64,8 @@ def table(head, rows):
 def machine_line(machine):
     virtual = "" if machine["virtual"] in ("none", "unknown", "") else f" ({machine['virtual']} guest)"
     return (f"{machine['processors']} × {machine['processor']}{virtual}, {machine['memory']}, kernel "
-            f"{machine['kernel']}, {machine['date']}, commit {machine['commit']}, load at the end {machine['load']:.1f}; "
-            f"`sudo {machine['command']}`")
+            f"{machine['kernel']}, {machine['date']}, commit {machine['commit']}, load "
+            f"{machine['load_before']:.1f} before and {machine['load_after']:.1f} after it; `sudo {machine['command']}`")
 
 
 def sizes_and_destinations(results, family):
@@ -79,7 +85,7 @@ def packet_table(results, family, destinations):
     for program, path in PACKET_ROWS:
         cells = [packet_cell(results, family, program, path, size, destinations) for size in sizes]
         if any(cells):
-            rows.append([f"{program}: {PATHS[path]}" if program not in ("empty", "parse only") else program, *cells])
+            rows.append([f"{program}: {PATHS[path]}" if program not in ("empty", "parse only", "empty, random list") else program, *cells])
     return table(["", *[f"{size:,}" for size in sizes]], rows)
 
 
@@ -136,11 +142,14 @@ def plain_section(results, group, title):
     yield from table(["", "", ""], rows)
 
 
+GOAL_WORDS = {True: "holds", False: "**missed**", None: "not measured"}
+
+
 def goal_section(results):
     yield "## Goals"
     yield ""
     yield from table(["goal", "measured", "limit", ""],
-                     [[goal.name, number(goal.measured), number(goal.limit), "holds" if goal.holds else "**missed**"]
+                     [[goal.name, number(goal.measured), number(goal.limit), GOAL_WORDS[goal.holds]]
                       for goal in goals.judge(results)])
 
 
@@ -160,14 +169,15 @@ def readme(bench):
     sizes = (10, 10000, 1000000)
     rows = []
     for program, path in (("empty", "allow"), ("egressd", "allow"), ("egressd", "first"), ("egressd", "reply"),
-                          ("egressd", "deny"), (LPM, "allow"), (LPM, "first"), (LPM, "reply"),
-                          (IDENTITY, "allow"), (IDENTITY, "first")):
+                          ("egressd", "deny"), ("egressd, pod with flows", "deny"), (LPM, "allow"), (LPM, "first"),
+                          (LPM, "reply"), (LPM_JIFFIES, "reply"), (IDENTITY, "allow"), (IDENTITY, "first")):
         cells = [packet_cell(results, 4, program, path, size, many) for size in sizes for many in (1, 1000)]
         rows.append([f"{program}: {PATHS[path]}" if program != "empty" else "empty program", *cells])
     yield f"Measured on {machine_line(bench['machine'])}. All figures of that run: `build/bench.md`."
     yield ""
     yield ("Nanoseconds a packet with BPF_PROG_TEST_RUN, and how many times the empty program's in the same round (the "
-           "median of rounds, both), by number of prefixes and of destinations:")
+           "median of rounds, both), by number of prefixes and of destinations. The designs' connection tables are full, as in "
+           "the middle of traffic:")
     yield ""
     yield from table(["", *[f"{size:,}, {many:,} dst" for size in sizes for many in (1, 1000)]], rows)
     yield ""
@@ -183,6 +193,16 @@ def readme(bench):
                      [[r["program"].replace(", file to packet", "") +
                        (f", {r['prefixes']:,} prefixes" if r.get("prefixes") else ""), number(r["value"])]
                       for r in results.of_group("update") if "file to packet" in r["program"]])
+    yield ""
+    yield goals_line(goals.judge(results))
+
+
+def goals_line(judged):
+    missed = [f"{goal.name}: {number(goal.measured)} (limit {number(goal.limit)})" for goal in judged
+              if goal.holds is False]
+    measured = [goal for goal in judged if goal.holds is not None]
+    return f"Of {len(measured)} goals {len(measured) - len(missed)} hold" + \
+        (f"; missed: {'; '.join(missed)}." if missed else ".")
 
 
 # ---------------------------------------------------------------- plots
@@ -239,7 +259,7 @@ set title 'Real traffic, rate as a part of that without a filter'
 set style data histogram
 set style histogram cluster gap 1
 set style fill solid 0.8 border -1
-set yrange [0:1.1]
+set yrange [0:1.25]
 set grid ytics
 set key outside below maxrows 4
 plot for [column=2:{len(rows) + 1}] $data using column:xtic(1) title columnheader(column)

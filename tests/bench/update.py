@@ -155,8 +155,9 @@ class Cluster:
         return [found[name] for name in names]
 
     def agent_resident(self):
+        """Megabytes."""
         with open(f"/proc/{self.agent.pid}/status", encoding="utf-8") as file:
-            return int(file.read().split("VmRSS:")[1].split()[0]) / 1024
+            return int(file.read().split("VmRSS:")[1].split()[0]) * 1024 / 1e6
 
     def kernel_memory(self):
         """Megabytes of the maps that the agent's programs use, and of the programs."""
@@ -171,7 +172,7 @@ class Cluster:
             pinned.append(json.loads(shown.stdout))
         maps = {number for program in pinned for number in program["map_ids"]}
         bytes_used = sum(entry["bytes_memlock"] for entry in listed("map") if entry["id"] in maps)
-        return (bytes_used + sum(program["bytes_memlock"] for program in pinned)) / 2**20
+        return (bytes_used + sum(program["bytes_memlock"] for program in pinned)) / 1e6
 
     def stop(self):
         self.watcher.stdin.close()
@@ -274,7 +275,7 @@ def policy_change(cluster, pods, count, rounds):
         cluster.rest()
         closed.append(cluster.watch("198.51.100.1", "drop", lambda: cluster.put("policy", policies(1))))
     cluster.rest()
-    report(f"policy change, file to packet, {name}", statistics.median(opened + closed), "ms")
+    report(f"policy change, file to packet, {name}", max(statistics.median(opened), statistics.median(closed)), "ms")
     report(f"agent's resident memory, {name}", cluster.agent_resident(), "MB")
     report(f"kernel memory, {name}", cluster.kernel_memory(), "MB")
 
