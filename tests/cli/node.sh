@@ -192,6 +192,25 @@ objects_say()
 	EOF
 }
 
+# Which host ports are this node's depends on its name, which no Node object tells here.
+test_host_ports_of_other_nodes_are_not_here()
+{
+	cluster_up
+	manifest far.yaml <<-EOF
+		apiVersion: v1
+		kind: Pod
+		metadata: {name: far, labels: {app: far}}
+		spec:
+		  nodeName: elsewhere
+		  containers: [{name: c, image: i, ports: [{containerPort: 80, hostPort: 8080}]}]
+		status: {podIPs: [{ip: 10.1.7.2}]}
+	EOF
+	agent_up --node here --node-addresses 10.1.1.1
+	egressctl explain --from default/web --to 10.1.1.1:8080 >"$SANDBOX/output"
+	assert_matches "headline" 'TCP 8080: allow$' "$(cat "$SANDBOX/output")"
+	assert_no_match "words" 'far' "$(cat "$SANDBOX/output")"
+}
+
 test_contradiction_is_loud()
 {
 	local status=0

@@ -243,12 +243,12 @@ static json_t *encode_state(const struct agent *agent)
 
 	if (gmtime_r(&agent->started, &time))
 		strftime(started, sizeof(started), "%Y-%m-%dT%H:%M:%SZ", &time);
-	return json_pack("{s:i, s:{s:s, s:s, s:i, s:s}, s:I, s:s, s:s, s:o, s:o, s:o, s:b, s:o, s:o, s:o}", "version", 1, "agent",
+	return json_pack("{s:i, s:{s:s, s:s, s:i, s:s}, s:I, s:s, s:s, s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:o}", "version", 1, "agent",
 			 "version", EGRESSD_VERSION, "commit", EGRESSD_COMMIT, "pid", (int)getpid(), "started", started,
 			 "generation", (json_int_t)agent->generation.number, "attach",
 			 attach_kind_name(datapath_attach_kind(agent->datapath)), "kernel_release",
 			 agent->kernel.name.release, "kernel_lacks", encode_kernel_lacks(&agent->kernel), "source",
-			 state_text(agent->options->from), "node_addresses",
+			 state_text(agent->options->from), "node", state_text(agent->locality.node), "node_addresses",
 			 encode_addresses(agent->node_addresses, agent->node_address_count), "ready",
 			 agent_is_ready(agent, NULL), "endpoints", encode_endpoints(agent), "rules",
 			 encode_rules(agent), "problems", encode_problems(agent));

@@ -173,5 +173,6 @@ int saved_policy_compile(const struct saved_state *state, struct store *store, s
 
 	options.node_address_count = node_addresses(state, &addresses);
 	options.node_addresses = addresses;
+	options.node_name = json_string_value(json_object_get(state->root, "node"));
 	return policy_compile(store, &options, out, &problems);
 }

@@ -5,7 +5,7 @@
  *
  * state.json    {"version":1,"agent":{"version":…,"pid":…,"started":…},"generation":N,"attach":"tcx",
  *                "kernel_release":"5.10.0","kernel_lacks":["…"],
- *                "source":"dir:/…","node_addresses":["…"],"ready":true,
+ *                "source":"dir:/…","node":"…","node_addresses":["…"],"ready":true,
  *                "endpoints":[{"id":1,"ifindex":7,"interface":"veth1","namespace":"a","pod":"b","uid":"…","addresses":["…"],
  *                              "isolated":true,"attached":true,"problem":null}, …],
  *                "rules":[{"id":16,"namespace":"a","policy":"p","rule":0,"file":"…","line":3}, …],
