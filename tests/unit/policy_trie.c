@@ -324,26 +324,26 @@ static void scattered_ipv4_addresses_take_little_room(void **state)
 	}
 }
 
-/* Whole networks, and addresses that stand together, are no keys. */
-static void dense_ipv4_networks_stay_blocks(void **state)
+/* 64 networks in a /16, of 2^width addresses, 2^stride apart. */
+static void expect_full_block(unsigned int stride, unsigned int width)
 {
 	struct world world;
 
+	start(&world, FAMILY_IPV4);
+	world.trie.packed = true;
+	make_networks(&world, 0x0a000000, 64, stride, width);
+	write_trie(&world);
+	assert_int_equal(EGRESS_TRIE_KIND(words[ROOT + 0x0a00]), EGRESS_TRIE_FULL);
+	check_all(&world);
+	end(&world);
+}
+
+/* Addresses that stand together, and whole networks, are no keys. */
+static void dense_ipv4_networks_stay_blocks(void **state)
+{
 	(void)state;
-	start(&world, FAMILY_IPV4);
-	world.trie.packed = true;
-	make_networks(&world, 0x0a000000, 64, 2, 0);
-	write_trie(&world);
-	assert_int_equal(EGRESS_TRIE_KIND(words[ROOT + 0x0a00]), EGRESS_TRIE_FULL);
-	check_all(&world);
-	end(&world);
-	start(&world, FAMILY_IPV4);
-	world.trie.packed = true;
-	make_networks(&world, 0x0a000000, 64, 10, 7);
-	write_trie(&world);
-	assert_int_equal(EGRESS_TRIE_KIND(words[ROOT + 0x0a00]), EGRESS_TRIE_FULL);
-	check_all(&world);
-	end(&world);
+	expect_full_block(2, 0);
+	expect_full_block(10, 7);
 }
 
 /* Networks of /32 under different /16s are keys of a hash node, which takes others in place and then grows. */
