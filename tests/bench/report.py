@@ -19,6 +19,7 @@ PACKET_ROWS = (
     ("egressd, towards the pod, no policy", "allow"), *RANDOM_LIST,
     (LPM, "allow"), (LPM, "first"), (LPM, "reply"), (LPM_JIFFIES, "allow"), (LPM_JIFFIES, "reply"), (IDENTITY, "allow"),
     (IDENTITY, "first"))
+WITHOUT_VERDICT = ("empty", "parse only", "empty, random list")
 PATHS = {"allow": "allowed", "first": "first of a connection", "reply": "answer", "deny": "denied"}
 TRAFFIC_COLUMNS = (
     ("requests/s", 1, "TCP request/response"), ("µs a request, median", 1, "p50"),
@@ -85,7 +86,7 @@ def packet_table(results, family, destinations):
     for program, path in PACKET_ROWS:
         cells = [packet_cell(results, family, program, path, size, destinations) for size in sizes]
         if any(cells):
-            rows.append([f"{program}: {PATHS[path]}" if program not in ("empty", "parse only", "empty, random list") else program, *cells])
+            rows.append([program if program in WITHOUT_VERDICT else f"{program}: {PATHS[path]}", *cells])
     return table(["", *[f"{size:,}" for size in sizes]], rows)
 
 
