@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Floods, for so many seconds; prints how many packets were sent. And what somebody else notices of them.
+"""Floods, for so many seconds; prints "ready" when the first packets are out, and at the end how many were sent. And what
+somebody else notices of them.
 
   flood.py datagrams ADDRESS PORT SECONDS   UDP
   flood.py syns ADDRESS PORT SECONDS        TCP SYNs, each from another address of 198.18.0.0/15 and another port
@@ -52,6 +53,8 @@ def flood(kind, address, port, seconds):
             except OSError:  # the queue is full
                 pass
             sent += 1
+        if sent == BATCH:
+            print("ready", flush=True)
     print(sent)
 
 

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # A pod that floods, or is flooded, costs other pods nothing: neither their connections nor the record of their drops.
+# What it costs them in time is measured in flooded.sh.
 # shellcheck disable=SC2119 # functions with optional arguments
 # shellcheck source=tests/lib/harness.sh
 . "$(dirname "$0")/../lib/harness.sh"
@@ -12,11 +13,6 @@ fi
 # Of one processor, which a flood of drops may cost the agent at most; README.md says so.
 CPU_PERCENT=2
 FLOOD_SECONDS=5
-# How another pod's exchanges are measured beside a flood of SYNs, and how much slower they may be on a machine that does
-# other things, too.
-ROUNDS=7
-ROUND_SECONDS=1
-SLOWER_PERCENT=40
 
 flood()
 {
@@ -62,7 +58,7 @@ test_a_flood_of_syns_cuts_nobody_off()
 		on outside "$TRAFFIC" stream $file 80 "$SANDBOX/$file" </dev/null >/dev/null 2>&1 &
 		eventually 10 test -s "$SANDBOX/$file"
 	done
-	sent=$(flood outside syns 10.1.1.2 80 3)
+	sent=$(flood outside syns 10.1.1.2 80 3 | tail -n 1)
 	echo "$sent SYNs"
 	for file in 10.1.1.2 10.1.2.2; do
 		before=$(cat "$SANDBOX/$file")
@@ -72,48 +68,6 @@ test_a_flood_of_syns_cuts_nobody_off()
 	# Flows that are not established get four rings of 80; one more is there for a live one that met no free slot.
 	[ "$(flows_of default/web)" -le 400 ] || fail "default/web has $(flows_of default/web) flows"
 	assert_equal "flows of the other pod" 1 "$(flows_of default/peer)"
-}
-
-# beside_a_flood ADDRESS: exchanges of the pod peer, and their median time, while SYNs are sent there
-beside_a_flood()
-{
-	local flooding
-
-	flood outside syns "$1" 80 $((ROUND_SECONDS + 1)) >"$SANDBOX/sent" &
-	flooding=$!
-	# Its packets are made by then.
-	sleep 0.7
-	flood outside exchanges 10.1.2.2 80 $ROUND_SECONDS
-	wait $flooding
-	[ "$(cat "$SANDBOX/sent")" -gt 1000 ] || fail "that was no flood"
-}
-
-# What the kernel does about SYNs costs everybody something. It is the same for a pod that no policy isolates, of which
-# egressd does nothing: so each round has both, and the median of their quotients counts.
-test_a_flood_of_syns_slows_nobody_down()
-{
-	local round
-
-	both_isolated
-	add_pod free
-	network_ready
-	serve free 80/TCP
-	pod_manifest free 3 free | manifest free.yaml
-	agent_up
-	for ((round = 0; round < ROUNDS; round++)); do
-		echo "$(beside_a_flood 10.1.1.2) $(beside_a_flood 10.1.3.2)"
-	done | tee "$SANDBOX/rounds"
-	/usr/bin/python3 - "$SANDBOX/rounds" $SLOWER_PERCENT <<-'EOF'
-		import statistics, sys
-
-		rounds = [list(map(float, line.split())) for line in open(sys.argv[1], encoding="ascii")]
-		rate = statistics.median(isolated / free for isolated, _, free, _ in rounds)
-		latency = statistics.median(isolated / free for _, isolated, _, free in rounds)
-		print(f"exchanges {rate:.2f} of those beside the same flood of a pod that is not isolated, latency {latency:.2f}")
-		allowed = 1 + float(sys.argv[2]) / 100
-		sys.exit(rate < 1 / allowed or latency > allowed)
-	EOF
-	[ "$(flows_of default/web)" -ge 300 ] || fail "the flood left only $(flows_of default/web) flows"
 }
 
 # sum_of METRIC: over all its labels
@@ -138,7 +92,7 @@ test_a_flood_of_drops()
 	on peer "$TRAFFIC" send 192.0.2.10 7777 1
 	wait $sent
 	used=$(($(cpu_ticks "$AGENT") - before))
-	echo "$(cat "$SANDBOX/sent") datagrams, $used hundredths of a second of the agent"
+	echo "$(tail -n 1 "$SANDBOX/sent") datagrams, $used hundredths of a second of the agent"
 	allowed=$((FLOOD_SECONDS * CPU_PERCENT * TEST_SLOWNESS))
 	[ $used -le $allowed ] || fail "the agent used $used hundredths of a second, more than $allowed"
 	eventually 5 grep -q '"destination_port": *7777' "$SANDBOX/drops"
