@@ -194,12 +194,12 @@ static __always_inline void flow_pod_sent_tcp(struct egress_flow *flow, __u64 se
 		flow->state = EGRESS_FLOW_ESTABLISHED;
 }
 
-/* Whether anybody ever opened a flow to the endpoint. */
-static __always_inline _Bool flow_any(__u32 endpoint)
+/* Whether a flow to this port of the endpoint may be there; most often none is. */
+static __always_inline _Bool flow_possible(__u32 endpoint, __u8 protocol, __u16 local_port)
 {
 	const struct egress_flow_share *share = bpf_map_lookup_elem(&flow_shares, &endpoint);
 
-	return share && share->rings;
+	return share && share->opened[egress_flow_port(protocol, local_port)];
 }
 
 /*
@@ -238,7 +238,7 @@ __noinline int flow_answer(struct __sk_buff *skb, __u64 tuple, __u32 transport)
 	struct egress_flow_key key;
 	__u64 segment = 0;
 
-	if (!flow_any(tuple_endpoint(tuple)))
+	if (!flow_possible(tuple_endpoint(tuple), tuple_protocol(tuple), tuple_local_port(tuple)))
 		return 0;
 	/* First the calls, then what would have to be kept over them. */
 	if (tuple_protocol(tuple) == IPPROTO_TCP)

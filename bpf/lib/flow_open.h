@@ -178,10 +178,14 @@ static __always_inline void flow_open(struct __sk_buff *skb, __u64 tuple, __u32 
 {
 	__u32 endpoint = tuple_endpoint(tuple), rings;
 	struct egress_flow_share *share = bpf_map_lookup_elem(&flow_shares, &endpoint);
+	__u8 *opened;
 	_Bool taken;
 
 	if (!share)
 		return;
+	opened = &share->opened[egress_flow_port(tuple_protocol(tuple), tuple_local_port(tuple))];
+	if (!*opened)
+		*opened = 1;
 	rings = share->rings;
 	taken = rings && flow_slot_take(skb, tuple, SLOT_RANGE(0, rings, rings >= EGRESS_FLOW_RINGS_OPENING));
 	/* Where there is no ring left for it, opening flows make room in those that it has, however few. */

@@ -81,6 +81,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, EGRESS_ENDPOINT_MAX);
 	__type(key, __u32);
 	__type(value, struct egress_flow_share);

@@ -128,7 +128,7 @@ static __always_inline void usual_key_ipv6(const struct ipv6hdr *ip, __u32 endpo
 }
 
 /*
- * The packet that policy denies, of a pod with flows: USUAL_PASSES if the pod answers with it. ip: its header without
+ * The packet that policy denies, from a port with flows: USUAL_PASSES if the pod answers with it. ip: its header without
  * options, of `length` bytes, behind which the ports are in the linear part. Its frame is its own, so that the usual
  * packet's is no larger.
  */
@@ -188,7 +188,7 @@ static __always_inline enum usual_verdict usual_ipv4(struct __sk_buff *skb, stru
 		return verdict;
 	if (ip->daddr == ip->saddr) /* the pod's own */
 		return USUAL_PASSES;
-	if (flow_any(judge->endpoint->id))
+	if (unlikely(flow_possible(judge->endpoint->id, ip->protocol, ports->source)))
 		verdict = usual_answer(ip, end, sizeof(*ip), judge->endpoint->id, judge->control);
 	usual->network = network_make(4, ip->protocol, ETH_HLEN + sizeof(*ip), ETH_HLEN + bpf_ntohs(ip->tot_len));
 	usual->ports = ports_make(ports->source, ports->destination);
@@ -224,7 +224,7 @@ static __always_inline enum usual_verdict usual_ipv6(struct __sk_buff *skb, stru
 		return verdict;
 	if (!((source[0] ^ destination[0]) | (source[1] ^ destination[1])))
 		return USUAL_PASSES;
-	if (flow_any(judge->endpoint->id))
+	if (unlikely(flow_possible(judge->endpoint->id, ip->nexthdr, ports->source)))
 		verdict = usual_answer(ip, end, sizeof(*ip), judge->endpoint->id, judge->control);
 	usual->network = network_make(6, ip->nexthdr, ETH_HLEN + sizeof(*ip),
 				      ETH_HLEN + sizeof(*ip) + bpf_ntohs(ip->payload_len));

@@ -15,7 +15,7 @@
 #include <linux/types.h>
 
 #ifndef EGRESS_CONTRACT_VERSION /* tests of upgrades build others */
-#define EGRESS_CONTRACT_VERSION 8
+#define EGRESS_CONTRACT_VERSION 9
 #endif
 
 /* Default parent of the pins; the maps are below <parent>/v<EGRESS_CONTRACT_VERSION>/. */
@@ -277,7 +277,7 @@ enum egress_flow_state {
  * that of a live established one, and never that of another endpoint. A slot may name a flow that no longer exists;
  * user space may delete flows at any time and need not tidy the rings.
  *
- * Map "flow_shares": ARRAY of EGRESS_ENDPOINT_MAX egress_flow_share, by endpoint id. Maps "flow_rings_own" (an
+ * Map "flow_shares": ARRAY (mmapable) of EGRESS_ENDPOINT_MAX egress_flow_share, by endpoint id. Maps "flow_rings_own" (an
  * endpoint's first EGRESS_FLOW_RINGS_OWN rings, guaranteed to every endpoint) and "flow_rings_pool" (the rest, shared):
  * HASH from egress_flow_ring_key to a ring of EGRESS_FLOW_RING_SLOTS egress_flow_key, private to the programs.
  * When an endpoint id gets a new owner: delete its flows and rings, zero its share.
@@ -290,11 +290,30 @@ enum egress_flow_state {
 _Static_assert((EGRESS_ENDPOINT_MAX * EGRESS_FLOW_RINGS_OWN + EGRESS_FLOW_RINGS_POOL) * EGRESS_FLOW_RING_SLOTS <=
 	       EGRESS_FLOW_MAX, "every slot has room for its flow");
 
+/*
+ * Most packets that policy denies come from ports that nobody connects to: `opened` says so before "flows" is looked up.
+ * Whoever adds a flow sets its byte first, by a store of its own, since others do so at the same time. It stays set
+ * until the endpoint id gets a new owner.
+ */
+#define EGRESS_FLOW_PORTS 256
 struct egress_flow_share {
-	__u32 rings;   /* rings in use: 0 .. this - 1; 0: no flow was ever opened to the endpoint */
+	__u32 rings;   /* rings in use: 0 .. this - 1 */
 	__u32 refused; /* flows not recorded for want of a slot or memory */
+	__u8 opened[EGRESS_FLOW_PORTS]; /* by egress_flow_port(); 0: there is no flow of such a port */
 };
-_Static_assert(sizeof(struct egress_flow_share) == 8, "no holes");
+_Static_assert(sizeof(struct egress_flow_share) == 264, "no holes; entries of a mapped array are multiples of 8 bytes");
+
+/*
+ * The index in `opened` of a flow with this protocol and local port, be its byte order what it may. Echo requests have a
+ * new identifier with each ping, so all of them share one.
+ */
+static inline __u32 egress_flow_port(__u8 protocol, __u16 local_port)
+{
+	if (protocol == 1 || protocol == 58) /* ICMP, ICMPv6 */
+		return protocol;
+	/* A sum, whose bits beyond must be cut off: 5.10 knows no bound of what was xored. */
+	return (local_port + (local_port >> 8) + protocol) % EGRESS_FLOW_PORTS;
+}
 
 struct egress_flow_ring_key {
 	__u32 endpoint; /* endpoint id */

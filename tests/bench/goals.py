@@ -58,7 +58,7 @@ def packet_goals(results):
                    pairs.quotient(times(results, "egressd", "reply", **here), times(results, LPM, "reply", **here)), 1.0)
             yield (f"denied, {where}: times an allowed packet",
                    pairs.quotient(times(results, "egressd", "deny", **here), times(results, "egressd", **here)), 1.5)
-    # A server's own look-up of what it denies, which may be an answer, comes on top.
+    # From the ports that a server serves, its denied packets may be answers and are looked up: that row has no goal.
     for prefixes in (10, 10000):
         here = {"prefixes": prefixes, "destinations": 1000}
         yield (f"denied, {prefixes:,} prefixes, 1,000 destinations, a pod with flows: times an allowed packet",

@@ -30,7 +30,9 @@
 #define VERDICT_DROP 2u
 #define DESTINATIONS_MAX 100000
 #define WALK_BYTES       ((size_t)DESTINATIONS_MAX * sizeof(struct bench_destination))
-#define PORT         443
+#define PORT           443   /* of the destinations */
+#define POD_PORT       40000 /* of the pod, which connections are made to */
+#define POD_OTHER_PORT 40001
 #define ROUNDS_MAX   15
 #define CPUS_MAX     1024
 #define PASSES_MAX   20
@@ -89,6 +91,7 @@ struct subject {
 	bool swap, first, open_pod;
 	bool flows; /* it finds the flow, or connection, of each destination in its table, and not by its address */
 	bool other_port; /* the pod has flows, but the packet comes from another port than they do */
+	bool served;     /* to that port, too, others have connected before: the packet's flow is looked up, in vain */
 	uint32_t verdict;
 	double times[ROUNDS_MAX];
 };
@@ -152,17 +155,21 @@ static void set_open(struct bench *bench, bool open)
 	*word = open ? EGRESS_SET_OPEN : bench->isolated;
 }
 
-/* Whether anybody ever opened a flow to the pod: without, flows are not looked up. */
-static void set_share(struct bench *bench, bool flows)
+/* To which ports of the pod anybody ever opened a flow: of others none is looked up. */
+static void set_share(struct bench *bench, const struct subject *subject)
 {
-	struct egress_flow_share share = {.rings = flows};
+	struct egress_flow_share share = {};
 	uint32_t id = POD;
 
+	if (subject->flows || subject->other_port)
+		share.opened[egress_flow_port(IPPROTO_TCP, htons(POD_PORT))] = 1;
+	if (subject->served)
+		share.opened[egress_flow_port(IPPROTO_TCP, htons(POD_OTHER_PORT))] = 1;
 	die_on(bpf_map_update_elem(bpf_map__fd(bench->egressd->maps.flow_shares), &id, &share, BPF_ANY), "share");
 }
 
 /*
- * An entry for every denied destination, as if each had opened a connection to the pod's port 443. Once for a list, as the
+ * An entry for every denied destination, as if each had opened a connection to the pod's port 40000. Once for a list, as the
  * peers' connections are made once and then only found. From the last to the first: those that all walks begin with are
  * the newest, and first in their chains, as the peers' are.
  */
@@ -175,7 +182,7 @@ static void put_flows(struct bench *bench, size_t count)
 	while (count--) {
 		struct egress_flow_key key = {.endpoint = POD, .protocol = IPPROTO_TCP,
 					      .family = (uint8_t)bench->list.family,
-					      .local_port = htons(40000), .remote_port = htons(PORT)};
+					      .local_port = htons(POD_PORT), .remote_port = htons(PORT)};
 
 		if (bench->list.family == 4)
 			key.local[0] = bench->endpoint.ipv4;
@@ -324,7 +331,7 @@ static void shuffle_walk(struct bench *bench, size_t count)
 static struct frame frame_of(unsigned int family, const struct subject *subject)
 {
 	const char *pod = family == 4 ? "10.1.0.2" : "fd00::2", *other = family == 4 ? "192.0.2.1" : "2001:db8::1";
-	uint16_t port = subject->other_port ? 40001 : 40000;
+	uint16_t port = subject->other_port ? POD_OTHER_PORT : POD_PORT;
 
 	if (subject->swap)
 		return tcp(other, PORT, pod, port, subject->first ? TCP_SYN : TCP_ACK);
@@ -434,7 +441,7 @@ static void prepare(struct bench *bench, const struct subject *subject, size_t d
 {
 	aim(bench, subject->to, destinations);
 	set_open(bench, subject->open_pod);
-	set_share(bench, subject->flows || subject->other_port);
+	set_share(bench, subject);
 	set_zone(bench, subject);
 	start_walk(bench, subject, destinations);
 }
@@ -488,7 +495,7 @@ static void fill_connections(struct bench *bench)
 	}
 }
 
-#define SUBJECTS_MAX 18
+#define SUBJECTS_MAX 19
 
 /* Of large lists there are two: what is measured of that of random prefixes has names of its own. */
 static bool is_second_list(const struct bench *bench)
@@ -523,6 +530,8 @@ static size_t list_subjects(const struct bench *bench, struct subject *out)
 		{.name = "egressd", .path = "deny", .fd = from_pod, .to = TO_DENIED, .verdict = VERDICT_DROP},
 		{.name = "egressd, pod with flows", .path = "deny", .fd = from_pod, .to = TO_DENIED, .other_port = true,
 		 .verdict = VERDICT_DROP},
+		{.name = "egressd, from a port with flows", .path = "deny", .fd = from_pod, .to = TO_DENIED,
+		 .other_port = true, .served = true, .verdict = VERDICT_DROP},
 		{.name = "egressd, no policy", .path = "allow", .fd = from_pod, .open_pod = true},
 		{.name = "egressd, towards the pod", .path = "allow", .fd = to_pod, .swap = true},
 		{.name = "egressd, towards the pod", .path = "first", .fd = to_pod, .to = TO_DENIED, .swap = true,

@@ -14,7 +14,8 @@ RANDOM_LIST = (
     ("egressd, random list", "reply"), ("egressd, random list", "deny"))
 PACKET_ROWS = (
     ("empty", "allow"), ("parse only", "allow"), ("egressd", "allow"), ("egressd", "first"), ("egressd", "reply"),
-    ("egressd", "deny"), ("egressd, pod with flows", "deny"), ("egressd, no policy", "allow"),
+    ("egressd", "deny"), ("egressd, pod with flows", "deny"), ("egressd, from a port with flows", "deny"),
+    ("egressd, no policy", "allow"),
     ("egressd, towards the pod", "allow"), ("egressd, towards the pod", "first"),
     ("egressd, towards the pod, no policy", "allow"), *RANDOM_LIST,
     (LPM, "allow"), (LPM, "first"), (LPM, "reply"), (LPM_JIFFIES, "allow"), (LPM_JIFFIES, "reply"), (IDENTITY, "allow"),
@@ -170,8 +171,9 @@ def readme(bench):
     sizes = (10, 10000, 1000000)
     rows = []
     for program, path in (("empty", "allow"), ("egressd", "allow"), ("egressd", "first"), ("egressd", "reply"),
-                          ("egressd", "deny"), ("egressd, pod with flows", "deny"), (LPM, "allow"), (LPM, "first"),
-                          (LPM, "reply"), (LPM_JIFFIES, "reply"), (IDENTITY, "allow"), (IDENTITY, "first")):
+                          ("egressd", "deny"), ("egressd, pod with flows", "deny"),
+                          ("egressd, from a port with flows", "deny"), (LPM, "allow"), (LPM, "first"), (LPM, "reply"),
+                          (LPM_JIFFIES, "reply"), (IDENTITY, "allow"), (IDENTITY, "first")):
         cells = [packet_cell(results, 4, program, path, size, many) for size in sizes for many in (1, 1000)]
         rows.append([f"{program}: {PATHS[path]}" if program != "empty" else "empty program", *cells])
     yield f"Measured on {machine_line(bench['machine'])}. All figures of that run: `build/bench.md`."

@@ -129,6 +129,82 @@ static void longer_headers_are_the_same_flow_udp(void **state)
 	assert_int_equal(map_size(((struct harness *)*state)->skeleton->maps.flows), 1);
 }
 
+static struct egress_flow_share share_of(struct harness *harness, uint32_t id)
+{
+	struct egress_flow_share share;
+
+	assert_int_equal(bpf_map_lookup_elem(bpf_map__fd(harness->skeleton->maps.flow_shares), &id, &share), 0);
+	return share;
+}
+
+static void set_share(struct harness *harness, uint32_t id, const struct egress_flow_share *share)
+{
+	assert_int_equal(bpf_map_update_elem(bpf_map__fd(harness->skeleton->maps.flow_shares), &id, share, BPF_ANY), 0);
+}
+
+static void expect_opened(struct harness *harness, uint8_t protocol, uint16_t port)
+{
+	struct egress_flow_share expected = share_of(harness, POD), found = expected;
+
+	memset(expected.opened, 0, sizeof(expected.opened));
+	expected.opened[egress_flow_port(protocol, htons(port))] = 1;
+	assert_memory_equal(found.opened, expected.opened, sizeof(found.opened));
+}
+
+/* What the pod sends from other ports is denied without a look at its flows, whichever way it is judged. */
+static void flows_are_looked_up_for_ports_that_were_opened(void **state)
+{
+	static const char *const pods[] = {"10.1.0.2", "fd00::2"}, *const peers[] = {PEER, PEER6};
+	struct harness *harness = *state;
+	size_t i;
+
+	for (i = 0; i < 2; i++) {
+		struct frame denied = tcp(pods[i], 1000, peers[i], 80, TCP_ACK), answer, longer;
+		struct egress_flow_share share;
+
+		expect_drop(harness, &denied, EGRESS_DROP_POLICY);
+		handshake(harness, pods[i], peers[i]);
+		expect_opened(harness, IPPROTO_TCP, 80);
+		answer = tcp(pods[i], 80, peers[i], 1000, TCP_ACK);
+		longer = frame_longer(&answer);
+		share = share_of(harness, POD);
+		share.opened[egress_flow_port(IPPROTO_TCP, htons(80))] = 0;
+		set_share(harness, POD, &share);
+		expect_drop(harness, &answer, EGRESS_DROP_POLICY);
+		expect_drop(harness, &longer, EGRESS_DROP_POLICY);
+		memset(share.opened, 1, sizeof(share.opened));
+		set_share(harness, POD, &share);
+		expect_pass(harness, &answer);
+		expect_pass(harness, &longer);
+		maps_clear(harness);
+		setup(state);
+	}
+}
+
+static void ports_are_opened_by_protocol(void **state)
+{
+	struct frame request = udp(PEER, 1000, "10.1.0.2", 53), answer = udp("10.1.0.2", 53, PEER, 1000);
+
+	assert_int_not_equal(egress_flow_port(IPPROTO_UDP, htons(53)), egress_flow_port(IPPROTO_TCP, htons(53)));
+	to_pod(*state, &request);
+	expect_opened(*state, IPPROTO_UDP, 53);
+	expect_pass(*state, &answer);
+}
+
+/* Else whoever pings a pod every minute would have all of them opened in a day. */
+static void pings_open_one_port_all_together(void **state)
+{
+	uint16_t id;
+
+	for (id = 1; id <= 20; id++) {
+		struct frame request = icmp(PEER, "10.1.0.2", 8, 0, id), answer = icmp("10.1.0.2", PEER, 0, 0, id);
+
+		to_pod(*state, &request);
+		expect_pass(*state, &answer);
+	}
+	expect_opened(*state, IPPROTO_ICMP, 1);
+}
+
 static void pending_pods_answer(void **state)
 {
 	set_word(*state, POD, EGRESS_SET_PENDING);
@@ -577,7 +653,7 @@ static void a_flood_stays_in_its_share(void **state)
 static void a_share_is_bounded(void **state)
 {
 	struct harness *harness = *state;
-	uint32_t most = EGRESS_FLOW_RINGS_MAX * EGRESS_FLOW_RING_SLOTS, id = POD, kept;
+	uint32_t most = EGRESS_FLOW_RINGS_MAX * EGRESS_FLOW_RING_SLOTS, kept;
 	struct egress_flow_share share;
 
 	for (kept = 1; kept <= most + 1000; kept++) {
@@ -588,7 +664,7 @@ static void a_share_is_bounded(void **state)
 		from_pod(harness, &data);
 	}
 	assert_true(map_size(harness->skeleton->maps.flows) <= most);
-	assert_int_equal(bpf_map_lookup_elem(bpf_map__fd(harness->skeleton->maps.flow_shares), &id, &share), 0);
+	share = share_of(harness, POD);
 	assert_int_equal(share.rings, EGRESS_FLOW_RINGS_MAX);
 	assert_true(share.refused >= 1000);
 	/* Nobody was pushed out. */
@@ -695,6 +771,9 @@ int main(void)
 		TEST(tcp_is_answered_ipv6),
 		TEST(longer_headers_are_the_same_flow),
 		TEST(longer_headers_are_the_same_flow_udp),
+		TEST(flows_are_looked_up_for_ports_that_were_opened),
+		TEST(ports_are_opened_by_protocol),
+		TEST(pings_open_one_port_all_together),
 		TEST(pending_pods_answer),
 		TEST(only_a_bare_syn_opens),
 		TEST(a_syn_is_no_answer),

@@ -529,7 +529,7 @@ static void every_flow_is_visited_once(void **state)
 
 static void an_owner_leaves_nothing_behind(void **state)
 {
-	const struct egress_flow_share share = {.rings = 2};
+	const struct egress_flow_share share = {.rings = 2, .opened = {[7] = 1}}, nothing = {};
 	const struct egress_flow_ring_key own = {ENDPOINT_ID, 1}, others = {OTHER_ID, 1};
 	struct egress_flow_share found;
 	static char ring[65536];
@@ -545,9 +545,9 @@ static void an_owner_leaves_nothing_behind(void **state)
 	write_map(EGRESS_PIN_FLOW_RINGS_OWN, &others, ring);
 	check(datapath_flows_remove(datapath, ENDPOINT_ID));
 	assert_int_equal(bpf_map_lookup_elem(shares, &id, &found), 0);
-	assert_int_equal(found.rings, 0);
+	assert_memory_equal(&found, &nothing, sizeof(found));
 	assert_int_equal(bpf_map_lookup_elem(shares, &other_id, &found), 0);
-	assert_int_equal(found.rings, 2);
+	assert_memory_equal(&found, &share, sizeof(found));
 	assert_true(bpf_map_lookup_elem(rings, &own, ring) < 0);
 	assert_int_equal(bpf_map_lookup_elem(rings, &others, ring), 0);
 	close(rings);

@@ -184,6 +184,37 @@ test_attempt_that_is_killed_takes_no_attachment_off()
 	agent_stop
 }
 
+# Whether an attempt of twin stands still where its maps are filled and the former programs judge.
+attempt_stands_still()
+{
+	become own
+	agent_kill
+	EGRESSD=$VARIANTS/twin/egressd agent_start
+	eventually 20 links_moved
+	kill -STOP "$AGENT"
+	[ -e "$PIN/v1001/taking_over" ] && [ ! -e "$PIN/v1001/from_pod_next" ] && [ ! -e "$PIN/v1001/from_pod" ]
+}
+
+# Connections that come while ours are filled are in their tables alone, and be they the first that the pod ever had.
+test_connection_that_is_opened_meanwhile_goes_on()
+{
+	local attempt
+
+	cluster_up
+	for ((attempt = 0; attempt < 5; attempt++)); do
+		attempt_stands_still && break
+		agent_kill
+	done
+	[ "$attempt" -lt 5 ] || fail "it was never to be stopped in time"
+	on outside "$TRAFFIC" stream 10.1.1.2 80 "$SANDBOX/answers" &
+	goes_on answers
+	kill -CONT "$AGENT"
+	eventually 20 [ ! -d "$PIN/v$CONTRACT" ]
+	goes_on answers
+	agent_stop
+	EGRESSD=$OWN
+}
+
 # Killed before or after everything else that an attempt does: its directory is there, and nothing says what for.
 test_attempt_that_had_hardly_begun_is_not_taken_over_from()
 {

@@ -158,14 +158,19 @@ static int remove_flow(const struct egress_flow_key *key, const struct egress_fl
 	return key->endpoint == removal->endpoint_id ? delete_flow(removal->datapath, key) : 0;
 }
 
+static int reset_share(const struct datapath *datapath, uint32_t endpoint_id)
+{
+	const struct egress_flow_share nothing = {};
+
+	if (bpf_map_update_elem(datapath->flow_shares, &endpoint_id, &nothing, BPF_ANY))
+		return fail_errno(-errno, "cannot reset the flow share of endpoint %u", endpoint_id);
+	return 0;
+}
+
 static int remove_rings(const struct datapath *datapath, uint32_t endpoint_id)
 {
 	const int maps[] = {datapath->flow_rings_own, datapath->flow_rings_pool};
-	const struct egress_flow_share nothing = {};
 
-	/* The share first: the programs then begin anew with the first ring. */
-	if (bpf_map_update_elem(datapath->flow_shares, &endpoint_id, &nothing, BPF_ANY))
-		return fail_errno(-errno, "cannot reset the flow share of endpoint %u", endpoint_id);
 	for (size_t i = 0; i < ARRAY_SIZE(maps); i++) {
 		for (uint32_t ring = 0; ring < EGRESS_FLOW_RINGS_MAX; ring++) {
 			const struct egress_flow_ring_key key = {endpoint_id, ring};
@@ -205,7 +210,13 @@ int datapath_flows_remove(struct datapath *datapath, uint32_t endpoint_id)
 
 	if (endpoint_id >= EGRESS_ENDPOINT_MAX)
 		return fail(-EINVAL, "endpoint %u is out of range", endpoint_id);
-	error = datapath_flows(datapath, remove_flow, &removal);
+	/*
+	 * The share first: the programs then begin anew with the first ring, and a flow that is opened meanwhile is not left
+	 * in the map without its port.
+	 */
+	error = reset_share(datapath, endpoint_id);
+	if (!error)
+		error = datapath_flows(datapath, remove_flow, &removal);
 	if (!error)
 		error = remove_rings(datapath, endpoint_id);
 	return error ? error : remove_fragments(datapath, endpoint_id);

@@ -81,12 +81,14 @@ static int verify_layout(const char *path, int fd, const struct bpf_map *map)
 }
 
 /*
- * A reader cannot change what it opens; only maps that are mapped into memory it must open for writing, since the
- * kernel takes a shared mapping of a read-only file for a private one, which maps do not have.
+ * A reader cannot change what it opens; only what it maps into memory it must open for writing, since the kernel takes a
+ * shared mapping of a read-only file for a private one, which maps do not have. Flow shares are mapped by the agent alone.
  */
 static uint32_t open_flags(const struct datapath *datapath, const struct bpf_map *map)
 {
-	return datapath->read_only && !(bpf_map__map_flags(map) & BPF_F_MMAPABLE) ? BPF_F_RDONLY : 0;
+	bool mapped = bpf_map__map_flags(map) & BPF_F_MMAPABLE && strcmp(bpf_map__name(map), EGRESS_PIN_FLOW_SHARES) != 0;
+
+	return datapath->read_only && !mapped ? BPF_F_RDONLY : 0;
 }
 
 /* 0 with a verified descriptor in *fd, or with -1 where nothing is pinned. */

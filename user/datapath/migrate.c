@@ -13,13 +13,14 @@
  * empty. Pins of links are never removed with the rest: with its pin goes the attachment.
  *
  * How values are carried: a layout that only appends fields (the rule of <egressd/contract.h>) needs nothing, the new
- * fields are zero. One that changes more adds a converter to `converters`. A value that is longer than ours has fields
+ * fields are zero. What those of flow shares must say is set as the flows themselves are carried, which is after them. One that changes more adds a converter to `converters`. A value that is longer than ours has fields
  * that we do not know, and is refused; so is a directory with a pin whose name we do not know.
  */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -83,11 +84,34 @@ struct map_pair {
 	converter convert;
 	uint64_t flags; /* of the update: BPF_ANY or BPF_NOEXIST */
 	int cpu_count;
+	struct egress_flow_share *shares; /* where it is the map of flows: ours, mapped */
 };
+
+#define SHARES_SIZE (EGRESS_ENDPOINT_MAX * sizeof(struct egress_flow_share))
 
 static void close_pair(struct map_pair *pair)
 {
 	close_fd(&pair->theirs);
+	if (pair->shares)
+		munmap(pair->shares, SHARES_SIZE);
+}
+
+/* Our programs may be writing to them already, so no value may be written as a whole. */
+static int map_shares(const struct datapath *datapath, struct map_pair *pair)
+{
+	void *memory = mmap(NULL, SHARES_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, datapath->flow_shares, 0);
+
+	if (memory == MAP_FAILED)
+		return fail_errno(-errno, "cannot map the map %s", EGRESS_PIN_FLOW_SHARES);
+	pair->shares = memory;
+	return 0;
+}
+
+/* The programs look no flow up whose port they have not seen opened. */
+static void open_port(struct egress_flow_share *shares, const struct egress_flow_key *key)
+{
+	if (key->endpoint < EGRESS_ENDPOINT_MAX)
+		shares[key->endpoint].opened[egress_flow_port(key->protocol, key->local_port)] = 1;
 }
 
 static int map_info(int fd, struct bpf_map_info *info)
@@ -131,6 +155,8 @@ static int carry_value(const struct map_pair *pair, const void *key, const void 
 	/* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): without memory nothing is carried */
 	memset(ours, 0, pair->our_info.value_size);
 	pair->convert(theirs, pair->their_info.value_size, ours, pair->our_info.value_size);
+	if (pair->shares)
+		open_port(pair->shares, key);
 	return update(pair, key, ours);
 }
 
@@ -261,6 +287,11 @@ static int carry_map(const struct datapath *datapath, const struct predecessor *
 		pair.convert = append_fields;
 	if (carry == CARRY_COUNTERS)
 		return add_counters(&pair);
+	if (!strcmp(name, EGRESS_PIN_FLOWS)) {
+		error = map_shares(datapath, &pair);
+		if (error)
+			return error;
+	}
 	return pair.our_info.type == BPF_MAP_TYPE_ARRAY ? carry_array(&pair) : carry_hash(&pair);
 }
 
