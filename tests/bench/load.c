@@ -8,7 +8,6 @@
  *   load attach INTERFACE FROM TO    attaches two pinned programs, as the agent would, until it is killed; "ready"
  *   load attach INTERFACE empty      the same with programs that do nothing
  *   load attach INTERFACE drop       the same with programs that drop everything
- *   load flood ADDRESS               datagrams to 443/UDP there, as many as go, until it is killed; "ready"
  */
 #define _GNU_SOURCE /* sendmmsg() */
 #include <arpa/inet.h>
@@ -324,25 +323,6 @@ static _Noreturn void hold(int argc, char **argv)
 		pause();
 }
 
-/* Once to begin with, so that who waits for "ready" knows that it goes out. */
-static _Noreturn void flood(const char *text)
-{
-	static char payload[DATAGRAM];
-	struct iovec vector = {.iov_base = payload, .iov_len = sizeof(payload)};
-	struct destination to = at_port(parse_destination(text), PORT_ECHO);
-	int fd = socket(to.any.sa_family, SOCK_DGRAM, 0), i;
-	struct mmsghdr messages[BATCH];
-
-	bench_check(fd >= 0 && !connect(fd, &to.any, to.length), "flood: %s", strerror(errno));
-	for (i = 0; i < BATCH; i++)
-		messages[i] = (struct mmsghdr){.msg_hdr = {.msg_iov = &vector, .msg_iovlen = 1}};
-	bench_check(sendmmsg(fd, messages, BATCH, 0) > 0, "sendmmsg: %s", strerror(errno));
-	printf("ready\n");
-	fflush(stdout);
-	for (;;)
-		sendmmsg(fd, messages, BATCH, 0);
-}
-
 int main(int argc, char **argv)
 {
 	libbpf_set_print(NULL);
@@ -354,9 +334,6 @@ int main(int argc, char **argv)
 	if ((argc == 5 || (argc == 4 && (!strcmp(argv[3], "empty") || !strcmp(argv[3], "drop")))) &&
 	    !strcmp(argv[1], "attach"))
 		hold(argc, argv);
-	if (argc == 3 && !strcmp(argv[1], "flood"))
-		flood(argv[2]);
-	fprintf(stderr, "usage: load serve | measure TARGETS MS | attach INTERFACE FROM TO | attach INTERFACE empty|drop | "
-			"flood ADDRESS\n");
+	fprintf(stderr, "usage: load serve | measure TARGETS MS | attach INTERFACE FROM TO | attach INTERFACE empty|drop\n");
 	return 2;
 }

@@ -121,6 +121,15 @@ def traffic_rows(results, base):
                (", IPv6" if family == 6 else ""), *cells]
 
 
+def flood_line(results):
+    floods = [results.find(group="traffic", program=f"egressd, beside a flood that {what}", path="deny")
+              for what in ("it denies", "is only dropped")]
+    if all(floods):
+        yield ("The floods, of another pod and on the first processor: {:,.0f} packets a second that egressd denied, all of "
+               "them counted, {:,.0f} that were only dropped.".format(*(flood["value"] for flood in floods)))
+        yield ""
+
+
 def traffic_section(results):
     head = ["", *[name for _, _, name in TRAFFIC_COLUMNS]]
     for base in ("no filter", "egressd"):
@@ -131,6 +140,7 @@ def traffic_section(results):
         yield ""
         yield from table(head, traffic_rows(results, base))
         yield ""
+    yield from flood_line(results)
 
 
 def plain_section(results, group, title):
@@ -190,6 +200,7 @@ def readme(bench):
                      [[cell.split("(")[-1].rstrip(")") if index else cell for index, cell in enumerate(row)]
                       for row in traffic_rows(results, "no filter")])
     yield ""
+    yield from flood_line(results)
     yield "Changes, from the rename of a file to the first packet that is judged by it:"
     yield ""
     yield from table(["", "milliseconds"],

@@ -8,7 +8,8 @@
 # {"filter": NAME, "rules": N, "family": 4|6, "values": {...}}. What goals are set for is measured in all ROUNDS, the rest
 # in OTHERS of them.
 #
-# A flood comes from another pod, on the first processor: what egressd denies it, beside a program that only drops.
+# A flood comes from another pod, on the first processor, as fast as that makes packets: what egressd denies it, beside a
+# program that only drops.
 #
 # Client and server share the last processor: what is measured is the work, not how processors wake each other.
 # shellcheck disable=SC2119 # functions with optional arguments
@@ -28,6 +29,8 @@ ROUNDS=$2
 OTHERS=$3
 MILLISECONDS=$4
 LOAD=$BUILD/tests/bench/load
+FLOOD=$BUILD/tests/bench/flood
+FLOOD_LEAST=10000 # packets a second
 LAST=$(($(nproc) - 1))
 SIZES=(10 1000 10000)
 ATTACHED=()
@@ -43,6 +46,7 @@ set_up_network()
 	network_setup
 	add_pod pod
 	add_pod loud
+	"$FLOOD" open loud0
 	ip route add $OUTSIDE via 192.0.2.10
 	on outside ip route add local $OUTSIDE dev lo
 	ip route add $OUTSIDE_IPV6 via 2001:db8:2::10
@@ -108,7 +112,7 @@ attach_end()
 # What the other pod sends is allowed by no rule.
 flood()
 {
-	start nsenter --net="$(netns_path loud)" -- taskset -c 0 "$LOAD" flood 192.0.2.10
+	start nsenter --net="$(netns_path loud)" -- taskset -c 0 "$FLOOD" send eth0 10.1.2.2 192.0.2.10
 }
 
 # put FILTER RULES, take_away FILTER RULES
@@ -170,22 +174,36 @@ datagrams_of_loud()
 	ip -s -j link show loud0 | json 0.stats64.rx.packets
 }
 
+# What egressd has denied it, by policy, with 10,000 rules.
+denied_of_loud()
+{
+	PIN=/sys/fs/bpf/egressd-10000 STATE=$SANDBOX/state-10000 egressctl dump counters -o json | python3 -c '
+import json, sys
+print(sum(entry["dropped"].get("policy", {}).get("packets", 0) for entry in json.load(sys.stdin)))'
+}
+
 # measure FILTER RULES ROUND: the rules may be those for IPv6
 measure()
 {
-	local values before sent loud begin family=4
+	local values before sent loud denied=0 begin took family=4
 
 	[[ $2 != *-ipv6 ]] || family=6
 
 	put "$1" "$2"
 	[ "$3" -gt 0 ] || check_enforced "$1"
 	before=$(datagrams_at_outside)
+	[ "$1" != flood-denied ] || denied=$(denied_of_loud)
 	loud=$(datagrams_of_loud)
 	begin=$(date +%s%N)
 	values=$(on pod taskset -c "$LAST" "$LOAD" measure "$LISTS/$2.targets" "$MILLISECONDS")
 	sent=$(json datagrams <<<"$values")
 	[ $(($(datagrams_at_outside) - before)) -ge "$sent" ] || fail "$1: not all of $sent datagrams got through"
-	loud=$(((($(datagrams_of_loud) - loud) * 1000000000) / ($(date +%s%N) - begin)))
+	loud=$(($(datagrams_of_loud) - loud))
+	took=$(($(date +%s%N) - begin))
+	[ "$1" != flood-denied ] || [ $(($(denied_of_loud) - denied)) -ge "$loud" ] ||
+		fail "of $loud packets of the flood only $(($(denied_of_loud) - denied)) were denied"
+	loud=$((loud * 1000000000 / took))
+	[[ $1 != flood-* ]] || [ "$loud" -ge "$FLOOD_LEAST" ] || fail "$1: $loud packets a second are no flood"
 	take_away "$1"
 	echo "{\"filter\": \"$1\", \"rules\": ${2%-ipv6}, \"family\": $family, \"flood\": $loud, \"values\": $values}"
 }
