@@ -66,12 +66,6 @@ static bool send_frames(int program, struct frame *frame, int repetition)
 	return !bpf_prog_test_run_opts(program, &options);
 }
 
-static void say_ready(void)
-{
-	printf("ready\n");
-	fflush(stdout);
-}
-
 /* Returns where the kernel cannot: this came with 5.18. */
 static void flood_frames(const char *interface, const char *from, const char *to)
 {
@@ -84,7 +78,7 @@ static void flood_frames(const char *interface, const char *from, const char *to
 	frame_end(&frame);
 	if (program < 0 || !send_frames(program, &frame, BATCH))
 		return;
-	say_ready();
+	bench_ready();
 	while (send_frames(program, &frame, REPETITION))
 		;
 	bench_check(false, "the flood ended: %s", strerror(errno));
@@ -102,7 +96,7 @@ static _Noreturn void flood_datagrams(const char *text)
 	for (i = 0; i < BATCH; i++)
 		messages[i] = (struct mmsghdr){.msg_hdr = {.msg_iov = &vector, .msg_iovlen = 1}};
 	bench_check(sendmmsg(fd, messages, BATCH, 0) > 0, "sendmmsg: %s", strerror(errno));
-	say_ready();
+	bench_ready();
 	for (;;)
 		sendmmsg(fd, messages, BATCH, 0);
 }

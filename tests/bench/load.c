@@ -124,8 +124,7 @@ static int serve(void)
 
 	setsockopt(datagrams, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
 	bench_check(!pthread_create(&thread, NULL, serve_sink, &sink), "thread");
-	printf("ready\n");
-	fflush(stdout);
+	bench_ready();
 	serve_echo(&echo);
 	return 0;
 }
@@ -317,8 +316,7 @@ static _Noreturn void hold(int argc, char **argv)
 	bench_check(ifindex != 0, "%s: %s", argv[2], strerror(errno));
 	attach(ifindex, argc == 5 ? open_pinned(argv[3]) : load_constant(strcmp(argv[3], "drop") ? PASS : DROP), true);
 	attach(ifindex, argc == 5 ? open_pinned(argv[4]) : load_constant(PASS), false);
-	printf("ready\n");
-	fflush(stdout);
+	bench_ready();
 	for (;;)
 		pause();
 }

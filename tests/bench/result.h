@@ -50,6 +50,13 @@ static inline void result_print(const struct result *result)
 	fflush(stdout);
 }
 
+/* To who started the program and waits for this line. */
+static inline void bench_ready(void)
+{
+	printf("ready\n");
+	fflush(stdout);
+}
+
 /* Ends the benchmark: a figure that is not what it says is worth nothing. */
 static inline void bench_check(int good, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static inline void bench_check(int good, const char *format, ...)

@@ -8,23 +8,13 @@
 if [ -n "${SANDBOX:-}" ]; then
 	# shellcheck source=tests/lib/cluster.sh
 	. "$TESTS/lib/cluster.sh"
+	# shellcheck source=tests/lib/floods.sh
+	. "$TESTS/lib/floods.sh"
 fi
 
 # Of one processor, which a flood of drops may cost the agent at most; README.md says so.
 CPU_PERCENT=2
 FLOOD_SECONDS=5
-
-flood()
-{
-	on "$1" "$TESTS/lib/flood.py" "${@:2}"
-}
-
-both_isolated()
-{
-	cluster_up
-	deny_everything
-	policy_manifest peer peer <<<"[]" | manifest peer.yaml
-}
 
 # cpu_ticks PID: what the process has used, in hundredths of a second
 cpu_ticks()
@@ -33,14 +23,6 @@ cpu_ticks()
 
 	read -ra fields <"/proc/$1/stat"
 	echo $((fields[13] + fields[14]))
-}
-
-# flows_of POD: entries of the flow table
-flows_of()
-{
-	egressctl dump flows -o json | python3 -c '
-import json, sys
-print(sum(flow["pod"] == sys.argv[1] for flow in json.load(sys.stdin)))' "$1"
 }
 
 exchanges_beyond()
