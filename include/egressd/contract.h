@@ -280,7 +280,7 @@ enum egress_flow_state {
  * Map "flow_shares": ARRAY (mmapable) of EGRESS_ENDPOINT_MAX egress_flow_share, by endpoint id. Maps "flow_rings_own" (an
  * endpoint's first EGRESS_FLOW_RINGS_OWN rings, guaranteed to every endpoint) and "flow_rings_pool" (the rest, shared):
  * HASH from egress_flow_ring_key to a ring of EGRESS_FLOW_RING_SLOTS egress_flow_key, private to the programs.
- * When an endpoint id gets a new owner: delete its flows and rings, zero its share.
+ * When an endpoint id gets a new owner: zero its share, then delete its flows and rings.
  */
 #define EGRESS_FLOW_RING_SLOTS 80    /* a ring with its hash element fills 4 KB at most */
 #define EGRESS_FLOW_RINGS_OWN 2

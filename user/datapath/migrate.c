@@ -13,8 +13,9 @@
  * empty. Pins of links are never removed with the rest: with its pin goes the attachment.
  *
  * How values are carried: a layout that only appends fields (the rule of <egressd/contract.h>) needs nothing, the new
- * fields are zero. What those of flow shares must say is set as the flows themselves are carried, which is after them. One that changes more adds a converter to `converters`. A value that is longer than ours has fields
- * that we do not know, and is refused; so is a directory with a pin whose name we do not know.
+ * fields are zero. What those of flow shares must say is set as the flows themselves are carried, which is after them.
+ * One that changes more adds a converter to `converters`. A value that is longer than ours has fields that we do not know,
+ * and is refused; so is a directory with a pin whose name we do not know.
  */
 #include <errno.h>
 #include <stdio.h>
