@@ -10,6 +10,7 @@
 
 /* What tables_first() gave. */
 #define EGRESS_TABLE_BEGINS_WITH(address) likely((address) < EGRESS_CHUNK_WORDS)
+#define EGRESS_TABLE_BEGINS_WITH_HALF(half) likely((half) < 2 * EGRESS_CHUNK_WORDS)
 /* Chunks are whole. */
 #define EGRESS_TABLE_HOLDS(tables, address) 1
 

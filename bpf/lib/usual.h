@@ -151,24 +151,69 @@ static __noinline int usual_answer(const void *ip, const void *end, __u32 length
 	return flow_answers(&key.flow, control, segment) ? USUAL_PASSES : USUAL_DENIED;
 }
 
-/* Of a packet from the pod's own address, where no table says more. */
-static __always_inline enum usual_verdict usual_without_tables(const struct judge *judge)
+/*
+ * What policy denies: whether it is an answer, and what the report of a drop needs. The packet is looked at anew, so that the
+ * usual one's way, which is not this one, keeps nothing for it.
+ */
+static __always_inline enum usual_verdict usual_denied_ipv4(struct __sk_buff *skb, const struct judge *judge,
+							    struct usual *usual)
 {
-	return judge->set == EGRESS_SET_OPEN ? USUAL_PASSES : USUAL_NOT;
+	const struct usual_ports *ports;
+	const struct iphdr *ip;
+	const void *end;
+
+	barrier_var(skb);
+	ip = (const void *)(long)skb->data + ETH_HLEN;
+	end = (const void *)(long)skb->data_end;
+	ports = (const void *)(ip + 1);
+	if (unlikely((const void *)(ports + 1) > end))
+		return USUAL_NOT;
+	if (ip->daddr == ip->saddr) /* the pod's own */
+		return USUAL_PASSES;
+	usual->network = network_make(4, ip->protocol, ETH_HLEN + sizeof(*ip), ETH_HLEN + bpf_ntohs(ip->tot_len));
+	usual->ports = ports_make(ports->source, ports->destination);
+	if (likely(!flow_possible(judge->endpoint->id, ip->protocol, ports->source)))
+		return USUAL_DENIED;
+	return usual_answer(ip, end, sizeof(*ip), judge->endpoint->id, judge->control);
 }
 
-/* The first eight bytes of an IPv4 header, as a number: version, length of the header, and all of a fragment's place. */
-#define USUAL_IPV4_MASK          0xff00000000003fffull
-#define USUAL_IPV4               0x4500000000000000ull
-#define USUAL_IPV4_LENGTH(first) ((__u32)((first) >> 32) & 0xffff)
+static __always_inline enum usual_verdict usual_denied_ipv6(struct __sk_buff *skb, const struct judge *judge,
+							    struct usual *usual)
+{
+	const __u64 *source, *destination;
+	const struct usual_ports *ports;
+	const struct ipv6hdr *ip;
+	const void *end;
+
+	barrier_var(skb);
+	ip = (const void *)(long)skb->data + ETH_HLEN;
+	end = (const void *)(long)skb->data_end;
+	ports = (const void *)(ip + 1);
+	if (unlikely((const void *)(ports + 1) > end))
+		return USUAL_NOT;
+	source = (const void *)&ip->saddr;
+	destination = (const void *)&ip->daddr;
+	if (!((source[0] ^ destination[0]) | (source[1] ^ destination[1])))
+		return USUAL_PASSES;
+	usual->network = network_make(6, ip->nexthdr, ETH_HLEN + sizeof(*ip),
+				      ETH_HLEN + sizeof(*ip) + bpf_ntohs(ip->payload_len));
+	usual->ports = ports_make(ports->source, ports->destination);
+	if (likely(!flow_possible(judge->endpoint->id, ip->nexthdr, ports->source)))
+		return USUAL_DENIED;
+	return usual_answer(ip, end, sizeof(*ip), judge->endpoint->id, judge->control);
+}
+
+/* The first eight bytes of an IPv4 header as they stand in it: version, length of the header, all of a fragment's place. */
+#define USUAL_IPV4_MASK bpf_cpu_to_be64(0xff00000000003fffull)
+#define USUAL_IPV4      bpf_cpu_to_be64(0x4500000000000000ull)
 
 /* The header without options and the ports are in the linear part. */
 static __always_inline enum usual_verdict usual_ipv4(struct __sk_buff *skb, struct judge *judge, const struct iphdr *ip,
-						     const void *end, struct usual *usual)
+						     struct usual *usual)
 {
 	const struct usual_ports *ports = (const void *)(ip + 1);
-	__u64 first = bpf_be64_to_cpu(*(const __u64 *)(const void *)ip);
-	__u32 length = USUAL_IPV4_LENGTH(first), class, port_class;
+	__u64 first = *(const __u64 *)(const void *)ip;
+	__u32 length = bpf_ntohs(ip->tot_len), class, port_class;
 	enum egress_port_protocol transport;
 	enum usual_verdict verdict;
 
@@ -178,21 +223,11 @@ static __always_inline enum usual_verdict usual_ipv4(struct __sk_buff *skb, stru
 		return USUAL_NOT;
 	if (unlikely(ip->saddr != judge->endpoint->ipv4 || !ip->saddr))
 		return USUAL_NOT;
-	if (unlikely(judge->set < EGRESS_SET_FIRST))
-		return usual_without_tables(judge);
 	if (unlikely(!usual_port_class(judge, transport, ports->destination, &port_class) ||
 		     !egress_class4(judge->control, judge->bank, ip->daddr, &class)))
 		return USUAL_NOT;
 	verdict = usual_cell(judge, class, port_class, &ip->protocol, &ports->destination);
-	if (likely(verdict != USUAL_DENIED))
-		return verdict;
-	if (ip->daddr == ip->saddr) /* the pod's own */
-		return USUAL_PASSES;
-	if (unlikely(flow_possible(judge->endpoint->id, ip->protocol, ports->source)))
-		verdict = usual_answer(ip, end, sizeof(*ip), judge->endpoint->id, judge->control);
-	usual->network = network_make(4, ip->protocol, ETH_HLEN + sizeof(*ip), ETH_HLEN + bpf_ntohs(ip->tot_len));
-	usual->ports = ports_make(ports->source, ports->destination);
-	return verdict;
+	return likely(verdict != USUAL_DENIED) ? verdict : usual_denied_ipv4(skb, judge, usual);
 }
 
 static __always_inline enum usual_verdict usual_ipv6(struct __sk_buff *skb, struct judge *judge,
@@ -212,26 +247,16 @@ static __always_inline enum usual_verdict usual_ipv6(struct __sk_buff *skb, stru
 		return USUAL_NOT;
 	if (unlikely((source[0] ^ own[0]) | (source[1] ^ own[1]) || !(own[0] | own[1])))
 		return USUAL_NOT;
-	if (unlikely(judge->set < EGRESS_SET_FIRST))
-		return usual_without_tables(judge);
 	if (unlikely(!usual_port_class(judge, transport, ports->destination, &port_class)))
 		return USUAL_NOT;
 	class = tables_class6(judge->bank->ipv6_root, destination[0], destination[1]);
 	if (unlikely(class == TABLES_NONE))
 		return USUAL_NOT;
 	verdict = usual_cell(judge, class, port_class, &ip->nexthdr, &ports->destination);
-	if (likely(verdict != USUAL_DENIED))
-		return verdict;
-	if (!((source[0] ^ destination[0]) | (source[1] ^ destination[1])))
-		return USUAL_PASSES;
-	if (unlikely(flow_possible(judge->endpoint->id, ip->nexthdr, ports->source)))
-		verdict = usual_answer(ip, end, sizeof(*ip), judge->endpoint->id, judge->control);
-	usual->network = network_make(6, ip->nexthdr, ETH_HLEN + sizeof(*ip),
-				      ETH_HLEN + sizeof(*ip) + bpf_ntohs(ip->payload_len));
-	usual->ports = ports_make(ports->source, ports->destination);
-	return verdict;
+	return likely(verdict != USUAL_DENIED) ? verdict : usual_denied_ipv6(skb, judge, usual);
 }
 
+/* For a pod with tables: judge->set is an address. */
 static __always_inline enum usual_verdict usual_judge(struct __sk_buff *skb, struct judge *judge, struct usual *usual)
 {
 	const __u8 *frame = (const void *)(long)skb->data, *end = (const void *)(long)skb->data_end;
@@ -243,7 +268,7 @@ static __always_inline enum usual_verdict usual_judge(struct __sk_buff *skb, str
 	/* struct ethhdr is packed: the compiler would read its bytes one by one. */
 	ethertype = *(const __u16 *)(frame + offsetof(struct ethhdr, h_proto));
 	if (likely(ethertype == bpf_htons(ETH_P_IP)))
-		return usual_ipv4(skb, judge, (const void *)ip, end, usual);
+		return usual_ipv4(skb, judge, (const void *)ip, usual);
 	if (ethertype == bpf_htons(ETH_P_IPV6))
 		return usual_ipv6(skb, judge, (const void *)ip, end, usual);
 	return USUAL_NOT;

@@ -13,6 +13,9 @@
  *       whether `tables` points to the first word and that address is in chunk 0: in the kernel nearly all are, and are read
  *       without the masks that other chunks need; false in user space.
  *
+ *   EGRESS_TABLE_BEGINS_WITH_HALF(half)
+ *       the same of a half-word, by its number.
+ *
  *   EGRESS_TABLE_HOLDS(tables, address)
  *       whether it holds the word `address` of a chunk that was found; always true where chunks are whole.
  *
@@ -35,12 +38,21 @@
 #define EGRESS_NO_UNROLL
 #endif
 
+/*
+ * What was read at the beginning of the tables stays there: the compiler would read it behind both branches instead, with the
+ * masks that only the other one needs, and jump over that one.
+ */
+#define EGRESS_READ_HERE(value) asm volatile("" : "+r"(value))
+
 EGRESS_INLINE _Bool egress_word(const void *tables, __u32 address, __u32 *value)
 {
 	const __u32 *chunk;
 
 	if (EGRESS_TABLE_BEGINS_WITH(address)) {
-		*value = ((const __u32 *)tables)[address];
+		__u32 word = ((const __u32 *)tables)[address];
+
+		EGRESS_READ_HERE(word);
+		*value = word;
 		return 1;
 	}
 	chunk = egress_table_chunk(tables, address);
@@ -400,13 +412,17 @@ EGRESS_INLINE __u32 egress_port_protocol(__u8 protocol)
 EGRESS_INLINE _Bool egress_port_word(const void *tables, const struct egress_bank *bank, __u32 index, __u16 port,
 				     __u32 *class)
 {
-	__u32 address = bank->ports[index] + (port >> 1);
+	__u32 half = bank->ports[index] * 2 + port, address;
 	const __u32 *chunk;
 
-	if (EGRESS_TABLE_BEGINS_WITH(address)) {
-		*class = ((const __u16 *)((const __u32 *)tables + address))[port & 1];
+	if (EGRESS_TABLE_BEGINS_WITH_HALF(half)) {
+		__u32 found = ((const __u16 *)tables)[half];
+
+		EGRESS_READ_HERE(found);
+		*class = found;
 		return 1;
 	}
+	address = bank->ports[index] + (port >> 1);
 	chunk = egress_table_chunk(tables, address);
 	if (!chunk)
 		return 0;

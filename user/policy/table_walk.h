@@ -16,6 +16,7 @@ static inline const __u32 *egress_table_chunk(const void *tables, __u32 address)
 }
 
 #define EGRESS_TABLE_BEGINS_WITH(address) 0
+#define EGRESS_TABLE_BEGINS_WITH_HALF(half) 0
 #define EGRESS_TABLE_HOLDS(tables, address) (egress_table_chunk(tables, address) != NULL)
 
 #include <egressd/walk.h>
