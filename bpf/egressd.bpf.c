@@ -98,15 +98,6 @@ static __always_inline int from_pod_rest(struct __sk_buff *skb)
 	return reason ? drop(skb, &judge, network, ports, reason) : pass_counted(skb, judge.endpoint->id);
 }
 
-/* No policy isolates the pod, or none is known yet. */
-static __always_inline int from_pod_without_tables(struct __sk_buff *skb, const struct judge *judge)
-{
-	if (judge->set == EGRESS_SET_OPEN && !(judge->endpoint->flags & EGRESS_ENDPOINT_SPOOF_ALL))
-		return pass_counted(skb, judge->endpoint->id);
-	barrier_var(skb);
-	return from_pod_rest(skb);
-}
-
 static __always_inline int from_pod(struct __sk_buff *skb)
 {
 	struct judge judge;
@@ -116,13 +107,15 @@ static __always_inline int from_pod(struct __sk_buff *skb)
 
 	if (unlikely(reason))
 		return drop(skb, &judge, 0, 0, reason);
-	if (unlikely(judge.set < EGRESS_SET_FIRST))
-		return from_pod_without_tables(skb, &judge);
-	verdict = usual_judge(skb, &judge, &usual);
-	if (likely(verdict == USUAL_PASSES))
+	if (likely(judge.set >= EGRESS_SET_FIRST)) {
+		verdict = usual_judge(skb, &judge, &usual);
+		if (likely(verdict == USUAL_PASSES))
+			return pass_counted(skb, judge.endpoint->id);
+		if (verdict == USUAL_DENIED)
+			return drop(skb, &judge, usual.network, usual.ports, EGRESS_DROP_POLICY);
+	} else if (judge.set == EGRESS_SET_OPEN && !(judge.endpoint->flags & EGRESS_ENDPOINT_SPOOF_ALL)) {
 		return pass_counted(skb, judge.endpoint->id);
-	if (verdict == USUAL_DENIED)
-		return drop(skb, &judge, usual.network, usual.ports, EGRESS_DROP_POLICY);
+	}
 	/* Or the compiler shares addresses of its fields between both, which the verifier refuses. */
 	barrier_var(skb);
 	return from_pod_rest(skb);

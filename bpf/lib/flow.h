@@ -234,7 +234,6 @@ static __always_inline _Bool flow_answers(const struct egress_flow_key *key, con
 /* The same for a packet that took the long way; the TCP header begins at `transport`. */
 __noinline int flow_answer(struct __sk_buff *skb, __u64 tuple, __u32 transport)
 {
-	const struct egress_control *control;
 	struct egress_flow_key key;
 	__u64 segment = 0;
 
@@ -245,8 +244,7 @@ __noinline int flow_answer(struct __sk_buff *skb, __u64 tuple, __u32 transport)
 		segment = tcp_segment(skb, transport, TCP_ACK_OFFSET);
 	if (segment == SEGMENT_NONE || !flow_key_load(skb, tuple, FLOW_FROM_POD, &key))
 		return 0;
-	control = control_read();
-	return control && flow_answers(&key, control, segment);
+	return flow_answers(&key, control_read(), segment);
 }
 
 #endif

@@ -128,7 +128,7 @@ __noinline int flow_slot_take(struct __sk_buff *skb, __u64 tuple, __u64 range)
 	__u64 best = 0;
 	__u32 i;
 
-	if (!control || !flow_key_load(skb, tuple, FLOW_FROM_PEER, &key))
+	if (!flow_key_load(skb, tuple, FLOW_FROM_PEER, &key))
 		return 0;
 #pragma clang loop unroll(disable)
 	for (i = 0; i <= FLOW_SLOT_TRIES; i++) {
@@ -271,7 +271,7 @@ __noinline int flow_peer_sent(struct __sk_buff *skb, __u64 tuple, __u64 segment,
 	struct egress_flow *flow;
 	__u64 now = bpf_jiffies64();
 
-	if (!control || !flow_key_load(skb, tuple, FLOW_FROM_PEER, &key))
+	if (!flow_key_load(skb, tuple, FLOW_FROM_PEER, &key))
 		return 0;
 	flow = bpf_map_lookup_elem(&flows, &key);
 	if (!flow)

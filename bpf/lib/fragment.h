@@ -117,7 +117,7 @@ __noinline int fragment_follow(struct __sk_buff *skb, __u32 endpoint, __u64 netw
 		return reason;
 	fragment = fragment_slot(endpoint, piece.id, &addresses);
 	control = control_read();
-	if (!fragment || !control)
+	if (!fragment)
 		return reason;
 	now = bpf_jiffies64();
 	bpf_spin_lock(&fragment->lock);

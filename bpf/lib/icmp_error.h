@@ -98,7 +98,7 @@ __noinline int icmp_quoted_flow(struct __sk_buff *skb, __u64 tuple)
 	const struct egress_flow *flow;
 	struct egress_flow_key key;
 
-	if (!control || !flow_key_load(skb, tuple, FLOW_FROM_POD, &key))
+	if (!flow_key_load(skb, tuple, FLOW_FROM_POD, &key))
 		return 0;
 	flow = bpf_map_lookup_elem(&flows, &key);
 	return flow && !flow_expired(flow, key.protocol, control, bpf_jiffies64());

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The maps, as <egressd/contract.h> describes them. User space sets max_entries of "tables" and "drop_log" before it
- * loads the programs.
+ * The maps, as <egressd/contract.h> describes them. User space sets max_entries of "drop_log" and makes those of the tables
+ * before it loads the programs.
  */
 #ifndef EGRESSD_BPF_MAPS_H
 #define EGRESSD_BPF_MAPS_H
@@ -11,6 +11,9 @@
 
 #include <egressd/contract.h>
 #include <egressd/tables.h>
+
+/* The only variable of the programs: so the map that it is in, ".bss", holds nothing else. User space makes that map. */
+struct egress_chunk first_chunk;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -133,20 +136,17 @@ struct {
 	__type(value, struct fragment);
 } fragments SEC(".maps");
 
-/* Chunk 0, which is always there: what walk.h is given as the tables. */
+/* What walk.h is given as the tables. */
 static inline __attribute__((always_inline)) const __u32 *tables_first(void)
 {
-	__u32 zero = 0;
-	const struct egress_chunk *chunk = bpf_map_lookup_elem(&tables, &zero);
-
-	return chunk ? chunk->word : NULL;
+	return first_chunk.word;
 }
 
 /* What walk.h reads the tables through. */
 static inline __attribute__((always_inline)) const __u32 *egress_table_chunk(const void *first, __u32 address)
 {
 	if (__builtin_expect(address >= EGRESS_CHUNK_WORDS, 0)) {
-		__u32 index = address >> EGRESS_CHUNK_SHIFT;
+		__u32 index = (address >> EGRESS_CHUNK_SHIFT) - 1;
 		const struct egress_chunk *chunk = bpf_map_lookup_elem(&tables, &index);
 
 		return chunk ? chunk->word : NULL;

@@ -43,7 +43,7 @@ static __always_inline enum egress_drop_reason judge_find(struct __sk_buff *skb,
 		return judge_without(judge, endpoint->id == EGRESS_ENDPOINT_NONE ? EGRESS_DROP_PENDING :
 										   EGRESS_DROP_TABLES);
 	control = control_read();
-	bank = control ? control_bank(control) : NULL;
+	bank = control_bank(control);
 	if (unlikely(!bank || !egress_word(control, bank->sets + endpoint->id, &judge->set)))
 		return judge_without(judge, EGRESS_DROP_TABLES);
 	judge->control = control;
@@ -67,7 +67,7 @@ __noinline __u64 policy_cell(__u32 address, __u32 known, __u32 kind, __u32 set, 
 	const struct egress_bank *bank;
 	__u32 class = address, port_class, cell;
 
-	if (!control || active >= EGRESS_BANKS)
+	if (active >= EGRESS_BANKS)
 		return POLICY_RESULT(EGRESS_DROP_TABLES, 0);
 	if (set < EGRESS_SET_FIRST)
 		return POLICY_RESULT(set == EGRESS_SET_PENDING ? EGRESS_DROP_PENDING : EGRESS_DROP_TABLES, 0);
@@ -78,6 +78,17 @@ __noinline __u64 policy_cell(__u32 address, __u32 known, __u32 kind, __u32 set, 
 	    !egress_cell(control, set, class, port_class, &cell))
 		return POLICY_RESULT(EGRESS_DROP_TABLES, 0);
 	return POLICY_RESULT(cell & EGRESS_CELL_ALLOW ? EGRESS_DROP_NONE : EGRESS_DROP_POLICY, cell);
+}
+
+/* What policy_cell() takes. */
+static __always_inline __u32 policy_kind(__u8 protocol, __u16 port)
+{
+	return (__u32)protocol << 16 | bpf_ntohs(port);
+}
+
+static __always_inline __u32 policy_active(const struct judge *judge)
+{
+	return judge->bank == &judge->control->bank[1];
 }
 
 /* Which address of a packet is asked about. */
@@ -94,19 +105,20 @@ enum policy_side {
 static __always_inline __u64 policy_ask(struct __sk_buff *skb, const struct judge *judge, __u8 family,
 					enum policy_side side, __u8 protocol, __u16 port)
 {
-	__u32 kind = (__u32)protocol << 16 | bpf_ntohs(port), active = judge->bank == &judge->control->bank[1];
 	__u32 ipv4_offset = side == POLICY_SOURCE ? IPV4_SOURCE_OFFSET : IPV4_DESTINATION_OFFSET;
 	__u32 ipv6_offset = side == POLICY_SOURCE ? IPV6_SOURCE_OFFSET : IPV6_DESTINATION_OFFSET, address, class;
 	__u64 upper, lower;
 
-	if (skb->len < (family == 4 ? ipv4_offset + 4 : ipv6_offset + 16))
-		return POLICY_RESULT(EGRESS_DROP_TRUNCATED, 0);
 	if (family == 4) {
+		if (skb->len < ipv4_offset + 4)
+			return POLICY_RESULT(EGRESS_DROP_TRUNCATED, 0);
 		address = second_word(packet_number(skb, ipv4_offset - 4));
 		if (address == judge->endpoint->ipv4 && address)
 			return POLICY_RESULT(EGRESS_DROP_NONE, 0);
-		return policy_cell(address, 0, kind, judge->set, active);
+		return policy_cell(address, 0, policy_kind(protocol, port), judge->set, policy_active(judge));
 	}
+	if (skb->len < ipv6_offset + 16)
+		return POLICY_RESULT(EGRESS_DROP_TRUNCATED, 0);
 	upper = packet_number(skb, ipv6_offset);
 	lower = packet_number(skb, ipv6_offset + 8);
 	if (upper == egress_address_number(judge->endpoint->ipv6) &&
@@ -115,7 +127,7 @@ static __always_inline __u64 policy_ask(struct __sk_buff *skb, const struct judg
 	class = judge->set < EGRESS_SET_FIRST ? 0 : tables_class6(judge->bank->ipv6_root, upper, lower);
 	if (class == TABLES_NONE)
 		return POLICY_RESULT(EGRESS_DROP_TABLES, 0);
-	return policy_cell(class, 1, kind, judge->set, active);
+	return policy_cell(class, 1, policy_kind(protocol, port), judge->set, policy_active(judge));
 }
 
 #endif

@@ -22,10 +22,9 @@
 /* Class of an IPv6 address as numbers (see egress_class6_number()), or TABLES_NONE. */
 __noinline __u32 tables_class6(__u32 root, __u64 first, __u64 last)
 {
-	const __u32 *tables = tables_first();
 	__u32 class;
 
-	return tables && egress_class6_number(tables, root, first, last, &class) ? class : TABLES_NONE;
+	return egress_class6_number(tables_first(), root, first, last, &class) ? class : TABLES_NONE;
 }
 
 #endif

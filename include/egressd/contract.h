@@ -15,7 +15,7 @@
 #include <linux/types.h>
 
 #ifndef EGRESS_CONTRACT_VERSION /* tests of upgrades build others */
-#define EGRESS_CONTRACT_VERSION 9
+#define EGRESS_CONTRACT_VERSION 10
 #endif
 
 /* Default parent of the pins; the maps are below <parent>/v<EGRESS_CONTRACT_VERSION>/. */
@@ -24,6 +24,7 @@
 /*
  * Pin names, relative to the versioned directory. Links are below "links/": "<ifindex>-from_pod", "<ifindex>-to_pod".
  */
+#define EGRESS_PIN_FIRST_CHUNK "first_chunk"
 #define EGRESS_PIN_TABLES "tables"
 #define EGRESS_PIN_ENDPOINTS "endpoints"
 #define EGRESS_PIN_ENDPOINTS_OVERFLOW "endpoints_overflow"
@@ -120,14 +121,14 @@ _Static_assert(sizeof(struct egress_endpoint) == 64, "one cache line");
 /* ------------------------------------------------------------------ policy tables */
 
 /*
- * Map "tables": ARRAY (mmapable) of chunks, read as one memory of 32-bit words: word W is word
- * W & (EGRESS_CHUNK_WORDS - 1) of chunk W >> EGRESS_CHUNK_SHIFT. Everything that policy compiles to lives in it. The
- * first words are the control structure; the program reads `active` once per packet and follows only that bank, so a
- * packet sees all of one generation or all of another. See tables.h for what the words mean and walk.h for how they are
- * read.
+ * Everything that policy compiles to: one memory of 32-bit words in chunks. Word W is word W & (EGRESS_CHUNK_WORDS - 1) of
+ * chunk W >> EGRESS_CHUNK_SHIFT. Map "first_chunk": ARRAY (mmapable) of one chunk, number 0. Map "tables": ARRAY (mmapable)
+ * of the others, chunk C at C - 1. The first words are the control structure; the program reads `active` once per packet
+ * and follows only that bank, so a packet sees all of one generation or all of another. See tables.h for what the words
+ * mean and walk.h for how they are read.
  *
- * The program looks chunk 0 up and then reads the words in it without another look-up: the tables of most nodes fit, and
- * of larger ones what user/policy puts in front. (5.10 takes values of up to 4 MB; larger chunks waste more of the
+ * Words of chunk 0 are read without a look-up, from an address that is part of the program: the tables of most nodes fit,
+ * and of larger ones what user/policy puts in front. (5.10 takes values of up to 4 MB; larger chunks waste more of the
  * last one.)
  */
 #define EGRESS_CHUNK_SHIFT 19

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only OR BSD-2-Clause */
 /*
- * What the words of the map "tables" mean. The compiler (user/policy) writes them, the programs (bpf/) and
+ * What the words of the tables mean. The compiler (user/policy) writes them, the programs (bpf/) and
  * egressctl read them, both through walk.h.
  *
  * An address is the number of a word. Word address 0 is the control structure, so 0 never points to a table and

@@ -16,6 +16,7 @@
 #include <bpf/libbpf.h>
 
 #include "base/cleanup.h"
+#include "datapath/table_maps.h"
 #include "destinations.h"
 #include "result.h"
 #include "tests/bench/egressd.skel.h"
@@ -64,7 +65,8 @@ struct bench {
 	struct tables *tables;
 	struct policy *policy;
 	struct list list;
-	uint32_t *words;
+	struct table_maps table_maps;
+	uint32_t *words; /* of them */
 	size_t word_count;
 	struct bench_destination *destinations[TO_KINDS], *walk;
 	size_t rounds, repeat_few, repeat_many;
@@ -108,15 +110,16 @@ static void load_egressd(struct bench *bench, size_t words)
 	uint32_t chunks = (uint32_t)((words + EGRESS_CHUNK_WORDS - 1) / EGRESS_CHUNK_WORDS);
 	struct egressd *skeleton = egressd__open();
 
+	if (chunks < TABLE_CHUNKS_MIN)
+		chunks = TABLE_CHUNKS_MIN;
 	bench_check(skeleton != NULL, "cannot open the programs");
-	bpf_map__set_max_entries(skeleton->maps.tables, chunks);
+	die_on(table_maps_create(&bench->table_maps, skeleton->obj, chunks), "make tables");
 	bpf_map__set_max_entries(skeleton->maps.drop_log,
 				 (uint32_t)libbpf_num_possible_cpus() * EGRESS_DROP_LOG_RECORDS);
 	die_on(egressd__load(skeleton), "load egressd");
-	bench->word_count = (size_t)chunks * EGRESS_CHUNK_WORDS;
-	bench->words = mmap(NULL, bench->word_count * 4, PROT_READ | PROT_WRITE, MAP_SHARED,
-			    bpf_map__fd(skeleton->maps.tables), 0);
-	bench_check(bench->words != MAP_FAILED, "cannot map the tables");
+	die_on(table_maps_map(&bench->table_maps, chunks, false), "map the tables");
+	bench->word_count = bench->table_maps.word_count;
+	bench->words = bench->table_maps.memory;
 	bench->egressd = skeleton;
 }
 
@@ -341,8 +344,8 @@ static struct frame frame_of(unsigned int family, const struct subject *subject)
 static void start_walk(struct bench *bench, const struct subject *subject, size_t destinations)
 {
 	/* Each object has its own. */
-	struct bench_walk *walk = subject->kind == KIND_EGRESSD ? &bench->egressd->bss->bench_walk :
-								  &bench->peers->bss->bench_walk;
+	struct bench_walk *walk = subject->kind == KIND_EGRESSD ? &bench->egressd->data->bench_walk :
+								  &bench->peers->data->bench_walk;
 
 	*walk = (struct bench_walk){
 		.length = (uint32_t)destinations,
@@ -654,7 +657,7 @@ static void close_bench(struct bench *bench)
 	tables_free(bench->tables);
 	policy_free(bench->policy);
 	munmap(bench->walk, WALK_BYTES);
-	munmap(bench->words, bench->word_count * 4);
+	table_maps_clear(&bench->table_maps);
 	peers__destroy(bench->peers);
 	egressd__destroy(bench->egressd);
 	free(bench->list.prefixes);

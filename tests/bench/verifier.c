@@ -6,6 +6,8 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include <egressd/contract.h>
+
 #include "egressd.skel.h"
 #include "destinations.h"
 #include "result.h"

@@ -14,6 +14,8 @@
 #include <bpf/libbpf.h>
 
 #include "base/cleanup.h"
+#include "base/text.h"
+#include "datapath/table_maps.h"
 
 #define OTHER_ID 8
 
@@ -200,6 +202,91 @@ static void reader_creates_nothing(void **state)
 	assert_int_equal(access(EGRESS_PIN_PARENT, F_OK), -1);
 }
 
+static uint32_t generation_in_force(void)
+{
+	const uint32_t *memory;
+	size_t words;
+
+	check(datapath_tables(datapath, &memory, &words));
+	return ((const struct egress_control *)memory)->bank[0].generation;
+}
+
+#define PIN(name) VERSIONED_DIRECTORY "/" name
+
+/* As an agent leaves the pins that is killed amid the renames of a commit: these maps' are still waiting for theirs. */
+static void leave_amid_commit(const char *const *waiting)
+{
+	int before[TABLE_MAP_COUNT];
+
+	tables_commit(datapath, EGRESS_SET_OPEN, 9);
+	for (size_t i = 0; waiting[i]; i++)
+		before[i] = open_map(waiting[i]);
+	tables_commit(datapath, EGRESS_SET_OPEN, 10);
+	for (size_t i = 0; waiting[i]; i++) {
+		_cleanup_free_ char *path = text_format(PIN("%s"), waiting[i]), *next = text_format("%s_next", path);
+
+		assert_int_equal(rename(path, next), 0);
+		assert_int_equal(bpf_obj_pin(before[i], path), 0);
+		close(before[i]);
+	}
+}
+
+static void expect_reader(uint32_t generation)
+{
+	const struct datapath_options options = {.read_only = true};
+	struct datapath *reader = NULL;
+	const uint32_t *seen;
+	size_t words;
+
+	check(datapath_open(&options, &reader));
+	check(datapath_tables(reader, &seen, &words));
+	assert_int_equal(((const struct egress_control *)seen)->bank[0].generation, generation);
+	datapath_close(reader);
+}
+
+/* Nor does the next agent. */
+static void reader_never_mixes_two_sets(void **state)
+{
+	static const char *const waiting[][TABLE_MAP_COUNT + 1] = {
+		{EGRESS_PIN_FIRST_CHUNK, EGRESS_PIN_TABLES, NULL},
+		{EGRESS_PIN_TABLES, NULL},
+		{EGRESS_PIN_FIRST_CHUNK, NULL},
+	};
+	size_t repaired;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(waiting); i++) {
+		leave_amid_commit(waiting[i]);
+		expect_reader(10);
+		datapath_close(datapath);
+		datapath = open_with(ATTACH_AUTO);
+		assert_int_equal(generation_in_force(), 10);
+		check(datapath_repair_pins(datapath, &repaired));
+		assert_true(repaired > 0);
+		expect_reader(10);
+	}
+}
+
+static void first_chunk_of_another_layout_is_named(void **state)
+{
+	const struct datapath_options options = {.read_only = true};
+	LIBBPF_OPTS(bpf_map_create_opts, flags, .map_flags = BPF_F_MMAPABLE);
+	struct datapath *reader = NULL;
+	int fd;
+
+	(void)state;
+	tables_commit(datapath, EGRESS_SET_OPEN, 9);
+	assert_int_equal(unlink(PIN(EGRESS_PIN_FIRST_CHUNK)), 0);
+	fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "first_chunk", 4, sizeof(struct egress_chunk), 2, &flags);
+	assert_true(fd >= 0);
+	assert_int_equal(bpf_obj_pin(fd, PIN(EGRESS_PIN_FIRST_CHUNK)), 0);
+	close(fd);
+	assert_int_equal(datapath_open(&options, &reader), -EINVAL);
+	assert_null(reader);
+	assert_non_null(strstr(datapath_error(), PIN(EGRESS_PIN_FIRST_CHUNK)));
+	assert_non_null(strstr(datapath_error(), "entries 2"));
+}
+
 static void tables_have_the_size_asked_for(void **state)
 {
 	uint32_t *memory;
@@ -207,9 +294,11 @@ static void tables_have_the_size_asked_for(void **state)
 
 	(void)state;
 	check(datapath_new_tables(datapath, 0, &memory, &words));
-	assert_int_equal(words, EGRESS_CHUNK_WORDS);
-	check(datapath_new_tables(datapath, EGRESS_CHUNK_WORDS + 1, &memory, &words));
+	assert_int_equal(words, 2 * EGRESS_CHUNK_WORDS); /* the map of those behind the first chunk has one */
+	check(datapath_new_tables(datapath, 2 * EGRESS_CHUNK_WORDS, &memory, &words));
 	assert_int_equal(words, 2 * EGRESS_CHUNK_WORDS);
+	check(datapath_new_tables(datapath, 2 * EGRESS_CHUNK_WORDS + 1, &memory, &words));
+	assert_int_equal(words, 3 * EGRESS_CHUNK_WORDS);
 	for (size_t i = 0; i < words; i++)
 		assert_int_equal(memory[i], 0);
 	memory[words - 1] = 1;
@@ -219,13 +308,34 @@ static void tables_have_the_size_asked_for(void **state)
 	assert_int_equal(datapath_commit_tables(datapath), -EINVAL);
 }
 
-static uint32_t generation_in_force(void)
+static uint32_t word_of(const char *name, uint32_t entry, uint32_t word)
 {
-	const uint32_t *memory;
+	struct egress_chunk *chunk = malloc(sizeof(*chunk));
+	int fd = open_map(name);
+	uint32_t value;
+
+	assert_non_null(chunk);
+	assert_int_equal(bpf_map_lookup_elem(fd, &entry, chunk), 0);
+	value = chunk->word[word];
+	free(chunk);
+	close(fd);
+	return value;
+}
+
+static void every_word_is_in_the_map_of_its_chunk(void **state)
+{
+	uint32_t *memory;
 	size_t words;
 
-	check(datapath_tables(datapath, &memory, &words));
-	return ((const struct egress_control *)memory)->bank[0].generation;
+	(void)state;
+	check(datapath_new_tables(datapath, 3 * EGRESS_CHUNK_WORDS, &memory, &words));
+	memory[EGRESS_CHUNK_WORDS - 1] = 1;
+	memory[EGRESS_CHUNK_WORDS] = 2;
+	memory[2 * EGRESS_CHUNK_WORDS + 7] = 3;
+	check(datapath_commit_tables(datapath));
+	assert_int_equal(word_of(EGRESS_PIN_FIRST_CHUNK, 0, EGRESS_CHUNK_WORDS - 1), 1);
+	assert_int_equal(word_of(EGRESS_PIN_TABLES, 0, 0), 2);
+	assert_int_equal(word_of(EGRESS_PIN_TABLES, 1, 7), 3);
 }
 
 /* Tables that were foreseen are those that are given where the size is right, and none is left of others. */
@@ -863,7 +973,10 @@ int main(void)
 		state_test(maps_are_found_again),
 		state_test(map_of_another_layout_is_named),
 		state_test(reader_creates_nothing),
+		state_test(reader_never_mixes_two_sets),
+		state_test(first_chunk_of_another_layout_is_named),
 		state_test(tables_have_the_size_asked_for),
+		state_test(every_word_is_in_the_map_of_its_chunk),
 		state_test(tables_can_be_foreseen),
 		state_test(foreseen_programs_may_fail),
 		cmocka_unit_test(bpffs_is_mounted_where_it_is_missing),

@@ -27,11 +27,11 @@
 #include <bpf/libbpf.h>
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
-#include <sys/mman.h>
 
 #include <egressd/contract.h>
 #include <egressd/tables.h>
 
+#include "datapath/table_maps.h"
 #include "egressd.skel.h"
 #include "frame.h"
 
@@ -49,7 +49,8 @@ enum { PORT_NONE, PORT_OTHER, PORT_ALLOWED, PORT_COUNT };
 
 struct harness {
 	struct egressd *skeleton;
-	uint32_t *words;
+	struct table_maps tables;
+	uint32_t *words; /* of them */
 	size_t bytes;
 	uint32_t next; /* first free word */
 	int cpus;
@@ -227,14 +228,13 @@ static inline struct harness *harness_load(void)
 	harness->cpus = libbpf_num_possible_cpus();
 	harness->skeleton = egressd__open();
 	assert_non_null(harness->skeleton);
-	harness->bytes = 2 * sizeof(struct egress_chunk);
-	assert_int_equal(bpf_map__set_max_entries(harness->skeleton->maps.tables, 2), 0);
+	assert_int_equal(table_maps_create(&harness->tables, harness->skeleton->obj, 2), 0);
 	assert_int_equal(
 		bpf_map__set_max_entries(harness->skeleton->maps.drop_log, harness->cpus * EGRESS_DROP_LOG_RECORDS), 0);
 	assert_int_equal(egressd__load(harness->skeleton), 0);
-	harness->words = mmap(NULL, harness->bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
-			      bpf_map__fd(harness->skeleton->maps.tables), 0);
-	assert_ptr_not_equal(harness->words, MAP_FAILED);
+	assert_int_equal(table_maps_map(&harness->tables, 2, false), 0);
+	harness->words = harness->tables.memory;
+	harness->bytes = harness->tables.word_count * sizeof(*harness->words);
 	return harness;
 }
 

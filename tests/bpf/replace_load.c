@@ -20,9 +20,9 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 
+#include "datapath/table_maps.h"
 #include "egressd.skel.h"
 #include "frame.h"
 
@@ -37,7 +37,8 @@
 
 struct ground {
 	struct egressd *skeleton;
-	uint32_t *words;
+	struct table_maps maps;
+	uint32_t *words; /* of them */
 	size_t word_count;
 	struct tables *tables;
 	struct policy *policy[2];
@@ -155,13 +156,12 @@ static int setup(void **state)
 	ground.word_count = (size_t)chunks * EGRESS_CHUNK_WORDS;
 	ground.skeleton = egressd__open();
 	assert_non_null(ground.skeleton);
-	bpf_map__set_max_entries(ground.skeleton->maps.tables, chunks);
+	assert_int_equal(table_maps_create(&ground.maps, ground.skeleton->obj, chunks), 0);
 	bpf_map__set_max_entries(ground.skeleton->maps.drop_log,
 				 (uint32_t)libbpf_num_possible_cpus() * EGRESS_DROP_LOG_RECORDS);
 	assert_int_equal(egressd__load(ground.skeleton), 0);
-	ground.words = mmap(NULL, ground.word_count * 4, PROT_READ | PROT_WRITE, MAP_SHARED,
-			    bpf_map__fd(ground.skeleton->maps.tables), 0);
-	assert_ptr_not_equal(ground.words, MAP_FAILED);
+	assert_int_equal(table_maps_map(&ground.maps, chunks, false), 0);
+	ground.words = ground.maps.memory;
 	assert_int_equal(tables_new(ground.words, ground.word_count, &ground.tables), 0);
 	assert_int_equal(bpf_map_update_elem(bpf_map__fd(ground.skeleton->maps.endpoints), &bucket, &endpoint, BPF_ANY), 0);
 	/* in_force counts two for each publication: the first one is list 0. */
@@ -178,7 +178,7 @@ static int teardown(void **state)
 	policy_free(ground.policy[1]);
 	free(ground.list[0].prefixes);
 	free(ground.list[1].prefixes);
-	munmap(ground.words, ground.word_count * 4);
+	table_maps_clear(&ground.maps);
 	egressd__destroy(ground.skeleton);
 	return 0;
 }

@@ -23,7 +23,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/mman.h>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -31,6 +30,7 @@
 #include <linux/pkt_cls.h>
 
 #include "base/cleanup.h"
+#include "datapath/table_maps.h"
 #include "egressd.skel.h"
 #include "policy/policy.h"
 #include "policy/tables.h"
@@ -55,8 +55,7 @@ struct judge {
 	struct policy *policy;
 	struct tables *tables;
 	struct egressd *bpf;
-	uint32_t *words; /* the mmapped map "tables" */
-	size_t word_count;
+	struct table_maps maps;
 	const struct policy_endpoint *current; /* the pod that the interface belongs to now */
 };
 
@@ -142,24 +141,19 @@ static int compile(struct judge *judge, const char *node_addresses)
 
 static int load(struct judge *judge)
 {
-	size_t chunks = (tables_words(judge->policy) + EGRESS_CHUNK_WORDS - 1) / EGRESS_CHUNK_WORDS;
+	uint32_t chunks = (uint32_t)(tables_words(judge->policy) / EGRESS_CHUNK_WORDS) + TABLE_CHUNKS_MIN;
 	int cpus = libbpf_num_possible_cpus();
-	void *memory;
 
 	judge->bpf = egressd__open();
 	if (!judge->bpf || cpus < 0)
 		return complain("cannot open the programs");
-	if (bpf_map__set_max_entries(judge->bpf->maps.tables, (uint32_t)chunks) ||
+	if (table_maps_create(&judge->maps, judge->bpf->obj, chunks) ||
 	    bpf_map__set_max_entries(judge->bpf->maps.drop_log, (uint32_t)cpus * EGRESS_DROP_LOG_RECORDS) ||
 	    bpf_program__set_autoload(judge->bpf->progs.egress_to_pod, false) ||
 	    egressd__load(judge->bpf))
 		return complain("cannot load the programs: %s", strerror(errno));
-	memory = mmap(NULL, chunks * sizeof(struct egress_chunk), PROT_READ | PROT_WRITE, MAP_SHARED,
-		      bpf_map__fd(judge->bpf->maps.tables), 0);
-	if (memory == MAP_FAILED)
+	if (table_maps_map(&judge->maps, chunks, false))
 		return complain("cannot map the tables: %s", strerror(errno));
-	judge->words = memory;
-	judge->word_count = chunks * EGRESS_CHUNK_WORDS;
 	return 0;
 }
 
@@ -173,7 +167,7 @@ static int write_tables(struct judge *judge)
 	endpoints = policy_endpoints(judge->policy, &count);
 	if (count >= EGRESS_ENDPOINT_MAX)
 		return complain("%zu pods are more than there are endpoints", count);
-	error = tables_new(judge->words, judge->word_count, &judge->tables);
+	error = tables_new(judge->maps.memory, judge->maps.word_count, &judge->tables);
 	if (!error)
 		error = tables_write(judge->tables, judge->policy, GENERATION);
 	if (error)
@@ -187,8 +181,7 @@ static int write_tables(struct judge *judge)
 static void judge_clear(struct judge *judge)
 {
 	tables_free(judge->tables);
-	if (judge->words)
-		munmap(judge->words, judge->word_count * sizeof(*judge->words));
+	table_maps_clear(&judge->maps);
 	egressd__destroy(judge->bpf);
 	policy_free(judge->policy);
 	directory_source_free(judge->source);
@@ -454,7 +447,7 @@ static int parse_arguments(int argc, char **argv, struct arguments *arguments)
 
 int main(int argc, char **argv)
 {
-	_cleanup_(judge_clear) struct judge judge = {0};
+	_cleanup_(judge_clear) struct judge judge = {.maps = TABLE_MAPS_INIT};
 	struct arguments arguments = {0};
 
 	if (parse_arguments(argc, argv, &arguments) || read_manifests(&judge, arguments.directory) ||

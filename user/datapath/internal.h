@@ -9,6 +9,7 @@
 #include <bpf/libbpf.h>
 
 #include "datapath/datapath.h"
+#include "datapath/table_maps.h"
 
 /*
  * Pins besides those that the contract names, relative to the versioned directory. The programs in force are pinned, so
@@ -27,11 +28,9 @@ const char *hook_pin_name(enum hook hook);     /* "from_pod", "to_pod" */
 
 /* Table memory and the programs that read it: they live and die together. */
 struct table_set {
-	int tables_fd;
+	struct table_maps tables; /* mapped; for reading in a read-only datapath */
 	int program_fd[HOOK_COUNT];
 	uint32_t program_id[HOOK_COUNT];
-	uint32_t *memory; /* mapped; read-only in a read-only datapath */
-	size_t word_count;
 	struct loading *loading; /* the programs are still on their way, and have no descriptors yet; NULL: they are here */
 };
 

@@ -357,7 +357,8 @@ static bool is_known(const struct bpf_object *object, const char *name)
 	snprintf(base, sizeof(base), "%s", name);
 	if (length > suffix && length < sizeof(base) && !strcmp(base + length - suffix, next))
 		base[length - suffix] = '\0';
-	return bpf_object__find_map_by_name(object, base) || !strcmp(base, PIN_FROM_POD) || !strcmp(base, PIN_TO_POD);
+	return bpf_object__find_map_by_name(object, base) || !strcmp(base, EGRESS_PIN_FIRST_CHUNK) ||
+	       !strcmp(base, PIN_FROM_POD) || !strcmp(base, PIN_TO_POD);
 }
 
 /* What this version does not know it cannot carry over, and would remove. */

@@ -124,14 +124,14 @@ static int choose_id(struct datapath *datapath, struct egress_endpoint *entries,
 
 static void set_pending(const struct table_set *set, uint32_t id)
 {
-	struct egress_control *control = (struct egress_control *)set->memory;
+	struct egress_control *control = (struct egress_control *)set->tables.memory;
 
 	for (unsigned int bank = 0; bank < EGRESS_BANKS; bank++) {
 		const struct egress_bank *header = &control->bank[bank];
 
-		if (header->generation && header->sets < set->word_count &&
-		    set->word_count - header->sets >= EGRESS_ENDPOINT_MAX)
-			__atomic_store_n(&set->memory[header->sets + id], EGRESS_SET_PENDING, __ATOMIC_RELEASE);
+		if (header->generation && header->sets < set->tables.word_count &&
+		    set->tables.word_count - header->sets >= EGRESS_ENDPOINT_MAX)
+			__atomic_store_n(&set->tables.memory[header->sets + id], EGRESS_SET_PENDING, __ATOMIC_RELEASE);
 	}
 }
 

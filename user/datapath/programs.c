@@ -5,14 +5,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "datapath/internal.h"
 
 /* The pins of one set, in the order in which they are replaced: whoever finds the tables finds their programs. */
-#define SET_PINS (HOOK_COUNT + 1)
+#define SET_PINS (HOOK_COUNT + TABLE_MAP_COUNT)
+
+/* How often a reader looks for a set whose parts belong together. */
+#define READ_ATTEMPTS 5
 
 static void close_object(struct bpf_object **object)
 {
@@ -32,11 +35,9 @@ void table_set_free(struct table_set *set)
 		return;
 	if (set->loading)
 		loading_finish(take(set->loading), NULL, &object);
-	if (set->memory)
-		munmap(set->memory, set->word_count * sizeof(*set->memory));
 	for (int hook = 0; hook < HOOK_COUNT; hook++)
 		close_fd(&set->program_fd[hook]);
-	close_fd(&set->tables_fd);
+	table_maps_clear(&set->tables);
 	free(set);
 }
 
@@ -46,23 +47,10 @@ static struct table_set *set_new(void)
 
 	if (!set)
 		return NULL;
-	set->tables_fd = -1;
+	set->tables = (struct table_maps)TABLE_MAPS_INIT;
 	for (int hook = 0; hook < HOOK_COUNT; hook++)
 		set->program_fd[hook] = -1;
 	return set;
-}
-
-static int map_memory(struct table_set *set, uint32_t chunks, bool read_only)
-{
-	size_t size = (size_t)chunks * sizeof(struct egress_chunk);
-	void *memory;
-
-	memory = mmap(NULL, size, read_only ? PROT_READ : PROT_READ | PROT_WRITE, MAP_SHARED, set->tables_fd, 0);
-	if (memory == MAP_FAILED)
-		return fail_errno(-errno, "cannot map %zu bytes of tables into memory", size);
-	set->memory = memory;
-	set->word_count = (size_t)chunks * EGRESS_CHUNK_WORDS;
-	return 0;
 }
 
 int program_id(int fd, uint32_t *id)
@@ -104,24 +92,6 @@ static int take_descriptors(struct table_set *set, const struct bpf_object *obje
 	return 0;
 }
 
-/* Made here and not by libbpf, so that it can be written to while the programs are loaded. */
-static int create_tables(struct table_set *set, struct bpf_object *object, uint32_t chunks)
-{
-	struct bpf_map *tables = bpf_object__find_map_by_name(object, EGRESS_PIN_TABLES);
-	LIBBPF_OPTS(bpf_map_create_opts, options);
-	int error;
-
-	if (!tables)
-		return fail(-EINVAL, "the programs in this binary lack the map %s", EGRESS_PIN_TABLES);
-	options.map_flags = bpf_map__map_flags(tables);
-	set->tables_fd = bpf_map_create(bpf_map__type(tables), EGRESS_PIN_TABLES, bpf_map__key_size(tables),
-					bpf_map__value_size(tables), chunks, &options);
-	if (set->tables_fd < 0)
-		return fail_errno(set->tables_fd, "cannot make tables of %u chunks", chunks);
-	error = bpf_map__reuse_fd(tables, set->tables_fd);
-	return error ? fail_errno(error, "cannot hand the tables to the programs") : 0;
-}
-
 /* The memory of a set, and an object whose programs read it, not loaded yet. */
 static int prepare_set(const struct datapath *datapath, struct table_set *set, uint32_t chunks, struct bpf_object **out)
 {
@@ -130,11 +100,11 @@ static int prepare_set(const struct datapath *datapath, struct table_set *set, u
 
 	error = object_open(&object);
 	if (!error)
-		error = create_tables(set, object, chunks);
+		error = table_maps_create(&set->tables, object, chunks);
 	if (!error)
 		error = shared_maps_reuse(datapath, object);
 	if (!error)
-		error = map_memory(set, chunks, false);
+		error = table_maps_map(&set->tables, chunks, false);
 	if (error)
 		return error;
 	*out = take(object);
@@ -150,7 +120,7 @@ static int count_chunks(const struct datapath *datapath, size_t words, uint32_t 
 		return fail(-EROFS, "the datapath is open for reading only");
 	if (chunks > UINT32_MAX >> EGRESS_CHUNK_SHIFT)
 		return fail(-E2BIG, "tables of %zu words are larger than their addresses can name", words);
-	*out = (uint32_t)chunks;
+	*out = chunks < TABLE_CHUNKS_MIN ? TABLE_CHUNKS_MIN : (uint32_t)chunks;
 	return 0;
 }
 
@@ -201,7 +171,7 @@ static int make_set(struct datapath *datapath, uint32_t chunks, struct table_set
 	_cleanup_(free_set) struct table_set *set = NULL;
 	int error;
 
-	if (datapath->foreseen && datapath->foreseen->word_count == (size_t)chunks * EGRESS_CHUNK_WORDS) {
+	if (datapath->foreseen && datapath->foreseen->tables.word_count == (size_t)chunks * EGRESS_CHUNK_WORDS) {
 		*out = take(datapath->foreseen);
 		return 0;
 	}
@@ -225,8 +195,8 @@ int datapath_new_tables(struct datapath *datapath, size_t words, uint32_t **memo
 	error = make_set(datapath, chunks, &datapath->made);
 	if (error)
 		return error;
-	*memory = datapath->made->memory;
-	*word_count = datapath->made->word_count;
+	*memory = datapath->made->tables.memory;
+	*word_count = datapath->made->tables.word_count;
 	return 0;
 }
 
@@ -254,8 +224,8 @@ int datapath_tables(struct datapath *datapath, const uint32_t **memory, size_t *
 {
 	if (!datapath->in_force)
 		return fail(-ENOENT, "no tables are in force");
-	*memory = datapath->in_force->memory;
-	*word_count = datapath->in_force->word_count;
+	*memory = datapath->in_force->tables.memory;
+	*word_count = datapath->in_force->tables.word_count;
 	return 0;
 }
 
@@ -263,8 +233,12 @@ int datapath_tables(struct datapath *datapath, const uint32_t **memory, size_t *
 
 static const char *set_pin(const struct table_set *set, int index, int *fd)
 {
-	*fd = index < HOOK_COUNT ? set->program_fd[index] : set->tables_fd;
-	return index < HOOK_COUNT ? hook_pin_name((enum hook)index) : EGRESS_PIN_TABLES;
+	if (index < HOOK_COUNT) {
+		*fd = set->program_fd[index];
+		return hook_pin_name((enum hook)index);
+	}
+	*fd = set->tables.fd[index - HOOK_COUNT];
+	return table_map_pin((enum table_map)(index - HOOK_COUNT));
 }
 
 /* "<directory>/<name>", and beside it the name under which a new pin waits for its turn. */
@@ -400,12 +374,13 @@ static int open_optional(const struct datapath *datapath, const char *name, int 
 }
 
 /* Whether the program was loaded with this map. */
-static bool program_reads(int program_fd, uint32_t wanted)
+static bool program_reads(int program_fd, int map_fd)
 {
-	uint32_t maps[64] = {0}, size = sizeof(struct bpf_prog_info), i;
+	uint32_t maps[64] = {0}, size = sizeof(struct bpf_prog_info), wanted = 0, i;
 	struct bpf_prog_info info = {.nr_map_ids = ARRAY_SIZE(maps), .map_ids = (uintptr_t)maps};
 
-	if (bpf_obj_get_info_by_fd(program_fd, &info, &size))
+	if (program_fd < 0 || map_fd < 0 || map_id(map_fd, &wanted) ||
+	    bpf_obj_get_info_by_fd(program_fd, &info, &size))
 		return false;
 	for (i = 0; i < info.nr_map_ids && i < ARRAY_SIZE(maps); i++)
 		/* cppcheck-suppress uninitvar ; the kernel wrote them */
@@ -417,13 +392,10 @@ static bool program_reads(int program_fd, uint32_t wanted)
 /* An agent that died amid a commit leaves programs and tables of two sets. */
 static bool fits_together(const struct table_set *set)
 {
-	uint32_t tables = 0;
-
-	if (map_id(set->tables_fd, &tables))
-		return false;
 	for (int hook = 0; hook < HOOK_COUNT; hook++)
-		if (set->program_fd[hook] < 0 || !program_reads(set->program_fd[hook], tables))
-			return false;
+		for (int map = 0; map < TABLE_MAP_COUNT; map++)
+			if (!program_reads(set->program_fd[hook], set->tables.fd[map]))
+				return false;
 	return true;
 }
 
@@ -441,36 +413,78 @@ static int open_programs(const struct datapath *datapath, struct table_set *set)
 	return 0;
 }
 
-static int map_adopted(const struct datapath *datapath, struct table_set *set)
+/*
+ * Amid a commit the maps are of two sets for a moment, and the program is of the new one: what it reads then waits for its
+ * turn under another name. The pinned map where the program reads neither; *fd is -1 where there is none.
+ */
+static int open_table_map(const struct datapath *datapath, int program_fd, const char *name, int *fd)
 {
-	struct bpf_map_info info = {};
-	uint32_t size = sizeof(info);
+	_cleanup_free_ char *next = text_format("%s_next", name);
+	_cleanup_fd_ int pinned = -1, waiting = -1;
+	int error;
 
-	if (bpf_obj_get_info_by_fd(set->tables_fd, &info, &size))
-		return fail_errno(-errno, "cannot look at the pinned map %s", EGRESS_PIN_TABLES);
-	if (info.type != BPF_MAP_TYPE_ARRAY || info.value_size != sizeof(struct egress_chunk) ||
-	    !(info.map_flags & BPF_F_MMAPABLE))
-		return fail(-EINVAL,
-			    "the pinned map %s/%s does not fit this version: "
-			    "expected an array of %zu-byte values that can be mapped; "
-			    "found type %u, value %u, flags %#x",
-			    datapath->directory, EGRESS_PIN_TABLES, sizeof(struct egress_chunk), info.type,
-			    info.value_size, info.map_flags);
-	return map_memory(set, info.max_entries, datapath->read_only);
+	if (!next)
+		return fail_errno(-ENOMEM, "no memory");
+	/* In this order: what is renamed meanwhile is found all the same. */
+	error = open_optional(datapath, next, &waiting);
+	if (!error)
+		error = open_optional(datapath, name, &pinned);
+	if (error)
+		return error;
+	*fd = program_reads(program_fd, waiting) ? take_fd(&waiting) : take_fd(&pinned);
+	return 0;
 }
 
-int table_set_adopt(struct datapath *datapath)
+static int open_tables(const struct datapath *datapath, struct table_set *set)
+{
+	int error = 0;
+
+	for (int map = 0; !error && map < TABLE_MAP_COUNT; map++)
+		error = open_table_map(datapath, set->program_fd[HOOK_FROM_POD], table_map_pin((enum table_map)map),
+				       &set->tables.fd[map]);
+	return error;
+}
+
+static int map_adopted(const struct datapath *datapath, struct table_set *set)
+{
+	uint32_t chunks;
+	int error = table_maps_verify(&set->tables, datapath->directory, &chunks);
+
+	return error ? error : table_maps_map(&set->tables, chunks, datapath->read_only);
+}
+
+/* One whose tables have no descriptors where none are pinned. */
+static int open_set(const struct datapath *datapath, struct table_set **out)
 {
 	_cleanup_(free_set) struct table_set *set = set_new();
 	int error;
 
 	if (!set)
 		return fail_errno(-ENOMEM, "no memory");
-	error = open_optional(datapath, EGRESS_PIN_TABLES, &set->tables_fd);
-	if (error || set->tables_fd < 0)
-		return error;
 	error = open_programs(datapath, set);
-	if (error)
+	if (!error)
+		error = open_tables(datapath, set);
+	if (!error)
+		*out = take(set);
+	return error;
+}
+
+static bool has_tables(const struct table_set *set)
+{
+	return set->tables.fd[TABLE_MAP_FIRST] >= 0 && set->tables.fd[TABLE_MAP_OTHERS] >= 0;
+}
+
+int table_set_adopt(struct datapath *datapath)
+{
+	_cleanup_(free_set) struct table_set *set = NULL;
+	int error = open_set(datapath, &set), attempt;
+
+	/* A reader may have come amid a commit, which does not take long. */
+	for (attempt = 0; !error && datapath->read_only && attempt < READ_ATTEMPTS && !fits_together(set); attempt++) {
+		table_set_free(take(set));
+		error = open_set(datapath, &set);
+	}
+	if (error || !has_tables(set))
 		return error;
 	if (!fits_together(set)) {
 		log_debug("the pinned tables and programs are of two commits, one unfinished: they are not adopted");

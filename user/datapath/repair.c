@@ -54,7 +54,9 @@ static int repair_set(struct datapath *datapath, size_t *repaired)
 	for (int hook = 0; !error && hook < HOOK_COUNT; hook++)
 		error = repair_pin(datapath, hook_pin_name((enum hook)hook), set->program_fd[hook], program_id,
 				   repaired);
-	return error ? error : repair_pin(datapath, EGRESS_PIN_TABLES, set->tables_fd, map_id, repaired);
+	for (int map = 0; !error && map < TABLE_MAP_COUNT; map++)
+		error = repair_pin(datapath, table_map_pin((enum table_map)map), set->tables.fd[map], map_id, repaired);
+	return error;
 }
 
 int datapath_repair_pins(struct datapath *datapath, size_t *repaired)
