@@ -277,18 +277,45 @@ static int append_range(struct ranges *classes, address_number start, address_nu
 	return error;
 }
 
+/* Of sets of destinations whose classes were looked up lately: the same few follow each other all along a list. */
+struct recent_classes {
+	struct {
+		uint32_t destinations, class;
+		bool known;
+	} items[8];
+};
+
+static int blocks_class(struct policy *policy, struct recent_classes *recent, uint32_t destinations, uint32_t *class)
+{
+	const struct class_key key = {.destinations = destinations};
+	size_t i = destinations % ARRAY_SIZE(recent->items);
+	int error;
+
+	if (recent->items[i].known && recent->items[i].destinations == destinations) {
+		*class = recent->items[i].class;
+		return 0;
+	}
+	error = class_put(policy, &key, class);
+	if (error)
+		return error;
+	recent->items[i].known = true;
+	recent->items[i].destinations = destinations;
+	recent->items[i].class = *class;
+	return 0;
+}
+
 static int place_classes(struct policy *policy, enum family family, const struct placed *points, size_t count)
 {
 	const struct ranges *blocks = &policy->blocks[family];
+	struct recent_classes recent = {0};
 	size_t i, point = 0;
 
 	for (i = 0; i < blocks->count; i++) {
-		const struct class_key key = {.destinations = blocks->value[i]};
 		address_number last =
 			i + 1 < blocks->count ? blocks->start[i + 1] - 1 : highest_number(family_bits(family));
 		size_t end = point;
 		uint32_t class;
-		int error = class_put(policy, &key, &class);
+		int error = blocks_class(policy, &recent, blocks->value[i], &class);
 
 		while (end < count && points[end].address <= last)
 			end++;

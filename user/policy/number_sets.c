@@ -105,7 +105,8 @@ static int take_step(struct number_sets *sets, const struct step *step, size_t *
 	return 0;
 }
 
-static int step(struct number_sets *sets, enum step_kind kind, uint32_t set, uint32_t operand, uint32_t *result)
+static int find_or_take_step(struct number_sets *sets, enum step_kind kind, uint32_t set, uint32_t operand,
+			     uint32_t *result)
 {
 	const struct step key = {.kind = kind, .set = set, .operand = operand};
 	uint32_t number, known;
@@ -135,6 +136,27 @@ static int step(struct number_sets *sets, enum step_kind kind, uint32_t set, uin
 		return -ENOMEM;
 	sets->step_results[number] = known;
 	*result = known;
+	return 0;
+}
+
+static int step(struct number_sets *sets, enum step_kind kind, uint32_t set, uint32_t operand, uint32_t *result)
+{
+	uint32_t found;
+	int error;
+
+	if (sets->last_step[kind].known && sets->last_step[kind].set == set &&
+	    sets->last_step[kind].operand == operand) {
+		*result = sets->last_step[kind].result;
+		return 0;
+	}
+	error = find_or_take_step(sets, kind, set, operand, &found);
+	if (error < 0)
+		return error;
+	sets->last_step[kind].known = true;
+	sets->last_step[kind].set = set;
+	sets->last_step[kind].operand = operand;
+	sets->last_step[kind].result = found;
+	*result = found;
 	return 0;
 }
 

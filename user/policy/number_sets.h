@@ -17,6 +17,14 @@ struct number_sets {
 	struct intern sets;
 	struct intern steps;     /* (kind, set, operand) */
 	uint32_t *step_results;  /* by number of the step */
+	/*
+	 * The last one of each kind: where blocks of one policy stand beside each other, it is the same two over and
+	 * over, a million times.
+	 */
+	struct {
+		uint32_t set, operand, result;
+		bool known;
+	} last_step[3];
 	size_t step_capacity;
 	uint32_t *scratch;
 	size_t scratch_capacity;

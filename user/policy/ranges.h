@@ -58,11 +58,13 @@ struct block_edge {
 };
 
 struct block_collector {
-	struct block_edge *edges[FAMILY_COUNT];
+	/* Of IPv4, at << 32 | owner << 1 | opens: a million blocks have two million edges. */
+	uint64_t *narrow;
+	struct block_edge *wide; /* of IPv6 */
 	size_t count[FAMILY_COUNT], capacity[FAMILY_COUNT];
 };
 
-/* The block's addresses, less those of its excepts, belong to `owner`. 0 or -ENOMEM. */
+/* The block's addresses, less those of its excepts, belong to `owner`, which is below 2^31. 0 or -ENOMEM. */
 int block_collector_add(struct block_collector *collector, const struct ip_block *block, uint32_t owner);
 /* owners: all owners are below it. 0, -ENOMEM or -E2BIG. */
 int block_collector_ranges(struct block_collector *collector, enum family family, uint32_t owners,
