@@ -6,6 +6,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <jansson.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -13,6 +14,7 @@
 
 /* ------------------------------------------------------------------ what jansson gets */
 
+static pthread_mutex_t counting = PTHREAD_MUTEX_INITIALIZER;
 static size_t largest_text, text_count;
 
 /* Stands before that of the library. */
@@ -23,9 +25,11 @@ json_t *json_loadb(const char *text, size_t length, size_t flags, json_error_t *
 
 	*(void **)&real = dlsym(RTLD_NEXT, "json_loadb");
 	json = real(text, length, flags, error);
+	pthread_mutex_lock(&counting);
 	text_count++;
 	if (error && error->position > 0 && (size_t)error->position > largest_text)
 		largest_text = (size_t)error->position;
+	pthread_mutex_unlock(&counting);
 	return json;
 }
 

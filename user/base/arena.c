@@ -96,6 +96,18 @@ void arena_free_pointer(struct arena **arena)
 	*arena = NULL;
 }
 
+/* Behind the chunk that is being filled. */
+void arena_adopt(struct arena *arena, struct arena *other)
+{
+	struct chunk *first = other->chunks, *last;
+
+	arena->size += other->size;
+	for (last = first; last->next; last = last->next)
+		;
+	last->next = arena->chunks->next;
+	arena->chunks->next = first;
+}
+
 static size_t next_chunk_size(const struct arena *arena, size_t needed)
 {
 	size_t size = round_up(arena->size / 2);

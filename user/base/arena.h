@@ -13,6 +13,9 @@ struct arena *arena_new(void);
 void arena_free(struct arena *arena);
 void arena_free_pointer(struct arena **arena);
 
+/* What was allocated from the other one is from now on this one's, and the other one is gone. */
+void arena_adopt(struct arena *arena, struct arena *other);
+
 /* Zeroed, aligned for any type. NULL when memory is short. A size of 0 gives a valid pointer to nothing. */
 void *arena_allocate(struct arena *arena, size_t size);
 /* The same for an array of `count` items; NULL also where the product overflows. */

@@ -194,6 +194,11 @@ bool builder_is_open(const struct builder *builder, const struct value *value)
 	return false;
 }
 
+const struct value *builder_innermost(const struct builder *builder)
+{
+	return builder->depth ? top_level(builder)->collection : NULL;
+}
+
 struct value *builder_open(struct builder *builder, enum value_type type, unsigned int line, unsigned int column)
 {
 	struct value *collection;
@@ -500,4 +505,40 @@ void builder_close(struct builder *builder)
 	builder->entry_count = level->first_entry;
 	builder->depth--;
 	place_value(builder, collection);
+}
+
+/* ------------------------------------------------------------------ parts */
+
+static void add_items(struct builder *builder, const struct value *sequence)
+{
+	size_t count = builder->entry_count;
+
+	if (array_reserve(&builder->entries, &builder->entry_capacity, count + sequence->count,
+			  sizeof(*builder->entries))) {
+		builder->error = -ENOMEM;
+		return;
+	}
+	for (size_t i = 0; i < sequence->count; i++)
+		builder->entries[count++] = (struct builder_entry){ .field.value = sequence->items[i] };
+	builder->entry_count = count;
+}
+
+void builder_join(struct builder *builder, struct builder *part)
+{
+	const struct value *root = part->root, *open = top_level(builder)->collection;
+
+	if (builder->error)
+		return;
+	builder->error = part->error;
+	if (builder->error || !count_values(builder, root->size - 1, open->line, open->column))
+		return;
+	/* What is wrong in a part is found again by one who is alone, with its place. */
+	if (builder->depth + root->height - 1 > DECODE_DEPTH_MAX) {
+		builder_fail(builder, "limit", open->line, open->column, "expected at most %d levels, found more",
+			     DECODE_DEPTH_MAX);
+		return;
+	}
+	add_items(builder, root);
+	if (!builder->error)
+		arena_adopt(builder->arena, take(part->arena));
 }

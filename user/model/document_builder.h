@@ -53,6 +53,8 @@ void builder_value(struct builder *builder, const struct value *value);
 void builder_alias(struct builder *builder, const struct value *value, unsigned int line, unsigned int column);
 /* A collection that is not finished: an alias to it would make a cycle. */
 bool builder_is_open(const struct builder *builder, const struct value *value);
+/* The collection that was opened last, or NULL. */
+const struct value *builder_innermost(const struct builder *builder);
 /* Begins a sequence or mapping; its value, complete once it ends. NULL after an error. */
 struct value *builder_open(struct builder *builder, enum value_type type, unsigned int line, unsigned int column);
 void builder_close(struct builder *builder);
@@ -66,6 +68,13 @@ const char *builder_text(struct builder *builder, const char *text, size_t lengt
 /* Adds a problem and remembers -EINVAL. */
 void builder_fail(struct builder *builder, const char *rule, unsigned int line, unsigned int column,
 		  const char *format, ...) __attribute__((format(printf, 5, 6)));
+
+/*
+ * A long sequence may be put together in parts, by two threads at the same time: `part` has built a document of its own
+ * that is a sequence; its items become the next ones of the sequence that is open in `builder`, and its error is the
+ * builder's. The part is to be cleared.
+ */
+void builder_join(struct builder *builder, struct builder *part);
 
 /*
  * The two sides. As document_parse; the JSON side also -ENOTSUP, without any call of the handler, for a text that is

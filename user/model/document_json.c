@@ -6,10 +6,12 @@
  */
 #include <errno.h>
 #include <jansson.h>
+#include <limits.h>
 #include <string.h>
 
 #include "base/array.h"
 #include "base/cleanup.h"
+#include "base/helper.h"
 #include "model/document_builder.h"
 
 /*
@@ -17,6 +19,8 @@
  * {"ipBlock": {"cidr": "192.0.2.1/32"}}, a gigabyte for the lists that the agent is made for, and the time to touch it.
  */
 #define LONG_TEXT (64u << 10)
+/* From element to element of a long list there are so many bytes at least between two places where it may be split. */
+#define MARK_TEXT (32u << 10)
 /* What the elements of so much text take stands in memory together. */
 #define BATCH_TEXT (16u << 10)
 
@@ -35,23 +39,37 @@ struct span_list {
 	size_t count, capacity;
 };
 
+/* A place behind a comma of a long list. */
+struct mark {
+	const char *list; /* its opening bracket */
+	struct cursor cursor;
+};
+
+struct mark_list {
+	struct mark *items; /* in the order of the text */
+	size_t count, capacity;
+};
+
 struct json_side {
 	struct builder *builder;
 	struct cursor cursor;
 	struct span_list long_ones;
+	struct mark_list marks; /* some of those of the long lists */
 	bool copies; /* what jansson holds goes before the document does */
+	bool split;  /* this is a part of a list, of which another thread has the other one */
 };
 
 static void json_side_clear(struct json_side *side)
 {
 	free(side->long_ones.items);
+	free(side->marks.items);
 }
 
 /*
  * What jansson allocates for a text comes from an arena, and goes with it: piece by piece it would take longer than all
- * the rest, and leave holes in the heap between the objects that come of it.
+ * the rest, and leave holes in the heap between the objects that come of it. Each thread that parses has its own.
  */
-static struct arena *text_memory;
+static _Thread_local struct arena *text_memory;
 
 static void *allocate_text_memory(size_t size)
 {
@@ -63,20 +81,28 @@ static void keep_text_memory(void *memory)
 	(void)memory;
 }
 
+/* What jansson allocates with otherwise. While a text is parsed no other thread is to do anything with jansson. */
+struct allocators {
+	json_malloc_t allocate;
+	json_free_t release;
+};
+
+static void use_text_memory(struct allocators *before)
+{
+	json_get_alloc_funcs(&before->allocate, &before->release);
+	json_set_alloc_funcs(allocate_text_memory, keep_text_memory);
+}
+
+static void use_other_memory(const struct allocators *before)
+{
+	json_set_alloc_funcs(before->allocate, before->release);
+}
+
 /* The value lives as long as the arena; it is not to be released. */
 static json_t *load_into(struct arena *arena, const char *text, size_t length, size_t flags, json_error_t *error)
 {
-	json_malloc_t allocate;
-	json_free_t release;
-	json_t *json;
-
-	json_get_alloc_funcs(&allocate, &release);
 	text_memory = arena;
-	json_set_alloc_funcs(allocate_text_memory, keep_text_memory);
-	json = json_loadb(text, length, JSON_REJECT_DUPLICATES | JSON_DISABLE_EOF_CHECK | flags, error);
-	json_set_alloc_funcs(allocate, release);
-	text_memory = NULL;
-	return json;
+	return json_loadb(text, length, JSON_REJECT_DUPLICATES | JSON_DISABLE_EOF_CHECK | flags, error);
 }
 
 static void step(struct cursor *cursor)
@@ -164,9 +190,9 @@ static int add_span(struct span_list *list, const char *start, const char *end)
 	return 0;
 }
 
-/* The brackets that are open, as far as a document may be deep. */
+/* The brackets that are open, as far as a document may be deep, and where the list of each was marked last. */
 struct brackets {
-	const char *open[DECODE_DEPTH_MAX];
+	const char *open[DECODE_DEPTH_MAX], *marked[DECODE_DEPTH_MAX];
 	size_t depth;
 };
 
@@ -177,7 +203,7 @@ static int note_bracket(struct brackets *brackets, const char *at, struct span_l
 
 	if (*at == '[' || *at == '{') {
 		if (brackets->depth < DECODE_DEPTH_MAX)
-			brackets->open[brackets->depth] = at;
+			brackets->open[brackets->depth] = brackets->marked[brackets->depth] = at;
 		brackets->depth++;
 		return 0;
 	}
@@ -187,6 +213,43 @@ static int note_bracket(struct brackets *brackets, const char *at, struct span_l
 	if (at - start < (ptrdiff_t)LONG_TEXT || *at != (*start == '[' ? ']' : '}'))
 		return 0;
 	return add_span(long_ones, start, at);
+}
+
+/* Whether to mark the place behind a comma: in a list, and long enough after the last mark in it. */
+static bool is_worth_a_mark(const struct brackets *brackets, const char *at)
+{
+	size_t depth = brackets->depth;
+
+	return depth && depth <= DECODE_DEPTH_MAX && *brackets->open[depth - 1] == '[' &&
+	       at - brackets->marked[depth - 1] >= (ptrdiff_t)MARK_TEXT;
+}
+
+static int add_mark(struct mark_list *list, struct brackets *brackets, const struct cursor *cursor)
+{
+	const struct mark mark = { brackets->open[brackets->depth - 1], *cursor };
+
+	if (array_reserve(&list->items, &list->capacity, list->count + 1, sizeof(*list->items)))
+		return -ENOMEM;
+	list->items[list->count++] = mark;
+	brackets->marked[brackets->depth - 1] = cursor->at;
+	return 0;
+}
+
+/* The mark that is next to the middle of a list, or NULL where it has none. */
+static const struct mark *find_middle(const struct json_side *side, const char *list, const char *end)
+{
+	const char *middle = list + (end - list) / 2;
+	const struct mark *best = NULL;
+
+	for (size_t i = 0; i < side->marks.count; i++) {
+		const struct mark *mark = &side->marks.items[i];
+
+		if (mark->list != list)
+			continue;
+		if (!best || mark->cursor.at <= middle)
+			best = mark;
+	}
+	return best;
 }
 
 /* The text of a long list or object, without what is in the long lists in it. The caller frees it. */
@@ -363,8 +426,8 @@ static void add_element(struct json_side *side, struct arena *memory, const char
 		side->builder->error = -EINVAL;
 }
 
-/* Past the comma between two elements. False: the list ends here. */
-static bool next_element(struct json_side *side, const char *end)
+/* Past the comma between two elements. False: the list, or the part of it that is wanted, ends here. */
+static bool next_element(struct json_side *side, const char *part_end, const char *end)
 {
 	struct cursor *cursor = &side->cursor;
 
@@ -375,23 +438,23 @@ static bool next_element(struct json_side *side, const char *end)
 		step(cursor);
 	else
 		side->builder->error = -EINVAL;
+	if (cursor->at == part_end)
+		return false;
 	skip_space(cursor);
 	if (cursor->at == end)
 		side->builder->error = -EINVAL;
 	return !side->builder->error;
 }
 
-/* The elements of a long list, of which jansson saw only the brackets. */
-static void add_long_list(struct json_side *side, const char *end)
+/* From the element at the cursor to where the part or the list ends, whichever is first. */
+static void add_elements(struct json_side *side, const char *part_end, const char *end)
 {
 	_cleanup_(arena_free_pointer) struct arena *memory = NULL;
 	struct cursor *cursor = &side->cursor;
 	const char *batch = NULL;
-	bool more;
+	bool more = true;
 
-	skip_character(cursor);
-	skip_space(cursor);
-	for (more = cursor->at != end; more; more = next_element(side, end)) {
+	while (more) {
 		if (!batch || cursor->at - batch >= (ptrdiff_t)BATCH_TEXT) {
 			arena_free_pointer(&memory);
 			memory = arena_new();
@@ -403,8 +466,90 @@ static void add_long_list(struct json_side *side, const char *end)
 			add_element(side, memory, end);
 		if (side->builder->error)
 			return;
+		more = next_element(side, part_end, end);
 	}
+}
+
+/* The second half of a long list, which another thread adds to a part of the document. */
+struct half {
+	struct json_side side;
+	struct builder part;
+	struct problem_list ignored;
+	const char *end;
+	struct helper helper;
+};
+
+static void half_free(struct half **pointer)
+{
+	struct half *half = *pointer;
+
+	if (!half)
+		return;
+	builder_clear(&half->part);
+	problem_list_clear(&half->ignored);
+	free(half);
+}
+
+static void add_half(void *data)
+{
+	struct half *half = data;
+	struct builder *part = &half->part;
+
+	builder_start(part);
+	builder_open(part, VALUE_SEQUENCE, 0, 0);
+	skip_space(&half->side.cursor);
+	if (half->side.cursor.at == half->end)
+		part->error = -EINVAL;
+	if (!part->error)
+		add_elements(&half->side, NULL, half->end);
+	builder_close(part);
+}
+
+/* Where the elements before the middle end there too, the middle was one, and the marks told its place. */
+static bool same_cursor(const struct cursor *a, const struct cursor *b)
+{
+	return a->at == b->at && a->line == b->line && a->column == b->column;
+}
+
+static void add_halves(struct json_side *side, const struct mark *middle, const char *end)
+{
+	_cleanup_(half_free) struct half *half = calloc(1, sizeof(*half));
+	struct builder *builder = side->builder;
+
+	if (!half) {
+		builder->error = -ENOMEM;
+		return;
+	}
+	side->split = true;
+	half->side = *side;
+	half->side.builder = &half->part;
+	half->side.cursor = middle->cursor;
+	half->end = end;
+	half->part = (struct builder){ .size_max = builder->size_max, .problems = &half->ignored };
+	helper_start(&half->helper, add_half, half);
+	add_elements(side, middle->cursor.at, end);
+	helper_join(&half->helper);
+	if (!builder->error && !same_cursor(&side->cursor, &middle->cursor))
+		builder->error = -EINVAL;
+	builder_join(builder, &half->part);
+	side->cursor = half->side.cursor;
+	side->split = false;
+}
+
+/* The elements of a long list, of which jansson saw only the brackets. */
+static void add_long_list(struct json_side *side, const char *end)
+{
+	struct cursor *cursor = &side->cursor;
+	const struct mark *middle = side->split ? NULL : find_middle(side, cursor->at, end);
+
 	skip_character(cursor);
+	skip_space(cursor);
+	if (middle)
+		add_halves(side, middle, end);
+	else if (cursor->at != end)
+		add_elements(side, NULL, end);
+	if (!side->builder->error)
+		skip_character(cursor);
 }
 
 static void add_list(struct json_side *side, json_t *json)
@@ -441,6 +586,60 @@ static void add_value(struct json_side *side, json_t *json)
 
 /* ------------------------------------------------------------------ texts */
 
+/* What brackets, braces, commas and strings begin or end with. */
+static const bool is_sign[UCHAR_MAX + 1] = {
+	['"'] = true, [','] = true, ['['] = true, [']'] = true, ['{'] = true, ['}'] = true,
+};
+
+/* From the opening quote past the closing one. */
+static const char *behind_string(const char *at, const char *end)
+{
+	for (at++; at < end && *at != '"'; at++)
+		at += *at == '\\' && at + 1 < end;
+	return at < end ? at + 1 : end;
+}
+
+/* Eight bytes at a time: all of a long text goes through here, and nobody else works until it has. */
+static size_t count_characters(const char *at, const char *end)
+{
+	const uint64_t lowest = UINT64_C(0x0101010101010101);
+	size_t count = (size_t)(end - at);
+	uint64_t bytes;
+
+	for (; end - at >= (ptrdiff_t)sizeof(bytes); at += sizeof(bytes)) {
+		memcpy(&bytes, at, sizeof(bytes));
+		/* All but the first byte of a character begin with the bits 10. */
+		count -= (size_t)__builtin_popcountll(bytes >> 7 & ~bytes >> 6 & lowest);
+	}
+	for (; at < end; at++)
+		count -= ((unsigned char)*at & 0xc0) == 0x80;
+	return count;
+}
+
+/* As step() would come there. */
+static void move_to(struct cursor *cursor, const char *at)
+{
+	const char *line;
+
+	while ((line = memchr(cursor->at, '\n', (size_t)(at - cursor->at)))) {
+		cursor->line++;
+		cursor->column = 1;
+		cursor->at = line + 1;
+	}
+	cursor->column += (unsigned int)count_characters(cursor->at, at);
+	cursor->at = at;
+}
+
+static int note_sign(struct json_side *side, struct brackets *brackets, const char *at, struct cursor *cursor)
+{
+	if (*at != ',')
+		return note_bracket(brackets, at, &side->long_ones);
+	if (!is_worth_a_mark(brackets, at))
+		return 0;
+	move_to(cursor, at + 1);
+	return add_mark(&side->marks, brackets, cursor);
+}
+
 /*
  * jansson takes some 200 bytes for a value of two characters, so a text of too many values is refused before it is
  * parsed. Every value but the first follows a bracket, brace, comma or colon; those of keys are counted once.
@@ -450,27 +649,30 @@ static bool within_limits(struct json_side *side)
 	struct builder *builder = side->builder;
 	struct brackets brackets = { .depth = 0 };
 	struct cursor cursor = side->cursor;
+	const char *at = cursor.at, *end = cursor.end;
 	size_t values = 1;
 
-	while (cursor.at < cursor.end) {
-		char c = *cursor.at;
-
-		if (c == '"') {
-			skip_string(&cursor);
+	while (at < end) {
+		if (!is_sign[(unsigned char)*at]) {
+			at++;
 			continue;
 		}
-		values += c == ',' || c == '[' || c == '{';
+		if (*at == '"') {
+			at = behind_string(at, end);
+			continue;
+		}
+		values += *at != ']' && *at != '}';
 		if (values > builder->size_max) {
+			move_to(&cursor, at);
 			builder_fail(builder, "limit", cursor.line, cursor.column,
 				     "expected at most %u values in a document, found more", builder->size_max);
 			return false;
 		}
-		if ((c == '[' || c == '{' || c == ']' || c == '}') &&
-		    note_bracket(&brackets, cursor.at, &side->long_ones)) {
+		if (note_sign(side, &brackets, at, &cursor)) {
 			builder->error = -ENOMEM;
 			return false;
 		}
-		step(&cursor);
+		at++;
 	}
 	if (side->long_ones.count)
 		qsort(side->long_ones.items, side->long_ones.count, sizeof(*side->long_ones.items), compare_spans);
@@ -533,10 +735,22 @@ static bool load_and_add_long(struct json_side *side)
 	if (!builder->error)
 		return true;
 	side->cursor = start;
-	side->copies = false;
+	side->copies = side->split = false;
 	builder->error = 0;
 	builder_start(builder);
 	return false;
+}
+
+static int load_and_add_any(struct json_side *side)
+{
+	struct allocators before;
+	int error = 0;
+
+	use_text_memory(&before);
+	if (!load_and_add_long(side))
+		error = side->builder->error ? side->builder->error : load_and_add(side);
+	use_other_memory(&before);
+	return error;
 }
 
 /* One value and what it takes; the cursor is then behind it. */
@@ -549,11 +763,9 @@ static int parse_one(struct json_side *side, document_handler handler, void *con
 	builder_start(builder);
 	if (builder->error)
 		return builder->error;
-	if (!load_and_add_long(side)) {
-		error = builder->error ? builder->error : load_and_add(side);
-		if (error)
-			return error;
-	}
+	error = load_and_add_any(side);
+	if (error)
+		return error;
 	skip_space(cursor);
 	if (!builder->strict_json && cursor->at < cursor->end)
 		return -ENOTSUP;
