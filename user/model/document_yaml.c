@@ -1,6 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The YAML side of document_parse: libyaml's events to the builder. */
+/*
+ * The YAML side of document_parse: libyaml's events to the builder.
+ *
+ * libyaml takes most of the time that a long text takes. So items of a long sequence, in the second half of the text,
+ * are cut out of it (model/yaml_slice.h) and parsed by another thread, as a text of their own; where the sequence
+ * ends in the rest of the text, its next items are those. That the two together are what the text says has to be seen
+ * from their events: of the rest, that nothing that began before the cut goes on behind it but block collections, and
+ * that these end there, up to the sequence of the cut's indentation; of the slice, that it is one such sequence without
+ * anchors, which the rest might name. Where it is not so, or anything is wrong, the text is parsed anew as a whole.
+ */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <yaml.h>
 
@@ -9,8 +19,10 @@
 #include <uthash.h>
 
 #include "base/cleanup.h"
+#include "base/helper.h"
 #include "model/document_builder.h"
 #include "model/scalar.h"
+#include "model/yaml_slice.h"
 
 /* In the document's arena, which outlives the hash table. */
 struct anchor {
@@ -19,10 +31,32 @@ struct anchor {
 	const char *name;
 };
 
+/* A slice of the text on its way. */
+struct slice_side {
+	struct yaml_slice slice;
+	const char *text; /* of the slice alone */
+	struct builder part;
+	struct problem_list ignored;
+	size_t lines; /* that the parser saw in it */
+	struct helper helper;
+};
+
 struct yaml_side {
 	struct builder *builder;
 	yaml_parser_t parser;
 	struct anchor *anchors; /* of the present document */
+	size_t line;            /* of the text's first line, from 0 */
+	size_t documents;       /* that were handed over */
+	size_t documents_known; /* that were handed over before the text had to be parsed anew */
+	bool handler_failed;
+
+	/* What of the text is read, in turn: with a slice, what is before it and what is behind it. */
+	const char *read[2];
+	size_t read_length[2];
+	struct slice_side *slice; /* NULL: there is none, or it was joined */
+	const struct value *sliced; /* the last block sequence of the slice's indentation: the one that it may be of */
+	size_t cut_start;         /* where it is cut out; SIZE_MAX: nowhere */
+	size_t cut_lines;         /* of it, once it was joined */
 };
 
 static void yaml_side_clear(struct yaml_side *side)
@@ -31,9 +65,11 @@ static void yaml_side_clear(struct yaml_side *side)
 	yaml_parser_delete(&side->parser);
 }
 
-static unsigned int line_of(const yaml_event_t *event)
+static unsigned int line_of(const struct yaml_side *side, const yaml_event_t *event)
 {
-	return (unsigned int)event->start_mark.line + 1;
+	size_t cut = event->start_mark.index >= side->cut_start ? side->cut_lines : 0;
+
+	return (unsigned int)(side->line + cut + event->start_mark.line) + 1;
 }
 
 static unsigned int column_of(const yaml_event_t *event)
@@ -78,7 +114,7 @@ static void set_anchor(struct yaml_side *side, const yaml_char_t *name, const st
 
 static void add_alias(struct yaml_side *side, const yaml_event_t *event)
 {
-	unsigned int line = line_of(event), column = column_of(event);
+	unsigned int line = line_of(side, event), column = column_of(event);
 	const char *name = (const char *)event->data.alias.anchor;
 	struct builder *builder = side->builder;
 	struct anchor *anchor = find_anchor(side, name);
@@ -111,7 +147,7 @@ static bool tag_is(const char *tag, const char *type)
 
 static void fail_tag(struct yaml_side *side, const yaml_event_t *event, const char *tag)
 {
-	builder_fail(side->builder, "unsupported", line_of(event), column_of(event),
+	builder_fail(side->builder, "unsupported", line_of(side, event), column_of(event),
 		     "expected a tag of YAML's core schema, found \"%.64s\"", tag);
 }
 
@@ -145,7 +181,7 @@ static struct scalar resolve_tagged(struct yaml_side *side, const yaml_event_t *
 		if (wanted == VALUE_NUMBER && scalar.type == VALUE_INTEGER)
 			scalar.type = VALUE_NUMBER;
 		if (scalar.type != wanted)
-			builder_fail(side->builder, "syntax", line_of(event), column_of(event),
+			builder_fail(side->builder, "syntax", line_of(side, event), column_of(event),
 				     "expected a value that fits its tag \"%.64s\", found \"%.64s\"", tag, text);
 	}
 	return scalar;
@@ -173,7 +209,7 @@ static void add_key(struct yaml_side *side, const yaml_event_t *event, const str
 	const char *text = (const char *)event->data.scalar.value;
 	struct mapping_field key = {
 		.key = text,
-		.line = line_of(event),
+		.line = line_of(side, event),
 		.column = column_of(event),
 		.odd_key = is_odd_key(scalar, text),
 	};
@@ -185,7 +221,7 @@ static void add_key(struct yaml_side *side, const yaml_event_t *event, const str
 
 static struct value *new_scalar(struct yaml_side *side, const yaml_event_t *event, const struct scalar *scalar)
 {
-	unsigned int line = line_of(event), column = column_of(event);
+	unsigned int line = line_of(side, event), column = column_of(event);
 	struct builder *builder = side->builder;
 	struct value *value = builder_new_value(builder, scalar->type, line, column);
 
@@ -225,11 +261,11 @@ static void open_collection(struct yaml_side *side, const yaml_event_t *event, e
 	const char *tag = (const char *)(mapping ? event->data.mapping_start.tag : event->data.sequence_start.tag);
 
 	if (builder_expects_key(side->builder))
-		builder_fail(side->builder, "syntax", line_of(event), column_of(event),
+		builder_fail(side->builder, "syntax", line_of(side, event), column_of(event),
 			     "expected a string as key, found a %s", mapping ? "mapping" : "list");
 	if (tag && strcmp(tag, "!") && !tag_is(tag, mapping ? "map" : "seq"))
 		fail_tag(side, event, tag);
-	set_anchor(side, anchor, builder_open(side->builder, type, line_of(event), column_of(event)));
+	set_anchor(side, anchor, builder_open(side->builder, type, line_of(side, event), column_of(event)));
 }
 
 static void start_document(struct yaml_side *side)
@@ -242,8 +278,12 @@ static void end_document(struct yaml_side *side, document_handler handler, void 
 {
 	struct builder *builder = side->builder;
 
-	if (!builder->error && builder->root && builder->root->type != VALUE_NULL)
-		builder->error = handler(builder->root, context);
+	if (builder->error || !builder->root || builder->root->type == VALUE_NULL)
+		return;
+	if (side->documents++ < side->documents_known)
+		return;
+	builder->error = handler(builder->root, context);
+	side->handler_failed = builder->error;
 }
 
 static void take_event(struct yaml_side *side, const yaml_event_t *event, document_handler handler, void *context)
@@ -314,25 +354,242 @@ static void report_parser_error(struct yaml_side *side, const char *text, size_t
 		builder_fail(side->builder, "syntax", line, column, "YAML: %s", problem);
 }
 
-int document_parse_yaml(struct builder *builder, const char *text, size_t length, document_handler handler,
-			void *context)
+/* ------------------------------------------------------------------ texts */
+
+/* libyaml's yaml_read_handler_t. */
+static int read_text(void *data, unsigned char *buffer, size_t size, size_t *size_read)
 {
-	_cleanup_(yaml_side_clear) struct yaml_side side = { .builder = builder };
+	struct yaml_side *side = data;
+	size_t i = side->read_length[0] ? 0 : 1;
+	size_t count = side->read_length[i] < size ? side->read_length[i] : size;
+
+	if (count)
+		memcpy(buffer, side->read[i], count);
+	side->read[i] += count;
+	side->read_length[i] -= count;
+	*size_read = count;
+	return 1;
+}
+
+typedef void (*event_taker)(struct yaml_side *side, const yaml_event_t *event, document_handler handler, void *context);
+
+/* False: libyaml has something to tell. */
+static bool parse_events(struct yaml_side *side, event_taker take_one, document_handler handler, void *context)
+{
 	yaml_event_type_t type = YAML_NO_EVENT;
 	yaml_event_t event;
 
-	if (!yaml_parser_initialize(&side.parser))
-		return -ENOMEM;
-	yaml_parser_set_input_string(&side.parser, (const unsigned char *)text, length);
-
-	while (!builder->error && type != YAML_STREAM_END_EVENT) {
-		if (!yaml_parser_parse(&side.parser, &event)) {
-			report_parser_error(&side, text, length);
-			break;
-		}
+	yaml_parser_set_input(&side->parser, read_text, side);
+	while (!side->builder->error && type != YAML_STREAM_END_EVENT) {
+		if (!yaml_parser_parse(&side->parser, &event))
+			return false;
 		type = event.type;
-		take_event(&side, &event, handler, context);
+		take_one(side, &event, handler, context);
 		yaml_event_delete(&event);
 	}
+	return true;
+}
+
+static int parse_whole(struct builder *builder, const char *text, size_t length, size_t documents_known,
+		       document_handler handler, void *context)
+{
+	_cleanup_(yaml_side_clear) struct yaml_side side = {
+		.builder = builder,
+		.documents_known = documents_known,
+		.read = { text },
+		.read_length = { length },
+		.cut_start = SIZE_MAX,
+	};
+
+	if (!yaml_parser_initialize(&side.parser))
+		return -ENOMEM;
+	if (!parse_events(&side, take_event, handler, context))
+		report_parser_error(&side, text, length);
 	return builder->error;
+}
+
+/* ------------------------------------------------------------------ slices */
+
+/* Not a problem of the text: it has to be parsed as a whole. */
+static void give_up(struct yaml_side *side)
+{
+	if (!side->builder->error)
+		side->builder->error = -EINVAL;
+}
+
+static bool has_anchor(const yaml_event_t *event)
+{
+	switch (event->type) {
+	case YAML_ALIAS_EVENT:
+		return true;
+	case YAML_SCALAR_EVENT:
+		return event->data.scalar.anchor;
+	case YAML_SEQUENCE_START_EVENT:
+		return event->data.sequence_start.anchor;
+	case YAML_MAPPING_START_EVENT:
+		return event->data.mapping_start.anchor;
+	default:
+		return false;
+	}
+}
+
+/* A block sequence whose first '-' stands there; one with a tag or an anchor begins with that. */
+static bool is_sequence_at(const yaml_event_t *event, size_t column)
+{
+	return event->type == YAML_SEQUENCE_START_EVENT && !event->data.sequence_start.tag && !has_anchor(event) &&
+	       event->data.sequence_start.style == YAML_BLOCK_SEQUENCE_STYLE && event->start_mark.column == column;
+}
+
+static void take_slice_event(struct yaml_side *side, const yaml_event_t *event, document_handler handler, void *context)
+{
+	bool opens_root = event->type == YAML_SEQUENCE_START_EVENT && !side->builder->depth;
+
+	if (has_anchor(event) || (event->type == YAML_DOCUMENT_START_EVENT && side->builder->root) ||
+	    (opens_root && !is_sequence_at(event, side->slice->slice.indentation)))
+		give_up(side);
+	else
+		take_event(side, event, handler, context);
+	if (event->type == YAML_STREAM_END_EVENT)
+		side->slice->lines = event->start_mark.line;
+}
+
+/* The document is taken from the part when it is joined. */
+static int keep_document(const struct value *root, void *context)
+{
+	(void)context;
+	return root->type == VALUE_SEQUENCE ? 0 : -EINVAL;
+}
+
+static void parse_slice(void *data)
+{
+	struct slice_side *slice = data;
+	_cleanup_(yaml_side_clear) struct yaml_side side = {
+		.builder = &slice->part,
+		.slice = slice,
+		.line = slice->slice.line,
+		.read = { slice->text },
+		.read_length = { slice->slice.end - slice->slice.start },
+		.cut_start = SIZE_MAX,
+	};
+
+	if (!yaml_parser_initialize(&side.parser) || !parse_events(&side, take_slice_event, keep_document, NULL) ||
+	    !slice->part.root)
+		give_up(&side);
+}
+
+static void join_slice(struct yaml_side *side)
+{
+	struct slice_side *slice = side->slice;
+
+	helper_join(&slice->helper);
+	side->slice = NULL;
+	side->cut_lines = slice->lines;
+	builder_join(side->builder, &slice->part);
+}
+
+/* Behind the cut, before the sequence has ended: what is open has no end of its own in the text. */
+static bool is_end_by_indentation(const yaml_event_t *event)
+{
+	return (event->type == YAML_SEQUENCE_END_EVENT || event->type == YAML_MAPPING_END_EVENT) &&
+	       event->start_mark.index == event->end_mark.index;
+}
+
+
+/* A handle of the document's own would mean something else in the slice. */
+static bool has_tag_handles(const yaml_event_t *event)
+{
+	return event->type == YAML_DOCUMENT_START_EVENT &&
+	       event->data.document_start.tag_directives.start != event->data.document_start.tag_directives.end;
+}
+
+static void take_event_of_rest(struct yaml_side *side, const yaml_event_t *event, document_handler handler,
+			       void *context)
+{
+	bool before = event->end_mark.index <= side->cut_start && event->start_mark.index < side->cut_start;
+	if (side->slice && (has_tag_handles(event) || (!before && !is_end_by_indentation(event)))) {
+		give_up(side);
+		return;
+	}
+	if (side->slice && !before && builder_innermost(side->builder) == side->sliced)
+		join_slice(side);
+	take_event(side, event, handler, context);
+	if (side->slice && is_sequence_at(event, side->slice->slice.indentation))
+		side->sliced = builder_innermost(side->builder);
+}
+
+static void slice_free(struct slice_side **pointer)
+{
+	struct slice_side *slice = *pointer;
+
+	if (!slice)
+		return;
+	builder_clear(&slice->part);
+	problem_list_clear(&slice->ignored);
+	free(slice);
+}
+
+/*
+ * 0: the text was parsed, and handed over. *again: what is wrong, if anything is, is not the handler's error, and has no
+ * sentence yet. *documents: how many were handed over.
+ */
+static int parse_rest(struct builder *builder, struct slice_side *slice, const char *text, size_t length,
+		      size_t *documents, document_handler handler, void *context, bool *again)
+{
+	_cleanup_(yaml_side_clear) struct yaml_side side = {
+		.builder = builder,
+		.slice = slice,
+		.read = { text, text + slice->slice.end },
+		.read_length = { slice->slice.start, length - slice->slice.end },
+		.cut_start = slice->slice.start,
+	};
+
+	if (!yaml_parser_initialize(&side.parser))
+		return -ENOMEM;
+	helper_start(&slice->helper, parse_slice, slice);
+	if (!parse_events(&side, take_event_of_rest, handler, context))
+		give_up(&side);
+	if (side.slice) {
+		/* The sequence did not end, or was none. */
+		helper_join(&slice->helper);
+		give_up(&side);
+	}
+	*documents = side.documents;
+	*again = !side.handler_failed;
+	return builder->error;
+}
+
+/* -EAGAIN: it is to be parsed as a whole, without the documents that were handed over. */
+static int parse_sliced(struct builder *builder, const struct yaml_slice *found, const char *text, size_t length,
+			size_t *documents, document_handler handler, void *context)
+{
+	_cleanup_(slice_free) struct slice_side *slice = calloc(1, sizeof(*slice));
+	_cleanup_(problem_list_clear) struct problem_list ignored = { 0 };
+	struct problem_list *problems = builder->problems;
+	bool again = false;
+	int error;
+
+	if (!slice)
+		return -ENOMEM;
+	slice->slice = *found;
+	slice->text = text + found->start;
+	slice->part = (struct builder){ .size_max = builder->size_max, .problems = &slice->ignored };
+	builder->problems = &ignored;
+	error = parse_rest(builder, slice, text, length, documents, handler, context, &again);
+	builder->problems = problems;
+	if (!error || !again)
+		return error;
+	builder->error = 0;
+	return -EAGAIN;
+}
+
+int document_parse_yaml(struct builder *builder, const char *text, size_t length, document_handler handler,
+			void *context)
+{
+	struct yaml_slice slice;
+	size_t documents = 0;
+	int error = -EAGAIN;
+
+	if (yaml_slice_find(text, length, &slice))
+		error = parse_sliced(builder, &slice, text, length, &documents, handler, context);
+	return error == -EAGAIN ? parse_whole(builder, text, length, documents, handler, context) : error;
 }
