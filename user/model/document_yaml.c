@@ -494,7 +494,6 @@ static bool is_end_by_indentation(const yaml_event_t *event)
 	       event->start_mark.index == event->end_mark.index;
 }
 
-
 /* A handle of the document's own would mean something else in the slice. */
 static bool has_tag_handles(const yaml_event_t *event)
 {
@@ -506,6 +505,7 @@ static void take_event_of_rest(struct yaml_side *side, const yaml_event_t *event
 			       void *context)
 {
 	bool before = event->end_mark.index <= side->cut_start && event->start_mark.index < side->cut_start;
+
 	if (side->slice && (has_tag_handles(event) || (!before && !is_end_by_indentation(event)))) {
 		give_up(side);
 		return;
@@ -529,8 +529,8 @@ static void slice_free(struct slice_side **pointer)
 }
 
 /*
- * 0: the text was parsed, and handed over. *again: what is wrong, if anything is, is not the handler's error, and has no
- * sentence yet. *documents: how many were handed over.
+ * 0: the text was parsed, and handed over. *again: what is wrong is not the handler's error, and has no sentence yet.
+ * *documents: how many were handed over.
  */
 static int parse_rest(struct builder *builder, struct slice_side *slice, const char *text, size_t length,
 		      size_t *documents, document_handler handler, void *context, bool *again)
