@@ -363,11 +363,12 @@ static int read_text(void *data, unsigned char *buffer, size_t size, size_t *siz
 	size_t i = side->read_length[0] ? 0 : 1;
 	size_t count = side->read_length[i] < size ? side->read_length[i] : size;
 
-	if (count)
-		memcpy(buffer, side->read[i], count);
+	*size_read = count;
+	if (!count) /* where there is one text, the other is no memory at all */
+		return 1;
+	memcpy(buffer, side->read[i], count);
 	side->read[i] += count;
 	side->read_length[i] -= count;
-	*size_read = count;
 	return 1;
 }
 
