@@ -9,8 +9,7 @@
 #include <pthread.h>
 #include <string.h>
 
-#include "base/cleanup.h"
-#include "model/document.h"
+#include "document_text.h"
 
 /* ------------------------------------------------------------------ what jansson gets */
 
@@ -41,18 +40,6 @@ static void forget_texts(void)
 /* ------------------------------------------------------------------ texts */
 
 #define ELEMENTS 3000
-
-struct text {
-	char *bytes;
-	size_t length;
-};
-
-static void text_clear(struct text *text)
-{
-	free(text->bytes);
-}
-
-#define _cleanup_text_ _cleanup_(text_clear)
 
 static void write_element(FILE *out, unsigned int i)
 {
@@ -87,21 +74,6 @@ static struct text long_text(unsigned int elements)
 }
 
 /* ------------------------------------------------------------------ trees */
-
-static void write_value(FILE *out, const struct value *value)
-{
-	fprintf(out, "%u:%u:%u:%u:%u ", value->type, value->line, value->column, value->size, value->height);
-	for (size_t i = 0; i < value->count && value->type == VALUE_MAPPING; i++) {
-		fprintf(out, "%s@%u:%u=", value->fields[i].key, value->fields[i].line, value->fields[i].column);
-		write_value(out, value->fields[i].value);
-	}
-	for (size_t i = 0; i < value->count && value->type == VALUE_SEQUENCE; i++)
-		write_value(out, value->items[i]);
-	if (value->type == VALUE_INTEGER)
-		fprintf(out, "%lld\n", (long long)value->integer);
-	else if (value->type != VALUE_MAPPING && value->type != VALUE_SEQUENCE && value->text)
-		fprintf(out, "%s\n", value->text);
-}
 
 static int note_tree(const struct value *root, void *data)
 {

@@ -9,8 +9,7 @@
 #include <string.h>
 #include <yaml.h>
 
-#include "base/cleanup.h"
-#include "model/document.h"
+#include "document_text.h"
 #include "model/yaml_slice.h"
 
 /* ------------------------------------------------------------------ parsers */
@@ -31,18 +30,6 @@ int yaml_parser_initialize(yaml_parser_t *parser)
 }
 
 /* ------------------------------------------------------------------ texts */
-
-struct text {
-	char *bytes;
-	size_t length;
-};
-
-static void text_clear(struct text *text)
-{
-	free(text->bytes);
-}
-
-#define _cleanup_text_ _cleanup_(text_clear)
 
 /* Where a text is not all ASCII, one parser reads all of it. */
 #define ALONE "# \xc3\xa9\n"
@@ -104,21 +91,6 @@ static struct text sliced(const struct text *alone)
 }
 
 /* ------------------------------------------------------------------ what comes of them */
-
-static void write_value(FILE *out, const struct value *value)
-{
-	fprintf(out, "%u:%u:%u:%u:%u ", value->type, value->line, value->column, value->size, value->height);
-	for (size_t i = 0; i < value->count && value->type == VALUE_MAPPING; i++) {
-		fprintf(out, "%s@%u:%u=", value->fields[i].key, value->fields[i].line, value->fields[i].column);
-		write_value(out, value->fields[i].value);
-	}
-	for (size_t i = 0; i < value->count && value->type == VALUE_SEQUENCE; i++)
-		write_value(out, value->items[i]);
-	if (value->type == VALUE_INTEGER)
-		fprintf(out, "%lld\n", (long long)value->integer);
-	else if (value->type != VALUE_MAPPING && value->type != VALUE_SEQUENCE && value->text)
-		fprintf(out, "%s\n", value->text);
-}
 
 static int note_tree(const struct value *root, void *data)
 {
