@@ -84,6 +84,7 @@ enum egress_trie_kind {
 	EGRESS_TRIE_RANGES18, /* the same with 18 bounds, 128 bytes */
 	EGRESS_TRIE_RANGES37, /* the same with 37 bounds, 256 bytes */
 	EGRESS_TRIE_BITS,     /* child: struct egress_trie_bits */
+	EGRESS_TRIE_ROWS,     /* child: struct egress_trie_rows, the last two bytes, IPv4 only */
 	EGRESS_TRIE_WIDE,     /* child: 65,536 entries by the next two bytes of the address, IPv6 only */
 	EGRESS_TRIE_HASH2,    /* child: a hash table by the next two bytes, see below, IPv6 only */
 	EGRESS_TRIE_TAGGED2,  /* the same with tags instead of masks; of IPv4 the last two bytes, all its entries leaves */
@@ -143,6 +144,28 @@ struct egress_trie_bits {
 _Static_assert(sizeof(struct egress_trie_bits) == 64, "one unit");
 
 /*
+ * Two entries by the last two bytes of an IPv4 address: the first of them says which row, the second which bit of it: bit
+ * (byte & 31) of word byte / 32. A list of networks that policy treats alike takes no more than this where they are many
+ * in a /16, and all of it lies together: few pages and few cache lines for many destinations. Such a node has the length
+ * that its rows ask for and does not cross a chunk.
+ */
+struct egress_trie_rows {
+	__u32 entry[2]; /* leaves */
+	__u32 count;    /* of rows; how many are in use, and */
+	__u32 room;     /* how many there can be, only the writer asks */
+	__u32 reserved[12];
+	__u8 row[256];
+	__u32 bits[][8];
+};
+#define EGRESS_ROWS_MAX 256u
+#define EGRESS_ROWS_NUMBERS_WORD 16u /* where the numbers of rows begin */
+#define EGRESS_ROWS_BITS_WORD 80u    /* where the rows do */
+#define EGRESS_ROWS_BIT_WORDS 8u
+_Static_assert(__builtin_offsetof(struct egress_trie_rows, row) == 4 * EGRESS_ROWS_NUMBERS_WORD &&
+	       __builtin_offsetof(struct egress_trie_rows, bits) == 4 * EGRESS_ROWS_BITS_WORD,
+	       "as the packets read it");
+
+/*
  * A hash table of few values of the next two to four bytes: what has an entry of its own goes on with it behind these
  * bytes, all else is `other`. The bytes as a number are the key. The node is nothing but buckets of one cache line each, 2
  * to EGRESS_HASH_BUCKETS_MAX, a power of two; it is aligned to its size. What a packet must know to find the bucket of its
@@ -184,7 +207,7 @@ _Static_assert(sizeof(struct egress_trie_bits) == 64, "one unit");
 _Static_assert(EGRESS_HASH_BUCKET_WORDS == 1u << EGRESS_TRIE_UNIT_SHIFT, "a bucket is a unit");
 _Static_assert(EGRESS_TAGGED_SLOTS * 2 + 2 == EGRESS_HASH_BUCKET_WORDS, "a bucket of either kind has the same size");
 _Static_assert(EGRESS_TAGGED_SLOTS * EGRESS_TAG_BITS == 63, "tags have the lower 63 bits");
-_Static_assert(EGRESS_TRIE_HASH2 % 2 == 1 && EGRESS_TRIE_TAGGED4 == EGRESS_TRIE_HASH2 + 5, "what tells the kinds apart");
+_Static_assert(EGRESS_TRIE_HASH2 % 2 == 0 && EGRESS_TRIE_TAGGED4 == EGRESS_TRIE_HASH2 + 5, "what tells the kinds apart");
 
 /* Twice the number of the node's unit plus the number of buckets. */
 static inline __u32 egress_hash_place(__u32 entry)
@@ -213,7 +236,7 @@ static inline __u32 egress_hash_bits(__u32 entry)
 
 static inline _Bool egress_hash_is_tagged(__u32 entry)
 {
-	return EGRESS_TRIE_KIND(entry) % 2 == 0;
+	return EGRESS_TRIE_KIND(entry) % 2;
 }
 
 /* Number of the bucket for a key. */

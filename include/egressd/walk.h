@@ -155,6 +155,32 @@ EGRESS_INLINE _Bool egress_bits_entry(const void *tables, __u32 byte, __u32 *ent
 	return 1;
 }
 
+/* The byte of a chunk with that number, a multiple of `unit`, as it is among the bytes of all tables. */
+EGRESS_INLINE const void *egress_chunk_byte(const __u32 *chunk, __u32 byte, __u32 unit)
+{
+	return (const __u8 *)chunk + (byte & (4 * EGRESS_CHUNK_WORDS - unit));
+}
+
+/*
+ * The entry for the last two bytes of an IPv4 address in a node of rows. Counted in bytes: what is known before the row's
+ * number is, is added up before.
+ */
+EGRESS_INLINE _Bool egress_rows_entry(const void *tables, __u32 value, __u32 *entry)
+{
+	__u32 address = EGRESS_TRIE_CHILD(*entry), number = 4 * (address + EGRESS_ROWS_NUMBERS_WORD) + (value >> 8),
+	      bits = 4 * (address + EGRESS_ROWS_BITS_WORD) + (value >> 3 & 28);
+	const __u32 *chunk = egress_table_chunk(tables, address);
+
+	if (!chunk || !EGRESS_TABLE_HOLDS(tables, address + EGRESS_ROWS_BITS_WORD - 1))
+		return 0;
+	bits += 4 * EGRESS_ROWS_BIT_WORDS * *(const __u8 *)egress_chunk_byte(chunk, number, 1);
+	if (!EGRESS_TABLE_HOLDS(tables, bits / 4))
+		return 0;
+	*entry = egress_either(egress_chunk_byte(chunk, 4 * address, 64),
+			       *(const __u32 *)egress_chunk_byte(chunk, bits, 4) >> (value & 31));
+	return 1;
+}
+
 /* What is left of an IPv6 address, see struct egress_trie_skip. */
 struct egress_left {
 	__u64 high, low;
@@ -311,7 +337,10 @@ EGRESS_INLINE _Bool egress_class4(const void *tables, const struct egress_bank *
 
 	if (!egress_word(tables, bank->ipv4_root + (host >> 16), &entry))
 		return 0;
-	if (EGRESS_TRIE_KIND(entry) == EGRESS_TRIE_FULL) {
+	if (EGRESS_TRIE_KIND(entry) == EGRESS_TRIE_ROWS) {
+		if (!egress_rows_entry(tables, value, &entry))
+			return 0;
+	} else if (EGRESS_TRIE_KIND(entry) == EGRESS_TRIE_FULL) {
 		if (!egress_word(tables, EGRESS_TRIE_CHILD(entry) + (value >> 8), &entry))
 			return 0;
 		value = value << 8 & 0xff00;

@@ -34,6 +34,7 @@ enum {
 	BITS = SKIP + 32,
 	HASH = SKIP + 64, /* two buckets */
 	FULL6 = FULL + 1024,
+	ROWS = FULL6 + 256, /* with room for four rows */
 	PORTS = FULL + 2048,
 	ROOT = PORTS + 3 * 32768,
 	WORDS = ROOT + 65536,
@@ -62,6 +63,7 @@ static struct egress_bank *bank_words(void)
  * 10.1.0.0/16 is a FULL block: .5.0/24 class 1, .6.0/24 ranges with class 2 in .6.128/25, .7.0/24 ranges with 3 at .7.9.
  * .8.0/24 bits with class 6 at .8.31 and .8.255.
  * 10.2.0.0/16 is ranges of two bytes: from .255.255 on class 7.
+ * 10.3.0.0/16 is rows: .1.0/24 class 6 but for .1.33, of .9.0/24 class 6 in .9.64/26.
  */
 static void make_ranges(uint32_t address, uint32_t words, uint32_t bounds, const uint16_t *used, const uint32_t *classes,
 			size_t count)
@@ -73,6 +75,19 @@ static void make_ranges(uint32_t address, uint32_t words, uint32_t bounds, const
 		memory[address + i] = LEAF(classes[i]);
 	for (i = 0; i < (bounds + 2) / 3 * 3; i++)
 		three[i / 3] |= (uint64_t)(i < count ? used[i] : EGRESS_BOUND_UNUSED) << 21 * (i % 3);
+}
+
+static void make_trie_rows(void)
+{
+	struct egress_trie_rows *rows = (void *)&memory[ROWS];
+
+	memory[ROOT + 0x0a03] = EGRESS_TRIE_POINTER(EGRESS_TRIE_ROWS, ROWS);
+	*rows = (struct egress_trie_rows){.entry = {LEAF(0), LEAF(6)}, .count = 3, .room = 4};
+	rows->row[1] = 1;
+	rows->row[9] = 2;
+	memset(rows->bits[1], 0xff, sizeof(rows->bits[1]));
+	rows->bits[1][1] &= ~2u;
+	rows->bits[2][2] = rows->bits[2][3] = UINT32_MAX;
 }
 
 static void make_ipv4(void)
@@ -92,6 +107,7 @@ static void make_ipv4(void)
 	make_ranges(RANGES9, EGRESS_RANGES9_WORDS, 9, (uint16_t[]){128 << 8}, (uint32_t[]){0, 2}, 1);
 	make_ranges(RANGES18, EGRESS_RANGES18_WORDS, 18, (uint16_t[]){9 << 8, 10 << 8}, (uint32_t[]){0, 3, 0}, 2);
 	make_ranges(RANGES37, EGRESS_RANGES37_WORDS, 37, (uint16_t[]){0xffff}, (uint32_t[]){0, 7}, 1);
+	make_trie_rows();
 	for (i = 0; i < 65536; i++)
 		if (i >> 8 == 0xc0)
 			memory[ROOT + i] = LEAF(4); /* 192.0.0.0/8 */
@@ -227,6 +243,10 @@ static void test_single_addresses(void **state)
 	assert_int_equal(class_of(&bank, "10.1.8.30"), 0);
 	assert_int_equal(class_of(&bank, "10.1.8.31"), 6);
 	assert_int_equal(class_of(&bank, "10.1.8.255"), 6);
+	assert_int_equal(class_of(&bank, "10.3.1.32"), 6);
+	assert_int_equal(class_of(&bank, "10.3.1.33"), 0);
+	assert_int_equal(class_of(&bank, "10.3.9.127"), 6);
+	assert_int_equal(class_of(&bank, "10.3.9.128"), 0);
 	assert_int_equal(class_of(&bank, "fd00:0:0:aa43:100::1"), 6);
 	assert_int_equal(class_of(&bank, "fd00:0:0:aa43::"), 5);
 	assert_int_equal(class_of(&bank, "fd00:0:0:aa43:200:7fff::"), 5);
@@ -276,7 +296,13 @@ static void test_walk(void **state)
 		{"10.1.8.255", "10.1.8.255", 6},
 		{"10.1.9.0", "10.2.255.254", 0},
 		{"10.2.255.255", "10.2.255.255", 7},
-		{"10.3.0.0", "191.255.255.255", 0},
+		{"10.3.0.0", "10.3.0.255", 0},
+		{"10.3.1.0", "10.3.1.32", 6},
+		{"10.3.1.33", "10.3.1.33", 0},
+		{"10.3.1.34", "10.3.1.255", 6},
+		{"10.3.2.0", "10.3.9.63", 0},
+		{"10.3.9.64", "10.3.9.127", 6},
+		{"10.3.9.128", "191.255.255.255", 0},
 		{"192.0.0.0", "192.255.255.255", 4},
 		{"193.0.0.0", "255.255.255.255", 0},
 		{"::", "fd00::a9ff:ffff:ffff:ffff:ffff", 0},
@@ -524,7 +550,6 @@ static void test_damaged_hash(void **state)
 		EGRESS_TRIE_ENTRY(EGRESS_TRIE_HASH2, 2 * EGRESS_HASH_BUCKETS_MAX),
 		EGRESS_TRIE_ENTRY(EGRESS_TRIE_HASH2, HASH / 16 * 2 + 1),
 		EGRESS_TRIE_ENTRY(EGRESS_TRIE_HASH2, 0),
-		EGRESS_TRIE_ENTRY(EGRESS_TRIE_TAGGED4 + 1, HASH / 16 * 2 + 2),
 	};
 	struct bank bank = open_bank();
 	size_t i;
@@ -565,6 +590,54 @@ static void test_damaged_hash(void **state)
 	/* IPv4 has bits for its last byte only. */
 	memory[ROOT] = EGRESS_TRIE_POINTER(EGRESS_TRIE_BITS, BITS);
 	assert_int_equal(bank_each_class(&bank, ignore_range, NULL), -EINVAL);
+}
+
+/* Rows that the node has not, or has no room for; entries that are no leaves; where no packet looks for it. */
+static void test_damaged_rows(void **state)
+{
+	struct egress_trie_rows *rows = (void *)&memory[ROWS];
+	const struct egress_trie_rows good = *rows;
+	struct bank bank = open_bank();
+	const uint32_t entry = memory[ROOT + 0x0a03];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < 5; i++) {
+		rows->row[77] = i == 0 ? 3 : 0;
+		rows->room = i == 1 ? EGRESS_ROWS_MAX + 1 : i == 2 ? 2 : 4;
+		rows->entry[i == 4] = i == 3 || i == 4 ? EGRESS_TRIE_POINTER(EGRESS_TRIE_BITS, BITS) : LEAF(0);
+		assert_int_equal(bank_each_class(&bank, ignore_range, NULL), -EINVAL);
+		*rows = good;
+		assert_int_equal(bank_each_class(&bank, ignore_range, NULL), 0);
+	}
+	/* Behind the memory, below a block, in IPv6. */
+	memory[ROOT + 0x0a03] = EGRESS_TRIE_POINTER(EGRESS_TRIE_ROWS, WORDS - 64);
+	assert_int_equal(bank_each_class(&bank, ignore_range, NULL), -EINVAL);
+	memory[ROOT + 0x0a03] = 0;
+	memory[FULL + 5] = entry;
+	assert_int_equal(bank_each_class(&bank, ignore_range, NULL), -EINVAL);
+	memory[FULL + 5] = LEAF(1);
+	memory[FULL6 + 0x43] = entry;
+	assert_int_equal(bank_each_class(&bank, ignore_range, NULL), -EINVAL);
+}
+
+/* A node of rows over the border between two chunks: packets would look for its end at the beginning of the first. */
+static void test_rows_across_chunks(void **state)
+{
+	struct egress_trie_rows *rows;
+	struct bank bank;
+	struct room room;
+
+	(void)state;
+	room_begin(&room);
+	rows = (void *)&memory[EGRESS_CHUNK_WORDS - 96];
+	assert_int_equal(bank_open(memory, LARGE_WORDS, &bank), 0);
+	memory[ROOT + 0x0a03] = EGRESS_TRIE_POINTER(EGRESS_TRIE_ROWS, EGRESS_CHUNK_WORDS - 96);
+	*rows = (struct egress_trie_rows){.entry = {LEAF(0), LEAF(6)}, .count = 1, .room = 2};
+	assert_int_equal(bank_each_class(&bank, ignore_range, NULL), 0);
+	rows->room = 4;
+	assert_int_equal(bank_each_class(&bank, ignore_range, NULL), -EINVAL);
+	room_end(&room);
 }
 
 /* Every network of two bytes has in the walk what a packet finds. */
@@ -672,6 +745,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_written_ipv4_addresses, make_tables, free_tables),
 		cmocka_unit_test_setup_teardown(test_highest_key, make_tables, free_tables),
 		cmocka_unit_test_setup_teardown(test_damaged_hash, make_tables, free_tables),
+		cmocka_unit_test_setup_teardown(test_damaged_rows, make_tables, free_tables),
+		cmocka_unit_test_setup_teardown(test_rows_across_chunks, make_tables, free_tables),
 		cmocka_unit_test_setup_teardown(test_tags, make_tables, free_tables),
 		cmocka_unit_test_setup_teardown(test_damaged, make_tables, free_tables),
 	};

@@ -22,6 +22,7 @@
 #include "policy/table_walk.h"
 #include "policy/trie_hash.h"
 #include "policy/trie_node.h"
+#include "policy/trie_rows.h"
 #include "policy/trie.h"
 
 static uint32_t *words;
@@ -273,8 +274,10 @@ static void bits_hold_two_classes(void **state)
 	(void)state;
 	start(&world, FAMILY_IPV4);
 	make_networks(&world, 0x0a000000, 64, 2, 1);
-	/* More in the same /16 than ranges of two bytes hold. */
+	/* More in the same /16 than ranges of two bytes hold, and more classes than rows do. */
 	make_networks(&world, 0x0a000100, 64, 2, 1);
+	assert_int_equal(ranges_append(&world.ranges, 0x0a000200, 2), 0);
+	assert_int_equal(ranges_append(&world.ranges, 0x0a000300, 0), 0);
 	write_trie(&world);
 	entry = &words[EGRESS_TRIE_CHILD(words[ROOT + 0x0a00])];
 	assert_int_equal(EGRESS_TRIE_KIND(words[ROOT + 0x0a00]), EGRESS_TRIE_FULL);
@@ -324,26 +327,163 @@ static void scattered_ipv4_addresses_take_little_room(void **state)
 	}
 }
 
-/* 64 networks in a /16, of 2^width addresses, 2^stride apart. */
-static void expect_full_block(unsigned int stride, unsigned int width)
+static uint32_t kind_of(uint32_t number)
+{
+	return EGRESS_TRIE_KIND(words[ROOT + number]);
+}
+
+/* 64 networks in a /16, of 2^width addresses, 2^stride apart, and below the next /16 one of another class. */
+static void expect_rows(unsigned int stride, unsigned int width)
 {
 	struct world world;
 
 	start(&world, FAMILY_IPV4);
 	world.trie.packed = true;
 	make_networks(&world, 0x0a000000, 64, stride, width);
+	make_networks(&world, 0x0a010000, 64, stride, width);
+	assert_int_equal(ranges_append(&world.ranges, 0x0a01ff00, 2), 0);
+	assert_int_equal(ranges_append(&world.ranges, 0x0a020000, 0), 0);
 	write_trie(&world);
-	assert_int_equal(EGRESS_TRIE_KIND(words[ROOT + 0x0a00]), EGRESS_TRIE_FULL);
+	assert_int_equal(kind_of(0x0a00), EGRESS_TRIE_ROWS);
+	assert_int_equal(kind_of(0x0a01), EGRESS_TRIE_FULL);
 	check_all(&world);
 	end(&world);
 }
 
-/* Addresses that stand together, and whole networks, are no keys. */
-static void dense_ipv4_networks_stay_blocks(void **state)
+/* Addresses that stand together, and whole networks, are no keys: rows, or blocks where they are of three classes. */
+static void dense_ipv4_networks_are_rows(void **state)
 {
 	(void)state;
-	expect_full_block(2, 0);
-	expect_full_block(10, 7);
+	expect_rows(2, 0);
+	expect_rows(10, 7);
+}
+
+/* 10.0.0.0/16: two /24s of class 1 that share a row, `mixed` ones behind them of which a part is. */
+static void start_rows(struct world *world, uint32_t mixed)
+{
+	start(world, FAMILY_IPV4);
+	assert_int_equal(ranges_append(&world->ranges, 0, 0), 0);
+	assert_int_equal(ranges_append(&world->ranges, 0x0a000000, 1), 0);
+	assert_int_equal(ranges_append(&world->ranges, 0x0a000200, 0), 0);
+	make_networks(world, 0x0a000240, mixed, 8, 4);
+	write_trie(world);
+	assert_int_equal(kind_of(0x0a00), EGRESS_TRIE_ROWS);
+	check_all(world);
+}
+
+/* An address in a row that is its /24's alone is flipped in place; in one that is shared, the /24 gets a row. */
+static void rows_change_in_place(void **state)
+{
+	struct egress_trie_rows *rows;
+	uint32_t entry, count, i;
+	struct world world;
+
+	(void)state;
+	start_rows(&world, 21);
+	entry = words[ROOT + 0x0a00];
+	rows = (void *)(words + EGRESS_TRIE_CHILD(entry));
+	count = rows->count;
+	/* One of zeros, one of ones, and 21. */
+	assert_int_equal(count, 23);
+	assert_int_equal(rows->room, 24);
+	for (i = 0; i < 256; i += 3)
+		set_address(&world, 0x0a000200 + i, i & 1);
+	assert_int_equal(rows->count, count);
+	set_address(&world, 0x0a000007, 0);
+	assert_int_equal(rows->count, count + 1);
+	assert_int_equal(words[ROOT + 0x0a00], entry);
+	/* The other /24 has that row for itself now. */
+	set_address(&world, 0x0a000107, 0);
+	assert_int_equal(rows->count, count + 1);
+	/* What it already is. */
+	set_address(&world, 0x0a00f007, 0);
+	assert_int_equal(words[ROOT + 0x0a00], entry);
+	check_all(&world);
+	/* No room: in another place, with more. */
+	set_address(&world, 0x0a00f007, 1);
+	assert_int_not_equal(words[ROOT + 0x0a00], entry);
+	rows = (void *)(words + EGRESS_TRIE_CHILD(words[ROOT + 0x0a00]));
+	assert_int_equal(rows->count, 25);
+	assert_int_equal(rows->room, 40);
+	check_all(&world);
+	/* The same address again and again takes nothing. */
+	for (i = 0; i < 1000; i++)
+		set_address(&world, 0x0a00f007, i & 1);
+	assert_int_equal(rows->count, 25);
+	end(&world);
+}
+
+/* A third class, or more rows than there can be, make it a block. */
+static void rows_become_a_block(void **state)
+{
+	struct world world;
+	uint32_t i;
+
+	(void)state;
+	start_rows(&world, 30);
+	set_address(&world, 0x0a000245, 7);
+	assert_int_equal(kind_of(0x0a00), EGRESS_TRIE_FULL);
+	check_all(&world);
+	end(&world);
+	/* The longest ranges are of class 0 and no /24 is: its row is nobody's, and one is missing in the end. */
+	start(&world, FAMILY_IPV4);
+	assert_int_equal(ranges_append(&world.ranges, 0, 0), 0);
+	for (i = 0; i < 85; i++) {
+		assert_int_equal(ranges_append(&world.ranges, 0x0a000000 + 768 * i, 1), 0);
+		assert_int_equal(ranges_append(&world.ranges, 0x0a000006 + 768 * i, 0), 0);
+		assert_int_equal(ranges_append(&world.ranges, 0x0a0001fa + 768 * i, 1), 0);
+	}
+	assert_int_equal(ranges_append(&world.ranges, 0x0a00ff80, 0), 0);
+	write_trie(&world);
+	for (i = 0; i < 84; i++) {
+		assert_int_equal(kind_of(0x0a00), EGRESS_TRIE_ROWS);
+		set_address(&world, 0x0a000277 + 768 * i, 0);
+	}
+	assert_int_equal(kind_of(0x0a00), EGRESS_TRIE_FULL);
+	check_all(&world);
+	end(&world);
+}
+
+/* As many rows as there can be are compiled, one more is not. */
+static void rows_are_256_at_most(void **state)
+{
+	uint32_t mixed;
+
+	(void)state;
+	for (mixed = 254; mixed <= 256; mixed++) {
+		struct world world;
+
+		start(&world, FAMILY_IPV4);
+		make_networks(&world, 0x0a000040, mixed, 8, 4);
+		write_trie(&world);
+		assert_int_equal(kind_of(0x0a00), mixed < 256 ? EGRESS_TRIE_ROWS : EGRESS_TRIE_FULL);
+		check_all(&world);
+		end(&world);
+	}
+}
+
+/* Wherever memory begins, a node of rows is in one chunk of the map, and what it leaves before it is taken by others. */
+static void rows_stay_in_a_chunk(void **state)
+{
+	uint32_t left;
+
+	(void)state;
+	for (left = 16; left < 4096; left += 496) {
+		struct world world = {.family = FAMILY_IPV4};
+		uint32_t first = 2 * EGRESS_CHUNK_WORDS - left, child, end_word;
+		const struct egress_trie_rows *rows;
+
+		assert_int_equal(memory_init(&world.memory, words, WORDS, first), 0);
+		world.trie = (struct trie){.memory = &world.memory};
+		make_networks(&world, 0x0a000040, 100, 8, 4);
+		write_trie(&world);
+		child = EGRESS_TRIE_CHILD(words[ROOT + 0x0a00]);
+		rows = (void *)(words + child);
+		end_word = child + EGRESS_ROWS_BITS_WORD + EGRESS_ROWS_BIT_WORDS * rows->room - 1;
+		assert_int_equal(child >> EGRESS_CHUNK_SHIFT, end_word >> EGRESS_CHUNK_SHIFT);
+		check_all(&world);
+		end(&world);
+	}
 }
 
 /* Networks of /32 under different /16s are keys of a hash node, which takes others in place and then grows. */
@@ -734,7 +874,11 @@ int main(void)
 		cmocka_unit_test(turns_of_few_and_of_many_networks),
 		cmocka_unit_test(bits_hold_two_classes),
 		cmocka_unit_test(scattered_ipv4_addresses_take_little_room),
-		cmocka_unit_test(dense_ipv4_networks_stay_blocks),
+		cmocka_unit_test(dense_ipv4_networks_are_rows),
+		cmocka_unit_test(rows_change_in_place),
+		cmocka_unit_test(rows_become_a_block),
+		cmocka_unit_test(rows_are_256_at_most),
+		cmocka_unit_test(rows_stay_in_a_chunk),
 		cmocka_unit_test(hash_nodes_take_more_keys),
 		cmocka_unit_test(lone_networks_are_in_their_slots),
 		cmocka_unit_test(large_hash_nodes_say_when_they_are_full),

@@ -8,6 +8,7 @@
 #include "policy/table_walk.h"
 #include "policy/trie_hash.h"
 #include "policy/trie_node.h"
+#include "policy/trie_rows.h"
 
 int bank_open(const uint32_t *words, size_t word_count, struct bank *out)
 {
@@ -225,6 +226,44 @@ static int walk_bits(struct trie_walk *walk, uint32_t entry, struct ip_address *
 	return error;
 }
 
+/* Whether all that packets read of a node of rows is in the memory, and where they look for it. */
+static bool rows_hold_together(const struct trie_walk *walk, uint32_t at, unsigned int depth)
+{
+	const struct table_view *view = &walk->bank->memory;
+	const struct egress_trie_rows *rows = (const void *)(view->words + at);
+	size_t end = (size_t)at + EGRESS_ROWS_BITS_WORD, byte;
+
+	if (walk->family != 4 || depth != 16 || end > view->word_count)
+		return false;
+	end += (size_t)EGRESS_ROWS_BIT_WORDS * rows->room;
+	if (rows->room > EGRESS_ROWS_MAX || end > view->word_count || rows->count > rows->room ||
+	    at >> EGRESS_CHUNK_SHIFT != (end - 1) >> EGRESS_CHUNK_SHIFT)
+		return false;
+	for (byte = 0; byte < TRIE_FAN_OUT; byte++)
+		if (rows->row[byte] >= rows->count)
+			return false;
+	return EGRESS_TRIE_KIND(rows->entry[0]) == EGRESS_TRIE_LEAF &&
+	       EGRESS_TRIE_KIND(rows->entry[1]) == EGRESS_TRIE_LEAF;
+}
+
+static int walk_rows(struct trie_walk *walk, uint32_t entry, struct ip_address *address, unsigned int depth)
+{
+	uint32_t at = EGRESS_TRIE_CHILD(entry), value, end;
+	const struct egress_trie_rows *rows;
+	int error = 0;
+
+	if (!rows_hold_together(walk, at, depth))
+		return -EINVAL;
+	rows = (const void *)(walk->bank->memory.words + at);
+	for (value = 0; value < 0x10000 && !error; value = end) {
+		uint32_t child = trie_rows_entry(rows, value);
+
+		end = value + (value % 32 || !trie_rows_word_is_of_one(rows, value) ? 1 : 32);
+		error = walk_values(walk, child, address, depth, 2, value, end - 1);
+	}
+	return error;
+}
+
 /* A way down without branches: addresses that agree with `value` up to bit `end` go on with `match`. */
 struct path {
 	address_number value; /* of the bits from where the path begins */
@@ -391,6 +430,8 @@ static int walk_entry(struct trie_walk *walk, uint32_t entry, struct ip_address 
 		return walk->family == 6 ? walk_block(walk, entry, 2, address, depth) : -EINVAL;
 	case EGRESS_TRIE_BITS:
 		return walk_bits(walk, entry, address, depth);
+	case EGRESS_TRIE_ROWS:
+		return walk_rows(walk, entry, address, depth);
 	case EGRESS_TRIE_HASH2:
 	case EGRESS_TRIE_TAGGED2:
 	case EGRESS_TRIE_HASH3:

@@ -70,16 +70,25 @@ static int cut_off(struct extent_list *list, size_t i, struct extent *taken)
 	return 0;
 }
 
+static uint64_t align(uint64_t address, uint32_t alignment)
+{
+	return (address + alignment - 1) & ~((uint64_t)alignment - 1);
+}
+
 /* From the front of the first extent that has the room. What alignment leaves before it is for smaller ones. */
-int memory_take(struct memory *memory, unsigned int bank, size_t count, uint32_t alignment, uint32_t *address)
+static int take(struct memory *memory, unsigned int bank, size_t count, uint32_t alignment, bool in_chunk,
+		uint32_t *address)
 {
 	struct extent_list *list = &memory->free;
 	size_t i;
 
 	for (i = 0; i < list->count; i++) {
-		uint64_t start = ((uint64_t)list->items[i].start + alignment - 1) & ~((uint64_t)alignment - 1);
-		struct extent taken = {.start = (uint32_t)start, .end = (uint32_t)(start + count)};
+		uint64_t start = align(list->items[i].start, alignment);
+		struct extent taken;
 
+		if (in_chunk && start >> EGRESS_CHUNK_SHIFT != (start + count - 1) >> EGRESS_CHUNK_SHIFT)
+			start = align(start, EGRESS_CHUNK_WORDS);
+		taken = (struct extent){.start = (uint32_t)start, .end = (uint32_t)(start + count)};
 		if (start + count > list->items[i].end)
 			continue;
 		if (reserve(&memory->bank[bank]) < 0 || cut_off(list, i, &taken) < 0)
@@ -89,6 +98,16 @@ int memory_take(struct memory *memory, unsigned int bank, size_t count, uint32_t
 		return 0;
 	}
 	return -ENOSPC;
+}
+
+int memory_take(struct memory *memory, unsigned int bank, size_t count, uint32_t alignment, uint32_t *address)
+{
+	return take(memory, bank, count, alignment, false, address);
+}
+
+int memory_take_in_chunk(struct memory *memory, unsigned int bank, size_t count, uint32_t alignment, uint32_t *address)
+{
+	return take(memory, bank, count, alignment, true, address);
 }
 
 static int compare_extents(const void *left, const void *right)

@@ -35,6 +35,8 @@ void memory_clear(struct memory *memory);
 
 /* `count` words for the bank, their address a multiple of `alignment` (a power of two). 0, -ENOSPC or -ENOMEM. */
 int memory_take(struct memory *memory, unsigned int bank, size_t count, uint32_t alignment, uint32_t *address);
+/* The same, in one chunk of the map. count: EGRESS_CHUNK_WORDS at most. */
+int memory_take_in_chunk(struct memory *memory, unsigned int bank, size_t count, uint32_t alignment, uint32_t *address);
 /* All that the bank has is free again. 0 or -ENOMEM. */
 int memory_release(struct memory *memory, unsigned int bank);
 

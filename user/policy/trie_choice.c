@@ -254,11 +254,14 @@ static size_t count_mixed_bytes(const struct trie_part *part, address_number bas
 	return count;
 }
 
-bool trie_find_scattered(const struct trie_part *part, address_number base, uint32_t usual)
+size_t trie_block_words(const struct trie_part *part, address_number base)
+{
+	return TRIE_FAN_OUT + (sizeof(struct egress_trie_bits) / 4) * count_mixed_bytes(part, base);
+}
+
+bool trie_find_scattered(const struct trie_part *part, address_number base, uint32_t usual, size_t otherwise)
 {
 	struct trie_hash_plan plan = {.bytes = 2};
 
-	return plan_hash(part, base, 16, usual, &plan) &&
-	       2 * trie_hash_words(plan.keys, plan.bytes) <=
-		       TRIE_FAN_OUT + (sizeof(struct egress_trie_bits) / 4) * count_mixed_bytes(part, base);
+	return plan_hash(part, base, 16, usual, &plan) && 2 * trie_hash_words(plan.keys, plan.bytes) <= otherwise;
 }

@@ -58,10 +58,13 @@ struct trie_hash_plan {
 bool trie_find_hash(const struct trie_part *part, address_number base, unsigned int bits, uint32_t usual, bool packed,
 		    struct trie_hash_plan *out);
 
+/* Words of a full block of these last 2^16 addresses, with a node below it for each byte that is not of one class. */
+size_t trie_block_words(const struct trie_part *part, address_number base);
+
 /*
- * Whether single addresses of these last 2^16, which are not `usual`, take half the memory in a hash node or less than in a
- * full block with a node below it for each byte that is not of one class.
+ * Whether single addresses of these last 2^16, which are not `usual`, take half the memory in a hash node, or less, of
+ * the words that they would take `otherwise`.
  */
-bool trie_find_scattered(const struct trie_part *part, address_number base, uint32_t usual);
+bool trie_find_scattered(const struct trie_part *part, address_number base, uint32_t usual, size_t otherwise);
 
 #endif

@@ -4,10 +4,12 @@
  * place of `entry`; where that is the same one, the word was changed further down. What packets see before, between and
  * after the words that are written, one but for a key of a hash node with tags, is the old class or the new one.
  */
+#include <errno.h>
 #include <string.h>
 
 #include "policy/trie_hash.h"
 #include "policy/trie_node.h"
+#include "policy/trie_rows.h"
 
 static bool is_full(uint32_t entry)
 {
@@ -155,6 +157,21 @@ static int set4_hash(const struct trie *trie, uint32_t entry, uint32_t value, ui
 }
 
 static int set4(const struct trie *trie, uint32_t entry, unsigned int bits, uint32_t value, uint32_t class,
+		uint32_t *result);
+
+/* More classes or rows than such a node has room for: a full block. */
+static int set4_rows(const struct trie *trie, uint32_t entry, uint32_t value, uint32_t class, uint32_t *result)
+{
+	uint32_t block;
+	int error = trie_rows_set(trie, entry, value, trie_leaf(class), result);
+
+	if (error != -E2BIG)
+		return error;
+	error = trie_rows_to_block(trie, entry, &block);
+	return error < 0 ? error : set4(trie, block, 16, value, class, result);
+}
+
+static int set4(const struct trie *trie, uint32_t entry, unsigned int bits, uint32_t value, uint32_t class,
 		uint32_t *result)
 {
 	uint32_t child, old, byte = value >> 8;
@@ -164,6 +181,8 @@ static int set4(const struct trie *trie, uint32_t entry, unsigned int bits, uint
 	if (EGRESS_TRIE_KIND(entry) == EGRESS_TRIE_BITS)
 		return trie_bits_entry(bits_node(trie, entry), value) == trie_leaf(class) ?
 			       0 : set_bits(trie, entry, value, trie_leaf(class), result);
+	if (EGRESS_TRIE_KIND(entry) == EGRESS_TRIE_ROWS)
+		return set4_rows(trie, entry, value, class, result);
 	if (EGRESS_TRIE_KIND(entry) == EGRESS_TRIE_TAGGED2)
 		return set4_hash(trie, entry, value, class, result);
 	if (!is_full(entry))

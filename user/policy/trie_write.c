@@ -4,6 +4,7 @@
 
 #include "base/cleanup.h"
 #include "policy/trie_choice.h"
+#include "policy/trie_rows.h"
 
 /* Larger nodes of ranges take longer to read than full blocks that are in the cache: not while tables are small. */
 #define RANGES_UNPACKED 18
@@ -222,11 +223,28 @@ static bool wants_ranges(const struct trie *trie, const struct trie_part *part, 
 
 /* A hash node for addresses that stand alone; -E2BIG: they do not, or are too many. */
 static int write_scattered_ipv4(const struct trie *trie, const struct trie_part *part, address_number base,
-				uint32_t *entry)
+				size_t otherwise, uint32_t *entry)
 {
 	uint32_t usual = trie_usual_class(part, base, 16);
 
-	return trie_find_scattered(part, base, usual) ? write_hash(trie, part, base, 16, 2, usual, entry) : -E2BIG;
+	return trie_find_scattered(part, base, usual, otherwise) ? write_hash(trie, part, base, 16, 2, usual, entry) :
+								  -E2BIG;
+}
+
+/* The last two bytes, which change more often than a node of ranges has room for. */
+static int write_many_ipv4(const struct trie *trie, const struct trie_part *part, address_number base, uint32_t *entry)
+{
+	struct trie_rows rows;
+	bool found = trie_find_rows(part, base, &rows);
+
+	if (trie->packed) {
+		int error = write_scattered_ipv4(trie, part, base,
+						 found ? trie_rows_words(&rows) : trie_block_words(part, base), entry);
+
+		if (error != -E2BIG)
+			return error;
+	}
+	return found ? trie_new_rows(trie, &rows, entry) : write_full(trie, part, base, 16, false, entry);
 }
 
 static int write_ipv4_entry(const struct trie *trie, const struct trie_part *part, address_number base,
@@ -239,13 +257,8 @@ static int write_ipv4_entry(const struct trie *trie, const struct trie_part *par
 		return trie_new_bits(trie, &node, entry);
 	if (wants_ranges(trie, part, base, bits))
 		return write_ranges(trie, part, base, bits, false, entry);
-	if (bits == 16 && trie->packed) {
-		int error = write_scattered_ipv4(trie, part, base, entry);
-
-		if (error != -E2BIG)
-			return error;
-	}
-	return write_full(trie, part, base, bits, false, entry);
+	return bits == 16 ? write_many_ipv4(trie, part, base, entry) :
+			    write_full(trie, part, base, bits, false, entry);
 }
 
 /* Many networks, or scattered ones: a hash node if that can be. */
