@@ -173,7 +173,8 @@ _Static_assert(__builtin_offsetof(struct egress_trie_rows, row) == 4 * EGRESS_RO
  * of the node's unit plus the number of buckets, which so is the lowest bit that is set.
  *
  * Slots are taken from the first on. A key that has no place in its bucket is in the other one of the pair (numbers that
- * differ in bit 0). No pair overflows: the writer looks for a function and a size with which none does.
+ * differ in bit 0), and where there are tags and that has no place either, in the one that egress_hash_third() names. More
+ * than that is never needed: the writer looks for a function and a size with which it is not.
  *
  * A slot of EGRESS_TRIE_HASH* is two double words, EGRESS_HASH_SLOTS to a bucket. A packet looks into the other bucket if
  * its own has no free slot. The first double word holds the key in its upper half and the complement of the trie entry in
@@ -185,11 +186,11 @@ _Static_assert(__builtin_offsetof(struct egress_trie_rows, row) == 4 * EGRESS_RO
  * A slot of EGRESS_TRIE_TAGGED* is the first double word alone, EGRESS_TAGGED_SLOTS to a bucket. The last double word of
  * the bucket is its tags: lane i, of EGRESS_TAG_BITS bits from the lowest on, has the tag of slot i's key. So a packet
  * compares all slots at once, and looks at the first one whose tag is its key's; a key whose tag an earlier slot of the
- * bucket has is in the other bucket of the pair, too. EGRESS_TAGS_FULL among the tags says that keys of this bucket are
- * there. It is written last, and a tag after its slot.
+ * bucket has is in another bucket, too. EGRESS_TAGS_FULL among the tags says that keys which were looked for in this bucket
+ * are in the next one that a packet looks into. It is written last, and a tag after its slot.
  *
- * The last slot of bucket 0 holds `other`, a leaf, as its entry, with a key that no packet looks for there: one that is too
- * large, or of another pair. It has no tag.
+ * The last slot of bucket 0 holds `other`, a leaf, as its entry, with a key that no packet finds there: one that is too
+ * large, or of another pair and with a tag that is not zero. It has no tag.
  */
 #define EGRESS_HASH_SLOTS 4u
 #define EGRESS_TAGGED_SLOTS 7u
@@ -245,6 +246,12 @@ static inline __u32 egress_hash_bucket(__u32 entry, __u64 key)
 	__u32 function = EGRESS_TRIE_VALUE(entry) >> EGRESS_HASH_FUNCTION_SHIFT;
 
 	return (__u32)(key * EGRESS_HASH_MULTIPLIER >> (32 + 5 * function)) & (egress_hash_buckets(entry) - 1);
+}
+
+/* The bucket that is looked into after both of the pair; of two buckets, the same again. */
+static inline __u32 egress_hash_third(__u32 entry, __u32 bucket)
+{
+	return (bucket ^ 2) & (egress_hash_buckets(entry) - 1);
 }
 
 /* The key's tag. */

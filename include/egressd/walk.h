@@ -277,30 +277,33 @@ EGRESS_INLINE void egress_masked_find(const __u32 *chunk, __u32 bucket, __u64 ke
 		egress_bucket_find(egress_hash_slots(chunk, bucket ^ EGRESS_HASH_BUCKET_WORDS), key, found, rest);
 }
 
-/* The same where buckets have tags. */
-EGRESS_INLINE __u64 egress_tagged_find(const __u32 *chunk, __u32 bucket, __u64 key)
+/* The same where buckets have tags, and in a third bucket. number: of the key's own one. */
+EGRESS_INLINE __u64 egress_tagged_find(const __u32 *chunk, __u32 entry, __u32 number, __u64 key)
 {
-	const egress_double_word *slot = egress_hash_slots(chunk, bucket);
+	__u32 address = egress_hash_address(entry);
+	const egress_double_word *slot = egress_hash_slots(chunk, address + number * EGRESS_HASH_BUCKET_WORDS);
 	__u64 found = egress_tagged_bucket_find(slot, key);
 
-	if (!(__u32)found && slot[EGRESS_TAGGED_SLOTS] & EGRESS_TAGS_FULL)
-		found = egress_tagged_bucket_find(egress_hash_slots(chunk, bucket ^ EGRESS_HASH_BUCKET_WORDS), key);
-	return found;
+	if ((__u32)found || !(slot[EGRESS_TAGGED_SLOTS] & EGRESS_TAGS_FULL))
+		return found;
+	slot = egress_hash_slots(chunk, address + (number ^ 1) * EGRESS_HASH_BUCKET_WORDS);
+	found = egress_tagged_bucket_find(slot, key);
+	if ((__u32)found || !(slot[EGRESS_TAGGED_SLOTS] & EGRESS_TAGS_FULL))
+		return found;
+	slot = egress_hash_slots(chunk, address + egress_hash_third(entry, number) * EGRESS_HASH_BUCKET_WORDS);
+	return egress_tagged_bucket_find(slot, key);
 }
 
 /* The entry for the last two bytes of an IPv4 address in a hash node with tags. */
 EGRESS_INLINE _Bool egress_tagged_entry(const void *tables, __u32 value, __u32 *entry)
 {
-	__u32 address = egress_hash_address(*entry), bucket;
+	__u32 address = egress_hash_address(*entry), number = egress_hash_bucket(*entry, value);
 	const __u32 *chunk = egress_table_chunk(tables, address);
 	__u64 found;
 
-	if (!chunk)
+	if (!chunk || !EGRESS_TABLE_HOLDS(tables, address + number * EGRESS_HASH_BUCKET_WORDS))
 		return 0;
-	bucket = address + egress_hash_bucket(*entry, value) * EGRESS_HASH_BUCKET_WORDS;
-	if (!EGRESS_TABLE_HOLDS(tables, bucket))
-		return 0;
-	found = egress_tagged_find(chunk, bucket, value);
+	found = egress_tagged_find(chunk, *entry, number, value);
 	if (!(__u32)found)
 		found = ((const __u32 *)egress_hash_slots(chunk, address))[EGRESS_HASH_OTHER_WORD];
 	*entry = ~(__u32)found;
@@ -310,19 +313,19 @@ EGRESS_INLINE _Bool egress_tagged_entry(const void *tables, __u32 value, __u32 *
 /* The entry for the next bytes of the address in a hash node. */
 EGRESS_INLINE _Bool egress_hash_entry(const void *tables, struct egress_left *left, __u32 *entry)
 {
-	__u32 address = egress_hash_address(*entry), taken = egress_hash_bits(*entry) & 63, bucket;
+	__u32 address = egress_hash_address(*entry), taken = egress_hash_bits(*entry) & 63, number;
 	const __u32 *chunk = egress_table_chunk(tables, address);
 	__u64 key = left->high >> ((64 - taken) & 63), found, rest = 0;
 
 	if (!chunk)
 		return 0;
-	bucket = address + egress_hash_bucket(*entry, key) * EGRESS_HASH_BUCKET_WORDS;
-	if (!EGRESS_TABLE_HOLDS(tables, bucket))
+	number = egress_hash_bucket(*entry, key);
+	if (!EGRESS_TABLE_HOLDS(tables, address + number * EGRESS_HASH_BUCKET_WORDS))
 		return 0;
 	if (egress_hash_is_tagged(*entry))
-		found = egress_tagged_find(chunk, bucket, key);
+		found = egress_tagged_find(chunk, *entry, number, key);
 	else
-		egress_masked_find(chunk, bucket, key, &found, &rest);
+		egress_masked_find(chunk, address + number * EGRESS_HASH_BUCKET_WORDS, key, &found, &rest);
 	egress_take(left, taken);
 	if (!(__u32)found || ((left->high & rest) >> 32 ^ (__u32)rest))
 		found = ((const __u32 *)egress_hash_slots(chunk, address))[EGRESS_HASH_OTHER_WORD];

@@ -392,7 +392,7 @@ static bool hash_is_found(const struct memory *memory, uint32_t entry, const str
 	for (i = 0; i < keys->count; i++)
 		if (!trie_hash_has(memory, entry, keys->items[i].key))
 			return false;
-	return (uint64_t)aside >> egress_hash_bits(entry) || egress_hash_bucket(entry, aside) >= 2;
+	return trie_hash_is_elsewhere(entry, aside);
 }
 
 static int walk_hash(struct trie_walk *walk, uint32_t entry, struct ip_address *address, unsigned int depth)

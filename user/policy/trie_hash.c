@@ -111,13 +111,24 @@ static slot_word *find_slot_in(uint32_t *node, uint32_t entry, uint32_t bucket, 
 	return NULL;
 }
 
-/* The same in its bucket or else the other one of the pair. */
+/* The same in its bucket or else in another that packets look into. */
 static slot_word *find_slot(uint32_t *node, uint32_t entry, uint32_t key)
 {
 	uint32_t bucket = egress_hash_bucket(entry, key);
 	slot_word *slot = find_slot_in(node, entry, bucket, key);
 
-	return slot ? slot : find_slot_in(node, entry, bucket ^ 1, key);
+	if (!slot)
+		slot = find_slot_in(node, entry, bucket ^ 1, key);
+	if (!slot && egress_hash_is_tagged(entry))
+		slot = find_slot_in(node, entry, egress_hash_third(entry, bucket), key);
+	return slot;
+}
+
+static void publish_full(uint32_t *node, uint32_t bucket)
+{
+	slot_word *tags = bucket_tags(node, bucket);
+
+	__atomic_store_n(tags, *tags | EGRESS_TAGS_FULL, __ATOMIC_RELEASE);
 }
 
 /*
@@ -127,11 +138,13 @@ static slot_word *find_slot(uint32_t *node, uint32_t entry, uint32_t key)
 static void publish_tag(uint32_t *node, uint32_t entry, uint32_t key, const slot_word *slot)
 {
 	uint32_t in = bucket_of(node, slot), own = egress_hash_bucket(entry, key);
-	slot_word *tags = bucket_tags(node, in), *own_tags = bucket_tags(node, own);
+	slot_word *tags = bucket_tags(node, in);
 
 	__atomic_store_n(tags, *tags | (uint64_t)egress_hash_tag(key) << tag_shift(node, slot), __ATOMIC_RELEASE);
+	if (in != own && in != (own ^ 1))
+		publish_full(node, own ^ 1);
 	if (in != own)
-		__atomic_store_n(own_tags, *own_tags | EGRESS_TAGS_FULL, __ATOMIC_RELEASE);
+		publish_full(node, own);
 }
 
 /* ------------------------------------------------------------------ making one */
@@ -169,6 +182,11 @@ size_t trie_hash_words(size_t keys, unsigned int bytes)
 	return EGRESS_HASH_BUCKET_WORDS * first_buckets(keys, EGRESS_TAGGED_SLOTS, bytes);
 }
 
+bool trie_hash_is_elsewhere(uint32_t entry, uint32_t key)
+{
+	return (uint64_t)key >> egress_hash_bits(entry) || (egress_hash_bucket(entry, key) >= 2 && egress_hash_tag(key));
+}
+
 static bool has_masks(const struct trie_keys *keys)
 {
 	size_t i;
@@ -179,14 +197,14 @@ static bool has_masks(const struct trie_keys *keys)
 	return false;
 }
 
-/* A key that no packet looks for in the first pair. */
+/* A key that no packet finds in the last slot of bucket 0. */
 static uint32_t key_elsewhere(uint32_t entry)
 {
 	uint32_t key = 1;
 
 	if (egress_hash_bits(entry) < 32)
 		return 1u << egress_hash_bits(entry);
-	while (egress_hash_bucket(entry, key) < 2)
+	while (!trie_hash_is_elsewhere(entry, key))
 		key++;
 	return key;
 }
@@ -344,18 +362,24 @@ unsigned int trie_hash_bytes(uint32_t entry)
 	return egress_hash_bits(entry) / 8;
 }
 
+static bool is_full(uint32_t *node, uint32_t bucket)
+{
+	return *bucket_tags(node, bucket) & EGRESS_TAGS_FULL;
+}
+
 /*
  * Whether a slot in use has been published whole, with what publish_tag() writes: a writer may be on its way, or have ended
  * on it. Until then packets do not find the key.
  */
 static bool is_published(uint32_t *node, uint32_t entry, const slot_word *slot)
 {
-	uint32_t key = (uint32_t)(*slot >> 32), own = egress_hash_bucket(entry, key);
+	uint32_t key = (uint32_t)(*slot >> 32), own = egress_hash_bucket(entry, key), in = bucket_of(node, slot);
 
 	if (!egress_hash_is_tagged(entry))
 		return true;
-	return (read_tag(node, slot) || !egress_hash_tag(key) || is_untagged_first(node, slot)) &&
-	       (bucket_of(node, slot) == own || *bucket_tags(node, own) & EGRESS_TAGS_FULL);
+	if (!read_tag(node, slot) && egress_hash_tag(key) && !is_untagged_first(node, slot))
+		return false;
+	return in == own || (is_full(node, own) && (in == (own ^ 1) || is_full(node, own ^ 1)));
 }
 
 /* One bucket's. */

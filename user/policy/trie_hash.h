@@ -43,6 +43,8 @@ bool trie_hash_has(const struct memory *memory, uint32_t entry, uint32_t key);
 /* Whether the address, which has that key before byte `end`, is of the network that the slot's mask names. */
 bool trie_key_matches(const struct trie_key *slot, address_number address, unsigned int end);
 uint32_t trie_hash_other(const struct memory *memory, uint32_t entry);
+/* Whether no packet finds this key where the node has `other`. */
+bool trie_hash_is_elsewhere(uint32_t entry, uint32_t key);
 /* Bytes of the address that the node takes. */
 unsigned int trie_hash_bytes(uint32_t entry);
 /* All keys of a node that packets can find, in no order. 0 or -ENOMEM. */
