@@ -106,8 +106,11 @@ EGRESS_INLINE __u32 egress_either(const __u32 *words, __u32 which)
 #endif
 }
 
-/* The entry for a value of 16 bits in a node of ranges. Nodes never cross a chunk: they are aligned to their size. */
-EGRESS_INLINE _Bool egress_ranges_entry(const void *tables, __u32 value, __u32 *entry)
+/*
+ * The entry for a value of 16 bits in a node of ranges. Nodes never cross a chunk: they are aligned to their size. `few`: see
+ * egress_bounds_below(), of a node whose entries take turns.
+ */
+EGRESS_INLINE _Bool egress_ranges_entry(const void *tables, __u32 value, __u32 few, __u32 *entry)
 {
 	__u32 kind = EGRESS_TRIE_KIND(*entry), address = EGRESS_TRIE_CHILD(*entry), index;
 	const __u32 *node = egress_table_chunk(tables, address);
@@ -116,7 +119,7 @@ EGRESS_INLINE _Bool egress_ranges_entry(const void *tables, __u32 value, __u32 *
 		return 0;
 	if (kind == EGRESS_TRIE_TURNS) {
 		node += address & (EGRESS_CHUNK_WORDS - EGRESS_TURNS_WORDS);
-		index = egress_bounds_below(node + 2, 3, 7, value);
+		index = egress_bounds_below(node + 2, few, EGRESS_TURNS_WORDS / 2 - 1, value);
 		*entry = egress_either(node, index);
 		return 1;
 	}
@@ -356,7 +359,7 @@ EGRESS_INLINE _Bool egress_class4(const void *tables, const struct egress_bank *
 	if (EGRESS_TRIE_KIND(entry) == EGRESS_TRIE_TAGGED2) {
 		if (!egress_tagged_entry(tables, value, &entry))
 			return 0;
-	} else if (EGRESS_TRIE_KIND(entry) != EGRESS_TRIE_LEAF && !egress_ranges_entry(tables, value, &entry)) {
+	} else if (EGRESS_TRIE_KIND(entry) != EGRESS_TRIE_LEAF && !egress_ranges_entry(tables, value, 3, &entry)) {
 		return 0;
 	}
 	/* The kind of a leaf is 0. */
@@ -401,7 +404,8 @@ EGRESS_INLINE _Bool egress_class6_number(const void *tables, __u32 root, __u64 f
 				return 0;
 			egress_take(&left, 8);
 		} else {
-			if (!egress_ranges_entry(tables, (__u32)(left.high >> 48), &entry))
+			/* All bounds: where the walk is long, a branch that is foreseen wrongly costs more than they do. */
+			if (!egress_ranges_entry(tables, (__u32)(left.high >> 48), EGRESS_TURNS_WORDS / 2 - 1, &entry))
 				return 0;
 			egress_take(&left, 16);
 		}
