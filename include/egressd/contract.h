@@ -131,13 +131,13 @@ _Static_assert(sizeof(struct egress_endpoint) == 64, "one cache line");
  * and of larger ones what user/policy puts in front. (5.10 takes values of up to 4 MB; larger chunks waste more of the
  * last one.)
  */
-#define EGRESS_CHUNK_SHIFT 19
+#define EGRESS_CHUNK_SHIFT 20
 #define EGRESS_CHUNK_WORDS (1u << EGRESS_CHUNK_SHIFT)
 
 struct egress_chunk {
 	__u32 word[EGRESS_CHUNK_WORDS];
 };
-_Static_assert(sizeof(struct egress_chunk) == 2 << 20, "2 MB");
+_Static_assert(sizeof(struct egress_chunk) == 4 << 20, "4 MB");
 
 /* What does not cross a multiple of this many words does not cross a chunk: nodes of ranges, skips and buckets of the tries. */
 #define EGRESS_BLOCK_WORDS 256u
