@@ -9,16 +9,22 @@
 /* From the middle on, so far is looked for the sequence that is indented least: the others are parts of its items. */
 #define SEARCHED_TEXT (16u << 10)
 
-/* Marks of the parser are then bytes of the text, and each '\n' is a line. */
+/*
+ * Marks of the parser are then bytes of the text, and each '\n' is a line. The text is long: eight bytes at a time, of
+ * which none has its highest bit.
+ */
 static bool is_plain(const char *text, size_t length)
 {
-	if (memchr(text, '\r', length))
-		return false;
-	for (size_t i = 0; i < length; i++) {
-		if ((unsigned char)text[i] >= 0x80)
-			return false;
+	uint64_t bytes, seen = 0;
+	size_t i = 0;
+
+	for (; i + sizeof(bytes) <= length; i += sizeof(bytes)) {
+		memcpy(&bytes, text + i, sizeof(bytes));
+		seen |= bytes;
 	}
-	return true;
+	for (; i < length; i++)
+		seen |= (unsigned char)text[i];
+	return !(seen & UINT64_C(0x8080808080808080)) && !memchr(text, '\r', length);
 }
 
 static size_t next_line(const char *text, size_t length, size_t at)
@@ -72,10 +78,13 @@ static bool belongs(const char *text, size_t length, size_t at, size_t indentati
 
 static size_t count_lines(const char *text, size_t end)
 {
+	const char *at = text;
 	size_t lines = 0;
 
-	for (size_t i = 0; i < end; i++)
-		lines += text[i] == '\n';
+	while ((at = memchr(at, '\n', (size_t)(text + end - at)))) {
+		at++;
+		lines++;
+	}
 	return lines;
 }
 
