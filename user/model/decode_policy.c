@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/cleanup.h"
+#include "base/helper.h"
 #include "model/decode_kind.h"
 #include "model/syntax.h"
 
@@ -142,6 +144,95 @@ static void read_peer(struct reader *reader, const struct spot *spot, struct pol
 	read_block(reader, &block, &out->block);
 }
 
+static void read_peers_between(struct reader *reader, const struct spot *list, size_t begin, size_t end,
+			       struct policy_peer *out)
+{
+	for (size_t i = begin; i < end; i++) {
+		struct spot item = spot_item(list, i);
+
+		read_peer(reader, &item, &out[i]);
+	}
+}
+
+/* Fewer are read before a thread would have begun to be of use. */
+#define LEAST_PEERS 16384
+
+/* The second half of a long list, which another thread reads. */
+struct second_half {
+	struct reader reader; /* with memory and problems of its own */
+	struct arena *arena;
+	struct problem_list problems;
+	size_t told;
+	const struct spot *list;
+	size_t begin, end;
+	struct policy_peer *out;
+};
+
+static void second_half_clear(struct second_half *half)
+{
+	arena_free(half->arena);
+	problem_list_clear(&half->problems);
+}
+
+static void read_second_half(void *data)
+{
+	struct second_half *half = data;
+
+	read_peers_between(&half->reader, half->list, half->begin, half->end, half->out);
+}
+
+/* False: nothing is known of it. Problems are found again by the one who tells them, in their order. */
+static bool take_second_half(struct reader *reader, struct second_half *half)
+{
+	if (half->reader.error || half->problems.count)
+		return false;
+	arena_adopt(reader->arena, take(half->arena));
+	return true;
+}
+
+static void read_long_list(struct reader *reader, const struct spot *list, size_t count, struct policy_peer *out)
+{
+	_cleanup_(second_half_clear) struct second_half half = {
+		.reader = *reader,
+		.arena = arena_new(),
+		.list = list,
+		.begin = count / 2,
+		.end = count,
+		.out = out,
+	};
+	struct helper helper;
+
+	if (!half.arena) {
+		reader->error = -ENOMEM;
+		return;
+	}
+	half.reader.arena = half.arena;
+	half.reader.problems = &half.problems;
+	half.reader.told = &half.told;
+	half.reader.error = 0;
+	helper_start(&helper, read_second_half, &half);
+	read_peers_between(reader, list, 0, half.begin, out);
+	helper_join(&helper);
+	if (take_second_half(reader, &half))
+		return;
+	memset(&out[half.begin], 0, (count - half.begin) * sizeof(*out));
+	read_peers_between(reader, list, half.begin, count, out);
+}
+
+static void read_peers(struct reader *reader, const struct spot *list, struct egress_rule *out)
+{
+	size_t count = read_sequence(reader, list);
+
+	out->peer_count = count;
+	out->peers = reader_array(reader, count, sizeof(*out->peers));
+	if (!out->peers)
+		return;
+	if (count < LEAST_PEERS)
+		read_peers_between(reader, list, 0, count, out->peers);
+	else
+		read_long_list(reader, list, count, out->peers);
+}
+
 /* ------------------------------------------------------------------ rules */
 
 /* A list's item that is null would be a rule that allows everything, for the API server; nobody means that. */
@@ -162,13 +253,7 @@ static void read_rule(struct reader *reader, const struct spot *spot, const char
 
 		read_policy_port(reader, &item, &out->ports[i]);
 	}
-	out->peer_count = read_sequence(reader, &peers);
-	out->peers = reader_array(reader, out->peer_count, sizeof(*out->peers));
-	for (size_t i = 0; out->peers && i < out->peer_count; i++) {
-		struct spot item = spot_item(&peers, i);
-
-		read_peer(reader, &item, &out->peers[i]);
-	}
+	read_peers(reader, &peers, out);
 }
 
 static void read_egress(struct reader *reader, const struct spot *spot, struct network_policy *out)
