@@ -19,6 +19,7 @@ void builder_clear(struct builder *builder)
 {
 	arena_free(builder->arena);
 	free(builder->entries);
+	free(builder->items);
 	*builder = (struct builder){};
 }
 
@@ -31,6 +32,8 @@ void builder_start(struct builder *builder)
 	builder->size = 0;
 	builder->depth = 0;
 	builder->entry_count = 0;
+	builder->item_count = 0;
+	memset(builder->keys, 0, sizeof(builder->keys));
 	builder->root = NULL;
 }
 
@@ -134,9 +137,22 @@ static void place_key(struct builder *builder, const struct mapping_field *key, 
 	top_level(builder)->has_key = true;
 }
 
+static const char *key_text(struct builder *builder, const struct mapping_field *key, size_t length)
+{
+	struct builder_known_key *known = &builder->keys[length % BUILDER_KEYS];
+	const char *text;
+
+	if (known->text && known->length == length && !memcmp(known->text, key->key, length))
+		return known->text;
+	text = builder_text(builder, key->key, length, key->line, key->column);
+	if (text)
+		*known = (struct builder_known_key){ text, length };
+	return text;
+}
+
 void builder_key(struct builder *builder, const struct mapping_field *key, size_t length, bool merge)
 {
-	place_key(builder, key, builder_text(builder, key->key, length, key->line, key->column), merge);
+	place_key(builder, key, key_text(builder, key, length), merge);
 }
 
 void builder_key_kept(struct builder *builder, const struct mapping_field *key)
@@ -144,11 +160,16 @@ void builder_key_kept(struct builder *builder, const struct mapping_field *key)
 	place_key(builder, key, key->key, false);
 }
 
+static void reserve_items(struct builder *builder, size_t more)
+{
+	if (array_reserve(&builder->items, &builder->item_capacity, builder->item_count + more, sizeof(*builder->items)))
+		builder->error = -ENOMEM;
+}
+
 /* The value is already counted. */
 static void place_value(struct builder *builder, const struct value *value)
 {
 	struct builder_level *level;
-	struct builder_entry *entry;
 
 	if (builder->error)
 		return;
@@ -158,13 +179,13 @@ static void place_value(struct builder *builder, const struct value *value)
 	}
 	level = top_level(builder);
 	if (level->has_key) {
-		entry = &builder->entries[builder->entry_count - 1];
+		builder->entries[builder->entry_count - 1].field.value = value;
 		level->has_key = false;
-	} else {
-		entry = new_entry(builder);
+		return;
 	}
-	if (entry)
-		entry->field.value = value;
+	reserve_items(builder, 1);
+	if (!builder->error)
+		builder->items[builder->item_count++] = value;
 }
 
 void builder_value(struct builder *builder, const struct value *value)
@@ -211,7 +232,7 @@ struct value *builder_open(struct builder *builder, enum value_type type, unsign
 		return NULL;
 	builder->levels[builder->depth++] = (struct builder_level){
 		.collection = collection,
-		.first_entry = builder->entry_count,
+		.first = type == VALUE_MAPPING ? builder->entry_count : builder->item_count,
 	};
 	return collection;
 }
@@ -463,46 +484,64 @@ static void close_mapping(struct builder *builder, struct value *mapping, const 
 		close_small_mapping(builder, mapping, entries, count);
 }
 
-static void close_sequence(struct builder *builder, struct value *sequence, const struct builder_entry *entries,
+static void close_sequence(struct builder *builder, struct value *sequence, const struct value *const *items,
 			   size_t count)
 {
-	const struct value **items = arena_array(builder->arena, count, sizeof(*items));
+	const struct value **kept = arena_array(builder->arena, count, sizeof(*kept));
 
-	if (!items) {
+	if (!kept) {
 		builder->error = -ENOMEM;
 		return;
 	}
-	for (size_t i = 0; i < count; i++)
-		items[i] = entries[i].field.value;
-	sequence->items = items;
+	if (count)
+		memcpy(kept, items, count * sizeof(*kept));
+	sequence->items = kept;
 	sequence->count = (uint32_t)count;
+}
+
+static void count_in(struct value *collection, const struct value *value)
+{
+	collection->size += value->size;
+	if (collection->height <= value->height)
+		collection->height = value->height + 1;
+}
+
+static void end_mapping(struct builder *builder, struct value *mapping, size_t first)
+{
+	size_t count = builder->entry_count - first;
+	const struct builder_entry *entries = count ? builder->entries + first : NULL;
+
+	for (size_t i = 0; i < count; i++)
+		count_in(mapping, entries[i].field.value);
+	close_mapping(builder, mapping, entries, count);
+	builder->entry_count = first;
+}
+
+static void end_sequence(struct builder *builder, struct value *sequence, size_t first)
+{
+	size_t count = builder->item_count - first;
+	const struct value *const *items = count ? builder->items + first : NULL;
+
+	for (size_t i = 0; i < count; i++)
+		count_in(sequence, items[i]);
+	close_sequence(builder, sequence, items, count);
+	builder->item_count = first;
 }
 
 void builder_close(struct builder *builder)
 {
-	const struct builder_entry *entries;
 	struct builder_level *level;
 	struct value *collection;
-	size_t count;
 
 	if (builder->error)
 		return;
 	level = top_level(builder);
 	collection = level->collection;
-	count = builder->entry_count - level->first_entry;
-	entries = count ? builder->entries + level->first_entry : NULL;
-	for (size_t i = 0; i < count; i++) {
-		collection->size += entries[i].field.value->size;
-		if (collection->height <= entries[i].field.value->height)
-			collection->height = entries[i].field.value->height + 1;
-	}
-	if (!count)
-		collection->height = 1;
+	collection->height = 1;
 	if (collection->type == VALUE_MAPPING)
-		close_mapping(builder, collection, entries, count);
+		end_mapping(builder, collection, level->first);
 	else
-		close_sequence(builder, collection, entries, count);
-	builder->entry_count = level->first_entry;
+		end_sequence(builder, collection, level->first);
 	builder->depth--;
 	place_value(builder, collection);
 }
@@ -511,16 +550,11 @@ void builder_close(struct builder *builder)
 
 static void add_items(struct builder *builder, const struct value *sequence)
 {
-	size_t count = builder->entry_count;
-
-	if (array_reserve(&builder->entries, &builder->entry_capacity, count + sequence->count,
-			  sizeof(*builder->entries))) {
-		builder->error = -ENOMEM;
+	reserve_items(builder, sequence->count);
+	if (builder->error || !sequence->count)
 		return;
-	}
-	for (size_t i = 0; i < sequence->count; i++)
-		builder->entries[count++] = (struct builder_entry){ .field.value = sequence->items[i] };
-	builder->entry_count = count;
+	memcpy(builder->items + builder->item_count, sequence->items, sequence->count * sizeof(*builder->items));
+	builder->item_count += sequence->count;
 }
 
 void builder_join(struct builder *builder, struct builder *part)

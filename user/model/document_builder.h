@@ -12,14 +12,22 @@
 #include "model/document.h"
 
 struct builder_entry {
-	struct mapping_field field; /* key NULL: an item of a sequence, or a key that is yet to come */
-	bool merge;                 /* the key is the merge key: a plain << */
+	struct mapping_field field;
+	bool merge; /* the key is the merge key: a plain << */
 };
 
 struct builder_level {
 	struct value *collection;
-	size_t first_entry;
+	size_t first; /* its first entry, or its first item */
 	bool has_key; /* the last entry is a key that waits for its value */
+};
+
+/* Of so many keys is known where they are kept: a long list of mappings has a few, over and over. */
+#define BUILDER_KEYS 16
+
+struct builder_known_key {
+	const char *text; /* NULL: there is none yet */
+	size_t length;
 };
 
 struct builder {
@@ -31,8 +39,11 @@ struct builder {
 	uint32_t size_max;   /* how many there may be */
 	struct builder_level levels[DECODE_DEPTH_MAX];
 	size_t depth;
-	struct builder_entry *entries; /* of all open collections */
+	struct builder_entry *entries; /* of all open mappings */
 	size_t entry_count, entry_capacity;
+	struct builder_known_key keys[BUILDER_KEYS]; /* of the present document, by their length */
+	const struct value **items; /* of all open sequences: millions, and an entry takes five times as much memory */
+	size_t item_count, item_capacity;
 	const struct value *root; /* of a finished document */
 	int error;
 };
@@ -43,7 +54,7 @@ void builder_start(struct builder *builder);
 
 /* True when the next value is a key of a mapping. */
 bool builder_expects_key(const struct builder *builder);
-/* The key is copied. */
+/* The key is copied, unless a copy is at hand. */
 void builder_key(struct builder *builder, const struct mapping_field *key, size_t length, bool merge);
 /* The same for a key that lives as long as the document, without a NUL inside. */
 void builder_key_kept(struct builder *builder, const struct mapping_field *key);
