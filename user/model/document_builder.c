@@ -166,7 +166,15 @@ static void reserve_items(struct builder *builder, size_t more)
 		builder->error = -ENOMEM;
 }
 
-/* The value is already counted. */
+/* Now, while the value is at hand: at the end of a long list its items are no longer in the processor's cache. */
+static void count_in(struct value *collection, const struct value *value)
+{
+	collection->size += value->size;
+	if (collection->height <= value->height)
+		collection->height = value->height + 1;
+}
+
+/* The value is already counted among the document's. */
 static void place_value(struct builder *builder, const struct value *value)
 {
 	struct builder_level *level;
@@ -178,6 +186,7 @@ static void place_value(struct builder *builder, const struct value *value)
 		return;
 	}
 	level = top_level(builder);
+	count_in(level->collection, value);
 	if (level->has_key) {
 		builder->entries[builder->entry_count - 1].field.value = value;
 		level->has_key = false;
@@ -230,6 +239,7 @@ struct value *builder_open(struct builder *builder, enum value_type type, unsign
 	collection = builder_new_value(builder, type, line, column);
 	if (!collection)
 		return NULL;
+	collection->height = 1;
 	builder->levels[builder->depth++] = (struct builder_level){
 		.collection = collection,
 		.first = type == VALUE_MAPPING ? builder->entry_count : builder->item_count,
@@ -499,20 +509,11 @@ static void close_sequence(struct builder *builder, struct value *sequence, cons
 	sequence->count = (uint32_t)count;
 }
 
-static void count_in(struct value *collection, const struct value *value)
-{
-	collection->size += value->size;
-	if (collection->height <= value->height)
-		collection->height = value->height + 1;
-}
-
 static void end_mapping(struct builder *builder, struct value *mapping, size_t first)
 {
 	size_t count = builder->entry_count - first;
 	const struct builder_entry *entries = count ? builder->entries + first : NULL;
 
-	for (size_t i = 0; i < count; i++)
-		count_in(mapping, entries[i].field.value);
 	close_mapping(builder, mapping, entries, count);
 	builder->entry_count = first;
 }
@@ -522,8 +523,6 @@ static void end_sequence(struct builder *builder, struct value *sequence, size_t
 	size_t count = builder->item_count - first;
 	const struct value *const *items = count ? builder->items + first : NULL;
 
-	for (size_t i = 0; i < count; i++)
-		count_in(sequence, items[i]);
 	close_sequence(builder, sequence, items, count);
 	builder->item_count = first;
 }
@@ -537,7 +536,6 @@ void builder_close(struct builder *builder)
 		return;
 	level = top_level(builder);
 	collection = level->collection;
-	collection->height = 1;
 	if (collection->type == VALUE_MAPPING)
 		end_mapping(builder, collection, level->first);
 	else
@@ -559,7 +557,8 @@ static void add_items(struct builder *builder, const struct value *sequence)
 
 void builder_join(struct builder *builder, struct builder *part)
 {
-	const struct value *root = part->root, *open = top_level(builder)->collection;
+	struct value *open = top_level(builder)->collection;
+	const struct value *root = part->root;
 
 	if (builder->error)
 		return;
@@ -572,6 +571,9 @@ void builder_join(struct builder *builder, struct builder *part)
 			     DECODE_DEPTH_MAX);
 		return;
 	}
+	open->size += root->size - 1;
+	if (open->height < root->height)
+		open->height = root->height;
 	add_items(builder, root);
 	if (!builder->error)
 		arena_adopt(builder->arena, take(part->arena));
