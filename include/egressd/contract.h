@@ -128,8 +128,7 @@ _Static_assert(sizeof(struct egress_endpoint) == 64, "one cache line");
  * mean and walk.h for how they are read.
  *
  * Words of chunk 0 are read without a look-up, from an address that is part of the program: the tables of most nodes fit,
- * and of larger ones what user/policy puts in front. (5.10 takes values of up to 4 MB; larger chunks waste more of the
- * last one.)
+ * and of larger ones what user/policy puts in front. (5.10 takes no values of more than 4 MB.)
  */
 #define EGRESS_CHUNK_SHIFT 20
 #define EGRESS_CHUNK_WORDS (1u << EGRESS_CHUNK_SHIFT)

@@ -149,18 +149,19 @@ _Static_assert(sizeof(struct egress_trie_bits) == 64, "one unit");
  * in a /16, and all of it lies together: few pages and few cache lines for many destinations. Such a node has the length
  * that its rows ask for and does not cross a chunk.
  */
-struct egress_trie_rows {
-	__u32 entry[2]; /* leaves */
-	__u32 count;    /* of rows; how many are in use, and */
-	__u32 room;     /* how many there can be, only the writer asks */
-	__u32 reserved[12];
-	__u8 row[256];
-	__u32 bits[][8];
-};
 #define EGRESS_ROWS_MAX 256u
 #define EGRESS_ROWS_NUMBERS_WORD 16u /* where the numbers of rows begin */
 #define EGRESS_ROWS_BITS_WORD 80u    /* where the rows do */
 #define EGRESS_ROWS_BIT_WORDS 8u
+
+struct egress_trie_rows {
+	__u32 entry[2]; /* leaves */
+	__u32 count;    /* of rows in use; no packet asks for it, */
+	__u32 room;     /* nor for how many there can be */
+	__u32 reserved[12];
+	__u8 row[256];
+	__u32 bits[][EGRESS_ROWS_BIT_WORDS];
+};
 _Static_assert(__builtin_offsetof(struct egress_trie_rows, row) == 4 * EGRESS_ROWS_NUMBERS_WORD &&
 	       __builtin_offsetof(struct egress_trie_rows, bits) == 4 * EGRESS_ROWS_BITS_WORD,
 	       "as the packets read it");
@@ -178,10 +179,10 @@ _Static_assert(__builtin_offsetof(struct egress_trie_rows, row) == 4 * EGRESS_RO
  *
  * A slot of EGRESS_TRIE_HASH* is two double words, EGRESS_HASH_SLOTS to a bucket. A packet looks into the other bucket if
  * its own has no free slot. The first double word holds the key in its upper half and the complement of the trie entry in
- * its lower one; 0 is free (no entry has all bits set). The second holds a mask in its upper half and a value in its lower
- * one: an address of that key whose next four bytes & mask are not the value is `other`, too. So the network that alone is
- * below a key needs no node of its own. A mask other than zero stands with a leaf only, and is never written while packets
- * read.
+ * its lower one; 0 is free (no entry has all bits set: of a hash node, of two buckets at least, the lowest is not). The
+ * second holds a mask in its upper half and a value in its lower one: an address of that key whose next four bytes & mask
+ * are not the value is `other`, too. So the network that alone is below a key needs no node of its own. A mask other than
+ * zero stands with a leaf only, and is never written while packets read.
  *
  * A slot of EGRESS_TRIE_TAGGED* is the first double word alone, EGRESS_TAGGED_SLOTS to a bucket. The last double word of
  * the bucket is its tags: lane i, of EGRESS_TAG_BITS bits from the lowest on, has the tag of slot i's key. So a packet
@@ -208,6 +209,7 @@ _Static_assert(__builtin_offsetof(struct egress_trie_rows, row) == 4 * EGRESS_RO
 _Static_assert(EGRESS_HASH_BUCKET_WORDS == 1u << EGRESS_TRIE_UNIT_SHIFT, "a bucket is a unit");
 _Static_assert(EGRESS_TAGGED_SLOTS * 2 + 2 == EGRESS_HASH_BUCKET_WORDS, "a bucket of either kind has the same size");
 _Static_assert(EGRESS_TAGGED_SLOTS * EGRESS_TAG_BITS == 63, "tags have the lower 63 bits");
+_Static_assert(EGRESS_TRIE_TAGGED4 < 1u << (32 - EGRESS_TRIE_KIND_SHIFT), "kinds have their bits");
 _Static_assert(EGRESS_TRIE_HASH2 % 2 == 0 && EGRESS_TRIE_TAGGED4 == EGRESS_TRIE_HASH2 + 5, "what tells the kinds apart");
 
 /* Twice the number of the node's unit plus the number of buckets. */

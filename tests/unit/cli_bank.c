@@ -599,20 +599,31 @@ static void test_damaged_rows(void **state)
 	const struct egress_trie_rows good = *rows;
 	struct bank bank = open_bank();
 	const uint32_t entry = memory[ROOT + 0x0a03];
+	struct ip_address address;
+	uint32_t class;
 	size_t i;
 
 	(void)state;
+	assert_int_equal(ip_address_parse("10.3.77.0", &address), 0);
 	for (i = 0; i < 5; i++) {
-		rows->row[77] = i == 0 ? 3 : 0;
+		rows->row[77] = i == 0 ? 4 : 0;
 		rows->room = i == 1 ? EGRESS_ROWS_MAX + 1 : i == 2 ? 2 : 4;
 		rows->entry[i == 4] = i == 3 || i == 4 ? EGRESS_TRIE_POINTER(EGRESS_TRIE_BITS, BITS) : LEAF(0);
 		assert_int_equal(bank_each_class(&bank, ignore_range, NULL), -EINVAL);
 		*rows = good;
 		assert_int_equal(bank_each_class(&bank, ignore_range, NULL), 0);
 	}
-	/* Behind the memory, below a block, in IPv6. */
-	memory[ROOT + 0x0a03] = EGRESS_TRIE_POINTER(EGRESS_TRIE_ROWS, WORDS - 64);
-	assert_int_equal(bank_each_class(&bank, ignore_range, NULL), -EINVAL);
+	/* Behind the memory: the node, or a row of it. */
+	for (i = 0; i < 2; i++) {
+		uint32_t at = i == 0 ? WORDS - 64 : WORDS - 96;
+
+		memory[ROOT + 0x0a03] = EGRESS_TRIE_POINTER(EGRESS_TRIE_ROWS, at);
+		memset(&memory[at], 3, 64 * sizeof(*memory));
+		assert_int_equal(bank_each_class(&bank, ignore_range, NULL), -EINVAL);
+		assert_int_equal(bank_class(&bank, &address, &class), -EINVAL);
+		memset(&memory[at], 0, 64 * sizeof(*memory));
+	}
+	/* Below a block, in IPv6. */
 	memory[ROOT + 0x0a03] = 0;
 	memory[FULL + 5] = entry;
 	assert_int_equal(bank_each_class(&bank, ignore_range, NULL), -EINVAL);

@@ -226,40 +226,45 @@ static int walk_bits(struct trie_walk *walk, uint32_t entry, struct ip_address *
 	return error;
 }
 
-/* Whether all that packets read of a node of rows is in the memory, and where they look for it. */
-static bool rows_hold_together(const struct trie_walk *walk, uint32_t at, unsigned int depth)
+/*
+ * A node of rows as it is now, all that packets read of it. The agent may change it meanwhile: the numbers of rows come
+ * first, as it writes a row before its number. False: it does not hold together.
+ */
+static bool read_rows(const struct trie_walk *walk, uint32_t at, struct trie_rows *out)
 {
 	const struct table_view *view = &walk->bank->memory;
-	const struct egress_trie_rows *rows = (const void *)(view->words + at);
+	const struct egress_trie_rows *rows = trie_rows_image(out);
 	size_t end = (size_t)at + EGRESS_ROWS_BITS_WORD, byte;
 
-	if (walk->family != 4 || depth != 16 || end > view->word_count)
+	if (end > view->word_count)
+		return false;
+	memcpy(out->words, view->words + at, EGRESS_ROWS_BITS_WORD * sizeof(uint32_t));
+	if (rows->room > EGRESS_ROWS_MAX)
 		return false;
 	end += (size_t)EGRESS_ROWS_BIT_WORDS * rows->room;
-	if (rows->room > EGRESS_ROWS_MAX || end > view->word_count || rows->count > rows->room ||
-	    at >> EGRESS_CHUNK_SHIFT != (end - 1) >> EGRESS_CHUNK_SHIFT)
+	if (end > view->word_count || at >> EGRESS_CHUNK_SHIFT != (end - 1) >> EGRESS_CHUNK_SHIFT)
 		return false;
 	for (byte = 0; byte < TRIE_FAN_OUT; byte++)
-		if (rows->row[byte] >= rows->count)
+		if (rows->row[byte] >= rows->room)
 			return false;
-	return EGRESS_TRIE_KIND(rows->entry[0]) == EGRESS_TRIE_LEAF &&
-	       EGRESS_TRIE_KIND(rows->entry[1]) == EGRESS_TRIE_LEAF;
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	memcpy(out->words + EGRESS_ROWS_BITS_WORD, view->words + at + EGRESS_ROWS_BITS_WORD,
+	       EGRESS_ROWS_BIT_WORDS * rows->room * sizeof(uint32_t));
+	return true;
 }
 
 static int walk_rows(struct trie_walk *walk, uint32_t entry, struct ip_address *address, unsigned int depth)
 {
-	uint32_t at = EGRESS_TRIE_CHILD(entry), value, end;
-	const struct egress_trie_rows *rows;
+	struct trie_rows copy;
+	const struct egress_trie_rows *rows = trie_rows_image(&copy);
+	uint32_t value, end;
 	int error = 0;
 
-	if (!rows_hold_together(walk, at, depth))
+	if (walk->family != 4 || depth != 16 || !read_rows(walk, EGRESS_TRIE_CHILD(entry), &copy))
 		return -EINVAL;
-	rows = (const void *)(walk->bank->memory.words + at);
 	for (value = 0; value < 0x10000 && !error; value = end) {
-		uint32_t child = trie_rows_entry(rows, value);
-
 		end = value + (value % 32 || !trie_rows_word_is_of_one(rows, value) ? 1 : 32);
-		error = walk_values(walk, child, address, depth, 2, value, end - 1);
+		error = walk_values(walk, trie_rows_entry(rows, value), address, depth, 2, value, end - 1);
 	}
 	return error;
 }

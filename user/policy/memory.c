@@ -76,8 +76,8 @@ static uint64_t align(uint64_t address, uint32_t alignment)
 }
 
 /* From the front of the first extent that has the room. What alignment leaves before it is for smaller ones. */
-static int take(struct memory *memory, unsigned int bank, size_t count, uint32_t alignment, bool in_chunk,
-		uint32_t *address)
+static int take_extent(struct memory *memory, unsigned int bank, size_t count, uint32_t alignment, bool in_chunk,
+		       uint32_t *address)
 {
 	struct extent_list *list = &memory->free;
 	size_t i;
@@ -102,12 +102,12 @@ static int take(struct memory *memory, unsigned int bank, size_t count, uint32_t
 
 int memory_take(struct memory *memory, unsigned int bank, size_t count, uint32_t alignment, uint32_t *address)
 {
-	return take(memory, bank, count, alignment, false, address);
+	return take_extent(memory, bank, count, alignment, false, address);
 }
 
 int memory_take_in_chunk(struct memory *memory, unsigned int bank, size_t count, uint32_t alignment, uint32_t *address)
 {
-	return take(memory, bank, count, alignment, true, address);
+	return take_extent(memory, bank, count, alignment, true, address);
 }
 
 static int compare_extents(const void *left, const void *right)

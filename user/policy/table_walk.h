@@ -9,7 +9,10 @@ static inline const __u32 *egress_table_chunk(const void *tables, __u32 address)
 {
 	const struct table_view *view = tables;
 
-	/* Nothing that is read as a whole crosses a block, nor a pair of a hash node's buckets. */
+	/*
+	 * Nothing that is read as a whole crosses a block, nor do the buckets of a hash node that one key is looked for in. Of a
+	 * node of rows, which may, each word is asked for.
+	 */
 	if ((address | (EGRESS_BLOCK_WORDS - 1)) >= view->word_count)
 		return NULL;
 	return view->words + (address & ~(EGRESS_CHUNK_WORDS - 1));

@@ -31,8 +31,9 @@ int trie_set_ipv4(const struct trie *trie, uint32_t root, address_number address
 int trie_set_ipv6(const struct trie *trie, uint32_t *root, address_number address, uint32_t class);
 
 /*
- * Words that one call of trie_set_* may take: a node of ranges that becomes 38 full blocks and those above it, or a hash
- * node anew, aligned to its size of a quarter of them at most, and what is below it.
+ * Words that one call of trie_set_* may take: a node of ranges that becomes 38 full blocks and those above it, a node of rows
+ * that becomes a block with 256 nodes of bits, or a hash node anew, aligned to its size of a quarter of them at most, and
+ * what is below it.
  */
 #define TRIE_SET_WORDS 32768u
 

@@ -362,7 +362,8 @@ unsigned int trie_hash_bytes(uint32_t entry)
 	return egress_hash_bits(entry) / 8;
 }
 
-static bool is_full(uint32_t *node, uint32_t bucket)
+/* Whether packets that find nothing in the bucket look into the next one. */
+static bool sends_on(uint32_t *node, uint32_t bucket)
 {
 	return *bucket_tags(node, bucket) & EGRESS_TAGS_FULL;
 }
@@ -379,7 +380,7 @@ static bool is_published(uint32_t *node, uint32_t entry, const slot_word *slot)
 		return true;
 	if (!read_tag(node, slot) && egress_hash_tag(key) && !is_untagged_first(node, slot))
 		return false;
-	return in == own || (is_full(node, own) && (in == (own ^ 1) || is_full(node, own ^ 1)));
+	return in == own || (sends_on(node, own) && (in == (own ^ 1) || sends_on(node, own ^ 1)));
 }
 
 /* One bucket's. */

@@ -50,9 +50,9 @@ unsigned int trie_hash_bytes(uint32_t entry);
 /* All keys of a node that packets can find, in no order. 0 or -ENOMEM. */
 int trie_hash_keys(const struct memory *memory, uint32_t entry, struct trie_keys *keys);
 /*
- * Gives a key another child, for all its addresses, while packets read the node. *result is the entry that is to stand in the parent in place of
- * `entry`: the same one where the node had room. 0, -ENOMEM, -ENOSPC: what would have to be written anew is too much to
- * do here.
+ * Gives a key another child, for all its addresses, while packets read the node. *result is the entry that is to stand in
+ * the parent in place of `entry`: the same one where the node had room. 0, -ENOMEM, -ENOSPC: what would have to be
+ * written anew is too much to do here.
  */
 int trie_hash_set(const struct trie *trie, uint32_t entry, uint32_t key, uint32_t child, uint32_t *result);
 

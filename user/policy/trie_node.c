@@ -5,8 +5,6 @@
 
 #include "base/cleanup.h"
 
-#define UNIT_WORDS (1u << EGRESS_TRIE_UNIT_SHIFT)
-
 /*
  * Nodes of ranges, the one to prefer first: of two as small the one that a packet is quicker through. Their entries, then
  * their bounds, three to a double word, up to the end.
@@ -33,7 +31,7 @@ static int new_block(const struct trie *trie, enum egress_trie_kind kind, const 
 		     uint32_t *entry)
 {
 	uint32_t address;
-	int error = memory_take(trie->memory, trie->bank, count, UNIT_WORDS, &address);
+	int error = memory_take(trie->memory, trie->bank, count, TRIE_UNIT_WORDS, &address);
 
 	if (error < 0)
 		return error;
@@ -56,7 +54,7 @@ int trie_new_wide(const struct trie *trie, const uint32_t entries[TRIE_WIDE_WORD
 int trie_new_bits(const struct trie *trie, const struct egress_trie_bits *bits, uint32_t *entry)
 {
 	uint32_t address;
-	int error = memory_take(trie->memory, trie->bank, UNIT_WORDS, UNIT_WORDS, &address);
+	int error = memory_take(trie->memory, trie->bank, TRIE_UNIT_WORDS, TRIE_UNIT_WORDS, &address);
 
 	if (error < 0)
 		return error;
@@ -163,7 +161,7 @@ int trie_new_skip(const struct trie *trie, address_number address, unsigned int 
 	const address_number mask = ~highest_number(128 - (length - 8 * depth));
 	struct egress_trie_skip skip = {.match = match, .other = other, .taken = (length / 8 - depth) * 8};
 	uint32_t place;
-	int error = memory_take(trie->memory, trie->bank, UNIT_WORDS, UNIT_WORDS, &place);
+	int error = memory_take(trie->memory, trie->bank, TRIE_UNIT_WORDS, TRIE_UNIT_WORDS, &place);
 
 	if (error < 0)
 		return error;

@@ -6,6 +6,8 @@
 #include "policy/trie.h"
 
 #define TRIE_FAN_OUT 256u
+/* Nodes are aligned to so many words at least. */
+#define TRIE_UNIT_WORDS (1u << EGRESS_TRIE_UNIT_SHIFT)
 
 static inline uint32_t trie_leaf(uint32_t class)
 {

@@ -7,13 +7,6 @@
 /* Rows that are added at once where one is missing: it will not be the last one. */
 #define ROWS_TO_GROW 16u
 
-#define UNIT_WORDS (1u << EGRESS_TRIE_UNIT_SHIFT)
-
-static struct egress_trie_rows *image(const struct trie_rows *rows)
-{
-	return (void *)rows->words;
-}
-
 static size_t node_words(uint32_t room)
 {
 	return EGRESS_ROWS_BITS_WORD + room * EGRESS_ROWS_BIT_WORDS;
@@ -22,7 +15,7 @@ static size_t node_words(uint32_t room)
 /* So many that no word of a unit is left. */
 static uint32_t whole_units(uint32_t rows)
 {
-	const uint32_t unit = UNIT_WORDS / EGRESS_ROWS_BIT_WORDS;
+	const uint32_t unit = TRIE_UNIT_WORDS / EGRESS_ROWS_BIT_WORDS;
 
 	return (rows + unit - 1) / unit * unit;
 }
@@ -83,7 +76,7 @@ static bool put_range(struct egress_trie_rows *rows, uint32_t first, uint32_t la
 bool trie_find_rows(const struct trie_part *part, address_number base, struct trie_rows *out)
 {
 	uint32_t usual = trie_usual_class(part, base, 16), other = usual, whole = 0, number;
-	struct egress_trie_rows *rows = image(out);
+	struct egress_trie_rows *rows = trie_rows_image(out);
 	address_number first, last;
 	size_t i;
 
@@ -109,14 +102,14 @@ bool trie_find_rows(const struct trie_part *part, address_number base, struct tr
 
 size_t trie_rows_words(const struct trie_rows *rows)
 {
-	return node_words(image(rows)->room);
+	return node_words(trie_rows_image(rows)->room);
 }
 
 int trie_new_rows(const struct trie *trie, const struct trie_rows *rows, uint32_t *entry)
 {
-	const struct egress_trie_rows *from = image(rows);
+	const struct egress_trie_rows *from = trie_rows_image(rows);
 	uint32_t address;
-	int error = memory_take_in_chunk(trie->memory, trie->bank, node_words(from->room), UNIT_WORDS, &address);
+	int error = memory_take_in_chunk(trie->memory, trie->bank, node_words(from->room), TRIE_UNIT_WORDS, &address);
 
 	if (error < 0)
 		return error;
@@ -133,19 +126,25 @@ static struct egress_trie_rows *rows_node(const struct trie *trie, uint32_t entr
 	return (void *)(trie->memory->words + EGRESS_TRIE_CHILD(entry));
 }
 
-static uint32_t bits_word(const struct egress_trie_rows *rows, uint32_t value)
+/* The number of an address's word in its row. */
+static uint32_t word_in_row(uint32_t value)
 {
-	return rows->bits[rows->row[value >> 8]][value / 32 % EGRESS_ROWS_BIT_WORDS];
+	return value / 32 % EGRESS_ROWS_BIT_WORDS;
+}
+
+static const uint32_t *bits_word(const struct egress_trie_rows *rows, uint32_t value)
+{
+	return &rows->bits[rows->row[value >> 8]][word_in_row(value)];
 }
 
 uint32_t trie_rows_entry(const struct egress_trie_rows *rows, uint32_t value)
 {
-	return rows->entry[bits_word(rows, value) >> value % 32 & 1];
+	return rows->entry[*bits_word(rows, value) >> value % 32 & 1];
 }
 
 bool trie_rows_word_is_of_one(const struct egress_trie_rows *rows, uint32_t value)
 {
-	uint32_t word = bits_word(rows, value);
+	uint32_t word = *bits_word(rows, value);
 
 	return word == 0 || word == UINT32_MAX;
 }
@@ -166,7 +165,7 @@ static void split_row(struct egress_trie_rows *rows, uint32_t value)
 	uint32_t byte = value >> 8, number = rows->count++;
 
 	memcpy(rows->bits[number], rows->bits[rows->row[byte]], sizeof(rows->bits[0]));
-	rows->bits[number][value / 32 % EGRESS_ROWS_BIT_WORDS] ^= 1u << value % 32;
+	rows->bits[number][word_in_row(value)] ^= 1u << value % 32;
 	__atomic_store_n(&rows->row[byte], (uint8_t)number, __ATOMIC_RELEASE);
 }
 
@@ -176,15 +175,15 @@ static int split_row_anew(const struct trie *trie, const struct egress_trie_rows
 	struct trie_rows new;
 
 	memcpy(new.words, rows, node_words(rows->count) * sizeof(uint32_t));
-	image(&new)->room = room < EGRESS_ROWS_MAX ? room : EGRESS_ROWS_MAX;
-	split_row(image(&new), value);
+	trie_rows_image(&new)->room = room < EGRESS_ROWS_MAX ? room : EGRESS_ROWS_MAX;
+	split_row(trie_rows_image(&new), value);
 	return trie_new_rows(trie, &new, result);
 }
 
 int trie_rows_set(const struct trie *trie, uint32_t entry, uint32_t value, uint32_t leaf, uint32_t *result)
 {
 	struct egress_trie_rows *rows = rows_node(trie, entry);
-	uint32_t *bits = &rows->bits[rows->row[value >> 8]][value / 32 % EGRESS_ROWS_BIT_WORDS];
+	uint32_t *bits;
 
 	if (leaf != rows->entry[0] && leaf != rows->entry[1])
 		return -E2BIG;
@@ -192,6 +191,7 @@ int trie_rows_set(const struct trie *trie, uint32_t entry, uint32_t value, uint3
 	if (trie_rows_entry(rows, value) == leaf)
 		return 0;
 	if (!is_shared(rows, value >> 8)) {
+		bits = &rows->bits[rows->row[value >> 8]][word_in_row(value)];
 		trie_publish(bits, *bits ^ 1u << value % 32);
 		return 0;
 	}
@@ -203,17 +203,28 @@ int trie_rows_set(const struct trie *trie, uint32_t entry, uint32_t value, uint3
 	return 0;
 }
 
+static bool is_of_one(const struct egress_trie_rows *rows, uint32_t byte)
+{
+	const uint32_t *words = rows->bits[rows->row[byte]];
+	uint32_t i;
+
+	for (i = 1; i < EGRESS_ROWS_BIT_WORDS; i++)
+		if (words[i] != words[0])
+			return false;
+	return trie_rows_word_is_of_one(rows, byte << 8);
+}
+
 /* The entry for a byte of a block. */
 static int byte_entry(const struct trie *trie, const struct egress_trie_rows *rows, uint32_t byte, uint32_t *entry)
 {
-	static const uint32_t none[EGRESS_ROWS_BIT_WORDS];
 	struct egress_trie_bits bits = {.entry = {rows->entry[0], rows->entry[1]}};
 
+	if (is_of_one(rows, byte)) {
+		*entry = trie_rows_entry(rows, byte << 8);
+		return 0;
+	}
 	memcpy(bits.bits, rows->bits[rows->row[byte]], sizeof(bits.bits));
-	if (memcmp(bits.bits, none, sizeof(none)))
-		return trie_new_bits(trie, &bits, entry);
-	*entry = rows->entry[0];
-	return 0;
+	return trie_new_bits(trie, &bits, entry);
 }
 
 int trie_rows_to_block(const struct trie *trie, uint32_t entry, uint32_t *block)

@@ -5,10 +5,15 @@
 
 #include "policy/trie_choice.h"
 
-/* A node before it has a place: as it will stand there, with as many rows as there can be. */
+/* A node without a place: as it would stand there, with as many rows as there can be. */
 struct trie_rows {
 	uint32_t words[EGRESS_ROWS_BITS_WORD + EGRESS_ROWS_MAX * EGRESS_ROWS_BIT_WORDS];
 };
+
+static inline struct egress_trie_rows *trie_rows_image(const struct trie_rows *rows)
+{
+	return (void *)rows->words;
+}
 
 /*
  * Whether the part, 2^16 addresses from `base` on, is of two classes, and not every byte needs a row of its own; then
