@@ -64,6 +64,30 @@ static void make_scattered_ipv4(struct list *list)
 	}
 }
 
+static void add_32(struct list *list, uint32_t key, uint32_t class)
+{
+	add(list, (address_number)key << 96, class);
+	add(list, (address_number)(key + 1) << 96, CLASS_NOTHING);
+}
+
+/* /32s of three keys that belong into one bucket and have one tag, in a hash node of 16 buckets, and of others far away. */
+static void make_hidden_ipv6(struct list *list)
+{
+	const uint32_t node = EGRESS_TRIE_ENTRY(EGRESS_TRIE_TAGGED4, 16), first = 0x20010db8;
+	uint32_t key, found = 0, i;
+
+	add(list, 0, CLASS_NOTHING);
+	for (key = first; found < 3; key++) {
+		if (egress_hash_bucket(node, key) != egress_hash_bucket(node, first) ||
+		    egress_hash_tag(key) != egress_hash_tag(first))
+			continue;
+		found++;
+		add_32(list, key, found % 2 ? CLASS_EVERYTHING : CLASS_SERVICES);
+	}
+	for (i = 1; i <= 45; i++)
+		add_32(list, key + i * 0x31234, i % 3 ? CLASS_EVERYTHING : CLASS_SERVICES);
+}
+
 /* Networks in scattered /32s, each with more and longer ones below it than the last. */
 static void make_ipv6(struct list *list)
 {
@@ -163,10 +187,16 @@ static void try_list(struct harness *harness, struct list *list)
 
 static void ipv4_lists_are_judged_as_written(void **state)
 {
+	struct harness *harness = *state;
 	struct list list = {.family = FAMILY_IPV4};
+	const uint32_t *root = harness->words + control(harness)->bank[0].ipv4_root;
 
 	make_ipv4(&list);
-	try_list(*state, &list);
+	write_list(harness, &list, places[0], false);
+	/* Of many networks: of two classes, of three. */
+	assert_int_equal(EGRESS_TRIE_KIND(root[28 << 8]), EGRESS_TRIE_ROWS);
+	assert_int_equal(EGRESS_TRIE_KIND(root[29 << 8]), EGRESS_TRIE_FULL);
+	try_list(harness, &list);
 }
 
 static void scattered_ipv4_addresses_are_judged_as_written(void **state)
@@ -238,6 +268,33 @@ static void ipv6_lists_of_neighbours_are_judged_as_written(void **state)
 	try_published(*state, &list, EGRESS_TRIE_TAGGED4);
 }
 
+static size_t keys_in_a_third_bucket(const struct harness *harness, uint32_t entry)
+{
+	const uint64_t *slot = (const void *)(harness->words + egress_hash_address(entry));
+	size_t count = 0, i;
+
+	/* The last double word of a bucket is its tags; what stands for all other keys is the last slot of bucket 0. */
+	for (i = 0; i < 8 * egress_hash_buckets(entry); i++)
+		count += i % 8 < EGRESS_TAGGED_SLOTS && i != EGRESS_TAGGED_SLOTS - 1 && slot[i] &&
+			 egress_hash_third(entry, egress_hash_bucket(entry, slot[i] >> 32)) == i / 8;
+	return count;
+}
+
+static void keys_that_are_hidden_twice_are_judged_as_written(void **state)
+{
+	struct harness *harness = *state;
+	struct list list = {.family = FAMILY_IPV6};
+	uint32_t root;
+
+	make_hidden_ipv6(&list);
+	write_list(harness, &list, places[0], false);
+	root = control(harness)->bank[0].ipv6_root;
+	assert_int_equal(EGRESS_TRIE_KIND(root), EGRESS_TRIE_TAGGED4);
+	assert_int_equal(egress_hash_buckets(root), 16);
+	assert_true(keys_in_a_third_bucket(harness, root) > 0);
+	try_list(harness, &list);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -246,6 +303,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(ipv6_lists_are_judged_as_written, setup, teardown),
 		cmocka_unit_test_setup_teardown(published_ipv6_lists_are_judged_as_written, setup, teardown),
 		cmocka_unit_test_setup_teardown(ipv6_lists_of_neighbours_are_judged_as_written, setup, teardown),
+		cmocka_unit_test_setup_teardown(keys_that_are_hidden_twice_are_judged_as_written, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -37,6 +37,35 @@ static void write_peer(FILE *out, unsigned int i)
 		fprintf(out, "    - podSelector: {matchLabels: {app: a%u}}\n", i);
 }
 
+static void write_json_peer(FILE *out, unsigned int i)
+{
+	unsigned int a = i >> 8, b = i & 255;
+
+	fprintf(out, i ? "     ,{" : "      {");
+	if (i % 3 == 0)
+		fprintf(out, "\"ipBlock\":{\"cidr\":\"10.%u.%u.0/24\"}}\n", a, b);
+	else if (i % 3 == 1)
+		fprintf(out, "\"ipBlock\":{\"cidr\":\"10.%u.%u.0/24\",\"except\":[\"10.%u.%u.16/28\"]}}\n", a, b, a, b);
+	else
+		fprintf(out, "\"podSelector\":{\"matchLabels\":{\"app\":\"a%u\"}}}\n", i);
+}
+
+static char *write_json_policy(unsigned int count)
+{
+	char *text = NULL;
+	size_t length;
+	FILE *out = open_memstream(&text, &length);
+
+	assert_non_null(out);
+	fprintf(out, "{\"apiVersion\":\"networking.k8s.io/v1\",\n\"kind\":\"NetworkPolicy\",\n\"metadata\":{\"name\":\"p\"},\n"
+		     "\"spec\":{\n\"podSelector\":{},\n\"policyTypes\":[\"Egress\"],\n\"egress\":[{\n\"to\":[\n");
+	for (unsigned int i = 0; i < count; i++)
+		write_json_peer(out, i);
+	fprintf(out, "]}]}}\n");
+	fclose(out);
+	return text;
+}
+
 static char *write_policy(const struct wrong *first, const struct wrong *second, unsigned int count)
 {
 	char *text = NULL;
@@ -83,14 +112,12 @@ static void expect_peer(const struct policy_peer *peer, unsigned int i)
 	}
 }
 
-static void every_peer_is_read(void **state)
+static void expect_every_peer(const char *text)
 {
-	_cleanup_free_ char *text = write_policy(NULL, NULL, PEERS + 1);
 	_cleanup_(object_list_clear) struct object_list objects = {0};
 	_cleanup_(problem_list_clear) struct problem_list problems = {0};
 	const struct egress_rule *rule;
 
-	(void)state;
 	assert_int_equal(decode_buffer("a.yaml", text, strlen(text), &objects, &problems), 0);
 	assert_int_equal(problems.count, 0);
 	assert_int_equal(objects.count, 1);
@@ -98,6 +125,15 @@ static void every_peer_is_read(void **state)
 	assert_int_equal(rule->peer_count, PEERS + 1);
 	for (unsigned int i = 0; i < rule->peer_count; i++)
 		expect_peer(&rule->peers[i], i);
+}
+
+static void every_peer_is_read(void **state)
+{
+	_cleanup_free_ char *yaml = write_policy(NULL, NULL, PEERS + 1), *json = write_json_policy(PEERS + 1);
+
+	(void)state;
+	expect_every_peer(yaml);
+	expect_every_peer(json);
 }
 
 /* ------------------------------------------------------------------ what is wrong */

@@ -417,12 +417,17 @@ static void rows_change_in_place(void **state)
 static void rows_become_a_block(void **state)
 {
 	struct world world;
-	uint32_t i;
+	uint32_t *entries, i;
 
 	(void)state;
 	start_rows(&world, 30);
 	set_address(&world, 0x0a000245, 7);
 	assert_int_equal(kind_of(0x0a00), EGRESS_TRIE_FULL);
+	/* Whole /24s are leaves of it, the others nodes. */
+	entries = &words[EGRESS_TRIE_CHILD(words[ROOT + 0x0a00])];
+	assert_int_equal(entries[1], trie_leaf(1));
+	assert_int_equal(EGRESS_TRIE_KIND(entries[3]), EGRESS_TRIE_BITS);
+	assert_int_equal(entries[0xff], trie_leaf(0));
 	check_all(&world);
 	end(&world);
 	/* The longest ranges are of class 0 and no /24 is: its row is nobody's, and one is missing in the end. */
@@ -470,7 +475,7 @@ static void rows_stay_in_a_chunk(void **state)
 	(void)state;
 	for (left = 16; left < 4096; left += 496) {
 		struct world world = {.family = FAMILY_IPV4};
-		uint32_t first = 2 * EGRESS_CHUNK_WORDS - left, child, end_word;
+		uint32_t first = 2 * EGRESS_CHUNK_WORDS - left, child, end_word, small;
 		const struct egress_trie_rows *rows;
 
 		assert_int_equal(memory_init(&world.memory, words, WORDS, first), 0);
@@ -481,6 +486,8 @@ static void rows_stay_in_a_chunk(void **state)
 		rows = (void *)(words + child);
 		end_word = child + EGRESS_ROWS_BITS_WORD + EGRESS_ROWS_BIT_WORDS * rows->room - 1;
 		assert_int_equal(child >> EGRESS_CHUNK_SHIFT, end_word >> EGRESS_CHUNK_SHIFT);
+		assert_int_equal(memory_take(&world.memory, 0, 16, 16, &small), 0);
+		assert_int_equal(small, child == first ? end_word + 1 : first);
 		check_all(&world);
 		end(&world);
 	}
@@ -630,6 +637,12 @@ static void memory_between_aligned_nodes_is_used(void **state)
 	assert_int_equal(memory_free(&memory), 4096 - 16 - 1);
 	assert_int_equal(memory_release(&memory, 1), 0);
 	assert_true(memory_has_room(&memory, 4096 - 16));
+	memory_clear(&memory);
+	/* There would be room, but not in a chunk. */
+	assert_int_equal(memory_init(&memory, NULL, EGRESS_CHUNK_WORDS + 128, EGRESS_CHUNK_WORDS - 64), 0);
+	assert_int_equal(memory_take_in_chunk(&memory, 0, 144, 16, &large), -ENOSPC);
+	assert_int_equal(memory_take_in_chunk(&memory, 0, 128, 16, &large), 0);
+	assert_int_equal(large, EGRESS_CHUNK_WORDS);
 	memory_clear(&memory);
 }
 
