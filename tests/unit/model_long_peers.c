@@ -50,37 +50,42 @@ static void write_json_peer(FILE *out, unsigned int i)
 		fprintf(out, "\"podSelector\":{\"matchLabels\":{\"app\":\"a%u\"}}}\n", i);
 }
 
-static char *write_json_policy(unsigned int count)
+/* Peers begin in line FIRST_LINE and column 7 of both. */
+struct form {
+	const char *head, *tail;
+	void (*write_peer)(FILE *out, unsigned int i);
+};
+
+static const struct form yaml = {
+	.head = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: p}\nspec:\n"
+		"  podSelector: {}\n  policyTypes: [Egress]\n  egress:\n  - to:\n",
+	.tail = "",
+	.write_peer = write_peer,
+};
+static const struct form json = {
+	.head = "{\"apiVersion\":\"networking.k8s.io/v1\",\n\"kind\":\"NetworkPolicy\",\n\"metadata\":{\"name\":\"p\"},\n"
+		"\"spec\":{\n\"podSelector\":{},\n\"policyTypes\":[\"Egress\"],\n\"egress\":[{\n\"to\":[\n",
+	.tail = "]}]}}\n",
+	.write_peer = write_json_peer,
+};
+
+/* Those that are wrong, in YAML alone, may be NULL. */
+static char *write_policy(const struct form *form, const struct wrong *first, const struct wrong *second,
+			  unsigned int count)
 {
 	char *text = NULL;
 	size_t length;
 	FILE *out = open_memstream(&text, &length);
 
 	assert_non_null(out);
-	fprintf(out, "{\"apiVersion\":\"networking.k8s.io/v1\",\n\"kind\":\"NetworkPolicy\",\n\"metadata\":{\"name\":\"p\"},\n"
-		     "\"spec\":{\n\"podSelector\":{},\n\"policyTypes\":[\"Egress\"],\n\"egress\":[{\n\"to\":[\n");
-	for (unsigned int i = 0; i < count; i++)
-		write_json_peer(out, i);
-	fprintf(out, "]}]}}\n");
-	fclose(out);
-	return text;
-}
-
-static char *write_policy(const struct wrong *first, const struct wrong *second, unsigned int count)
-{
-	char *text = NULL;
-	size_t length;
-	FILE *out = open_memstream(&text, &length);
-
-	assert_non_null(out);
-	fprintf(out, "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: p}\nspec:\n"
-		     "  podSelector: {}\n  policyTypes: [Egress]\n  egress:\n  - to:\n");
+	fputs(form->head, out);
 	for (unsigned int i = 0; i < count; i++) {
 		if (is_wrong(first, i) || is_wrong(second, i))
 			fprintf(out, "    - ipBlock: {cidr: 10.0.0.0/33}\n");
 		else
-			write_peer(out, i);
+			form->write_peer(out, i);
 	}
+	fputs(form->tail, out);
 	fclose(out);
 	return text;
 }
@@ -129,11 +134,12 @@ static void expect_every_peer(const char *text)
 
 static void every_peer_is_read(void **state)
 {
-	_cleanup_free_ char *yaml = write_policy(NULL, NULL, PEERS + 1), *json = write_json_policy(PEERS + 1);
+	_cleanup_free_ char *in_yaml = write_policy(&yaml, NULL, NULL, PEERS + 1);
+	_cleanup_free_ char *in_json = write_policy(&json, NULL, NULL, PEERS + 1);
 
 	(void)state;
-	expect_every_peer(yaml);
-	expect_every_peer(json);
+	expect_every_peer(in_yaml);
+	expect_every_peer(in_json);
 }
 
 /* ------------------------------------------------------------------ what is wrong */
@@ -153,7 +159,7 @@ static void expect_problem(const struct problem *problem, unsigned int i)
 /* In the list's order, up to as many as are told of a file. */
 static void expect_problems(const struct wrong *first, const struct wrong *second, size_t told, bool cut)
 {
-	_cleanup_free_ char *text = write_policy(first, second, PEERS);
+	_cleanup_free_ char *text = write_policy(&yaml, first, second, PEERS);
 	_cleanup_(object_list_clear) struct object_list objects = {0};
 	_cleanup_(problem_list_clear) struct problem_list problems = {0};
 	size_t found = 0;

@@ -22,12 +22,6 @@ bool trie_changes_rarely(const struct trie_part *part, address_number base, unsi
 	return true;
 }
 
-static void set_bits(struct egress_trie_bits *bits, size_t first, size_t end)
-{
-	for (; first < end; first++)
-		bits->bits[first / 32] |= 1u << first % 32;
-}
-
 bool trie_find_bits(const struct trie_part *part, address_number base, unsigned int width,
 		    struct egress_trie_bits *out)
 {
@@ -43,8 +37,8 @@ bool trie_find_bits(const struct trie_part *part, address_number base, unsigned 
 			return false;
 	*out = (struct egress_trie_bits){.entry = {trie_leaf(first), trie_leaf(second)}};
 	for (i = part->first + 1; i <= part->last; i += 2)
-		set_bits(out, (size_t)((ranges->start[i] - base) >> width),
-			 i < part->last ? (size_t)((ranges->start[i + 1] - base) >> width) : TRIE_FAN_OUT);
+		trie_set_bits(out->bits, (size_t)((ranges->start[i] - base) >> width),
+			      i < part->last ? (size_t)((ranges->start[i + 1] - base) >> width) : TRIE_FAN_OUT);
 	return true;
 }
 

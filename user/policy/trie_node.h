@@ -21,6 +21,13 @@ int trie_new_wide(const struct trie *trie, const uint32_t entries[TRIE_WIDE_WORD
 /* A node of bits; *entry points to it. */
 int trie_new_bits(const struct trie *trie, const struct egress_trie_bits *bits, uint32_t *entry);
 
+/* The bits of the bytes from `first` up to, not including, `end`, in eight words. */
+static inline void trie_set_bits(uint32_t *words, size_t first, size_t end)
+{
+	for (; first < end; first++)
+		words[first / 32] |= 1u << first % 32;
+}
+
 static inline uint32_t trie_bits_entry(const struct egress_trie_bits *bits, unsigned int byte)
 {
 	return bits->entry[bits->bits[byte / 32] >> byte % 32 & 1];

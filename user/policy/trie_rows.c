@@ -41,8 +41,7 @@ static bool put_in_byte(struct egress_trie_rows *rows, uint32_t first, uint32_t 
 			return false;
 		rows->row[byte] = (uint8_t)number;
 	}
-	for (first &= 0xff, last &= 0xff; first <= last; first++)
-		rows->bits[number][first / 32] |= 1u << first % 32;
+	trie_set_bits(rows->bits[number], first & 0xff, (last & 0xff) + 1);
 	return true;
 }
 
