@@ -101,12 +101,14 @@ bool trie_find_rows(const struct trie_part *part, address_number base, struct tr
 
 size_t trie_rows_words(const struct trie_rows *rows)
 {
-	return node_words(trie_rows_image(rows)->room);
+	const struct egress_trie_rows *node = (const void *)rows->words;
+
+	return node_words(node->room);
 }
 
 int trie_new_rows(const struct trie *trie, const struct trie_rows *rows, uint32_t *entry)
 {
-	const struct egress_trie_rows *from = trie_rows_image(rows);
+	const struct egress_trie_rows *from = (const void *)rows->words;
 	uint32_t address;
 	int error = memory_take_in_chunk(trie->memory, trie->bank, node_words(from->room), TRIE_UNIT_WORDS, &address);
 

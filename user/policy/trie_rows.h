@@ -10,7 +10,7 @@ struct trie_rows {
 	uint32_t words[EGRESS_ROWS_BITS_WORD + EGRESS_ROWS_MAX * EGRESS_ROWS_BIT_WORDS];
 };
 
-static inline struct egress_trie_rows *trie_rows_image(const struct trie_rows *rows)
+static inline struct egress_trie_rows *trie_rows_image(struct trie_rows *rows)
 {
 	return (void *)rows->words;
 }
