@@ -9,15 +9,19 @@ outside, and from the outside to pod web (which answers). Denied by every one of
 sends to ports 7000 to 7009 of peer and of the outside, counted on their side.
 
 When an attachment itself is taken away nothing judges until it is repaired; the promise is that this takes less than a
-second. So the senders of what is denied rest meanwhile, and the time to the repair is measured instead.
+second. So the senders of what is denied rest meanwhile, and the time to the repair is measured instead. Attaching waits
+for the kernel, 20 ms on most machines; a busy one was seen to take seconds. So how long it lets wait is measured beside.
 """
 
+import ctypes
+import fcntl
 import json
 import os
 import random
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -33,12 +37,16 @@ ALLOWED_PORT, ANSWER_PORT, DENIED_PORT, SEEN_PORT = 80, 8080, 7000, 7010
 WEB, PEER, OUTSIDE = ("10.1.1.2", "fd00:1:1::2"), ("10.1.2.2", "fd00:1:2::2"), ("192.0.2.10", "2001:db8:2::10")
 CONNECTIONS = 16
 REPAIR_SECONDS = 1.5
+# What a repair waits for besides: one for each of the two directions (tcx_entry_sync() in the kernel), after those that a
+# new generation under way waits for before and after it is published.
+REPAIR_WAITS = 4
 # On a machine that does much else besides; how long it takes is not what is judged here.
 READY_SECONDS = 300
 chance = random.Random(SEED)
 # The clock by which the kernel stamps packets.
 started = time.time()
 counts = {}
+late_repairs = []
 events = open(E["EVENTS"], "w", encoding="utf-8")  # open until the end
 # What was done when, for arrivals to be laid beside.
 steps = []
@@ -333,13 +341,52 @@ def fill_tables():
     filler.process.communicate(timeout=60)
 
 
+class KernelWaits:
+    """How long the kernel lets a process wait that asks for what attaching asks for, while it is entered: a grace period,
+    and the lock of all interfaces (rtnl_lock(), held across grace periods where an interface goes). The longest is kept,
+    in seconds."""
+    SYS_MEMBARRIER = {"x86_64": 324, "aarch64": 283}[os.uname().machine]
+    MEMBARRIER_CMD_GLOBAL = 1
+    SIOCGIFTXQLEN, SIOCSIFTXQLEN = 0x8942, 0x8943
+
+    def __init__(self):
+        self.longest = 0
+        self.over = False
+        self.thread = threading.Thread(target=self.wait_again_and_again, daemon=True)
+
+    def wait_again_and_again(self):
+        libc = ctypes.CDLL(None, use_errno=True)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as node:
+            request = struct.pack("16s24x", b"lo")
+            while not self.over:
+                start = time.monotonic()
+                libc.syscall(self.SYS_MEMBARRIER, self.MEMBARRIER_CMD_GLOBAL, 0, 0)
+                request = fcntl.ioctl(node, self.SIOCGIFTXQLEN, request)
+                fcntl.ioctl(node, self.SIOCSIFTXQLEN, request)
+                self.longest = max(self.longest, time.monotonic() - start)
+                time.sleep(0.001)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over = True
+        self.thread.join()
+
+
 def repaired(what, disturb):
     before = metric("egressd_repairs_total")
-    start = time.monotonic()
-    disturb()
-    wait_for(10, f"{what} is repaired", lambda: metric("egressd_repairs_total") > before)
-    took = time.monotonic() - start
+    with KernelWaits() as waits:
+        start = time.monotonic()
+        disturb()
+        wait_for(30, f"{what} is repaired", lambda: metric("egressd_repairs_total") > before)
+        took = time.monotonic() - start
+    say(f"{what} is repaired after {took * 1000:.0f} ms, while the kernel let wait {waits.longest * 1000:.0f} ms at a time")
     counts["slowest repair (ms)"] = max(counts.get("slowest repair (ms)", 0), round(took * 1000))
+    if took > REPAIR_SECONDS + REPAIR_WAITS * waits.longest:
+        late_repairs.append(f"{what} was repaired only after {took * 1000:.0f} ms, while the kernel let wait "
+                            f"{waits.longest * 1000:.0f} ms at a time")
     agent.await_ready()
     counts["repairs"] = counts.get("repairs", 0) + 1
 
@@ -478,8 +525,7 @@ def judge(sent, results, captured):
         wrong.append(f"{broken} allowed connections broke")
     if not sent or any(not result["exchanges"] for result in results) or any(not one["seen"] for one in captured):
         wrong.append("there was no traffic to judge by")
-    if counts.get("slowest repair (ms)", 0) > REPAIR_SECONDS * 1000:
-        wrong.append(f"a repair took {counts['slowest repair (ms)']} ms")
+    wrong.extend(late_repairs)
     figures = (f"agents started: {agent.starts}; exchanges: {sum(result['exchanges'] for result in results)} on "
                f"{len(results) * CONNECTIONS} connections, {broken} broken, longest wait "
                f"{max(result['longest_ms'] for result in results)} ms; denied packets: {sent} sent, {arrived} arrived")
