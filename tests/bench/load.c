@@ -247,7 +247,7 @@ struct side {
 struct traffic {
 	struct destination address[TARGETS_MAX]; /* of one family */
 	size_t count;
-	size_t turns; /* for each side, of each measurement */
+	size_t turns;        /* for each side, of each measurement */
 	int fd;              /* of the measurement under way */
 	size_t destinations; /* which are in turn, of datagrams */
 	/* One, with whatever is attached; or two, attached by turns. */
@@ -335,6 +335,7 @@ static double request(const struct traffic *traffic, double end, struct work *wo
 {
 	double before = clock_seconds(CLOCK_MONOTONIC), now;
 
+	bench_check(work->count < SAMPLES_MAX, "too many samples");
 	do {
 		exchange(traffic->fd);
 		now = clock_seconds(CLOCK_MONOTONIC);
