@@ -152,6 +152,7 @@ test_harness_sees_failures()
 		test_slow() { sleep 30; }
 		test_left_out() { skip a reason; }
 		test_inverted() { fails true; }
+		after_failure() { false; }
 		TEST_SANDBOX=no TEST_TIMEOUT=1
 		run_tests "\$@"
 	EOF
