@@ -69,7 +69,8 @@ _Static_assert(sizeof(struct egress_control) <= EGRESS_CONTROL_WORDS * 4, "the c
 
 /*
  * Trie entries: the kind in the top four bits, below it a class or where the child is. Children are aligned to 16 words
- * (64 bytes) and named in that unit; of a hash node the entry says more, see below.
+ * (64 bytes) and named in that unit; of a hash node the entry says more, see below. A kind that one family does not have
+ * shares its number with one that the other does not have.
  */
 #define EGRESS_TRIE_KIND_SHIFT 28
 #define EGRESS_TRIE_VALUE_MASK ((1u << EGRESS_TRIE_KIND_SHIFT) - 1)
@@ -85,6 +86,7 @@ enum egress_trie_kind {
 	EGRESS_TRIE_RANGES37, /* the same with 37 bounds, 256 bytes */
 	EGRESS_TRIE_BITS,     /* child: struct egress_trie_bits */
 	EGRESS_TRIE_ROWS,     /* child: struct egress_trie_rows, the last two bytes, IPv4 only */
+	EGRESS_TRIE_RUNS = EGRESS_TRIE_ROWS, /* child: struct egress_trie_run, a hash table of them, see below, IPv6 only */
 	EGRESS_TRIE_WIDE,     /* child: 65,536 entries by the next two bytes of the address, IPv6 only */
 	EGRESS_TRIE_HASH2,    /* child: a hash table by the next two bytes, see below, IPv6 only */
 	EGRESS_TRIE_TAGGED2,  /* the same with tags instead of masks; of IPv4 the last two bytes, all its entries leaves */
@@ -231,7 +233,7 @@ static inline __u32 egress_hash_address(__u32 entry)
 	return (egress_hash_place(entry) ^ egress_hash_buckets(entry)) << (EGRESS_TRIE_UNIT_SHIFT - 1);
 }
 
-/* Bits of the address that the node takes. */
+/* Bits of the address that the node takes; not of one of runs. */
 static inline __u32 egress_hash_bits(__u32 entry)
 {
 	return 8 * ((EGRESS_TRIE_KIND(entry) - EGRESS_TRIE_HASH2) / 2 + 2);
@@ -260,6 +262,69 @@ static inline __u32 egress_hash_third(__u32 entry, __u32 bucket)
 static inline __u32 egress_hash_tag(__u64 key)
 {
 	return (__u32)key * EGRESS_TAG_MULTIPLIER >> (32 - EGRESS_TAG_BITS);
+}
+
+/*
+ * A hash node whose buckets hold one key each, of four bytes, and with it what is in a node of turns elsewhere: of many
+ * networks that have neighbours all is said in the one cache line that a packet must wait for anyway. Its trie entry is
+ * that of a hash node, of EGRESS_RUN_BUCKETS_MIN buckets or more, and so is `slot`. Where the slot's entry is a leaf, the
+ * next two bytes are in range i when i bounds are not above them, and the class is the slot's for an even i, `second` for
+ * an odd one. Where it is none, the walk goes on with it behind the key, and what else the bucket holds is of no meaning: so
+ * a network is given a node of its own by one word.
+ *
+ * In place of the first buckets, one in 64, is a bit for each value of egress_run_bit() that a key has: of most keys that
+ * the node does not have a packet learns it there, in little memory, and all of them have the `other` of the first bucket
+ * behind the bits.
+ *
+ * A key that has no place in its bucket is in the other one of the pair, or in the one that egress_run_third() names; bit
+ * EGRESS_RUN_MOVED of `other` says that keys which were looked for in this bucket are in the next one that a packet looks
+ * into. It is written behind the key, and the key's bit last.
+ */
+#define EGRESS_RUN_BUCKETS_MIN 128u
+#define EGRESS_RUN_BOUND_WORDS 12u
+#define EGRESS_RUN_BOUNDS      18u
+#define EGRESS_RUN_MOVED       (1u << 31)
+
+struct egress_trie_run {
+	__u64 slot;   /* 0: free */
+	__u32 second; /* trie entry, a leaf */
+	__u32 other;  /* trie entry, a leaf, the same in all buckets of a node */
+	__u32 bounds[EGRESS_RUN_BOUND_WORDS]; /* three to a double word, as in nodes of ranges */
+};
+_Static_assert(sizeof(struct egress_trie_run) == 4 * EGRESS_HASH_BUCKET_WORDS, "one bucket");
+
+/* The first bucket that may have a key, behind the bits; an even number. */
+static inline __u32 egress_run_first(__u32 entry)
+{
+	return egress_hash_buckets(entry) / 64;
+}
+
+/* One of the buckets that may have keys, for a number of 32 bits. */
+static inline __u32 egress_run_spread(__u32 entry, __u32 number)
+{
+	__u32 first = egress_run_first(entry);
+
+	return first + (__u32)((__u64)number * (egress_hash_buckets(entry) - first) >> 32);
+}
+
+/* Number of the bucket for a key. */
+static inline __u32 egress_run_bucket(__u32 entry, __u32 key)
+{
+	__u32 function = EGRESS_TRIE_VALUE(entry) >> EGRESS_HASH_FUNCTION_SHIFT;
+
+	return egress_run_spread(entry, (__u32)(key * EGRESS_HASH_MULTIPLIER >> (32 - 5 * function)));
+}
+
+/* Number of the bucket that is looked into after both of the pair. */
+static inline __u32 egress_run_third(__u32 entry, __u32 key)
+{
+	return egress_run_spread(entry, key * EGRESS_TAG_MULTIPLIER);
+}
+
+/* Number of the key's bit: bit (number & 31) of word number / 32. */
+static inline __u32 egress_run_bit(__u32 entry, __u32 key)
+{
+	return key * EGRESS_TAG_MULTIPLIER >> 13 & (8 * egress_hash_buckets(entry) - 1);
 }
 
 /*

@@ -313,12 +313,13 @@ EGRESS_INLINE _Bool egress_tagged_entry(const void *tables, __u32 value, __u32 *
 	return 1;
 }
 
-/* The entry for the next bytes of the address in a hash node. */
-EGRESS_INLINE _Bool egress_hash_entry(const void *tables, struct egress_left *left, __u32 *entry)
+/* The entry for the `taken` first bits of `high` in a hash node. left: what is behind them. */
+EGRESS_INLINE _Bool egress_hash_entry(const void *tables, __u64 high, __u32 taken, const struct egress_left *left,
+				      __u32 *entry)
 {
-	__u32 address = egress_hash_address(*entry), taken = egress_hash_bits(*entry) & 63, number;
+	__u32 address = egress_hash_address(*entry), number;
 	const __u32 *chunk = egress_table_chunk(tables, address);
-	__u64 key = left->high >> ((64 - taken) & 63), found, rest = 0;
+	__u64 key = high >> ((64 - taken) & 63), found, rest = 0;
 
 	if (!chunk)
 		return 0;
@@ -329,10 +330,61 @@ EGRESS_INLINE _Bool egress_hash_entry(const void *tables, struct egress_left *le
 		found = egress_tagged_find(chunk, *entry, number, key);
 	else
 		egress_masked_find(chunk, address + number * EGRESS_HASH_BUCKET_WORDS, key, &found, &rest);
-	egress_take(left, taken);
 	if (!(__u32)found || ((left->high & rest) >> 32 ^ (__u32)rest))
 		found = ((const __u32 *)egress_hash_slots(chunk, address))[EGRESS_HASH_OTHER_WORD];
 	*entry = ~(__u32)found;
+	return 1;
+}
+
+EGRESS_INLINE const struct egress_trie_run *egress_run(const __u32 *chunk, __u32 address, __u32 number)
+{
+	return (const void *)egress_hash_slots(chunk, address + number * EGRESS_HASH_BUCKET_WORDS);
+}
+
+/* Where the key is, or else where it would be. */
+EGRESS_INLINE const struct egress_trie_run *egress_run_find(const __u32 *chunk, __u32 entry, __u32 key)
+{
+	__u32 address = egress_hash_address(entry), number = egress_run_bucket(entry, key);
+	const struct egress_trie_run *run = egress_run(chunk, address, number);
+
+	if (run->slot >> 32 == key || !(run->other & EGRESS_RUN_MOVED))
+		return run;
+	run = egress_run(chunk, address, number ^ 1);
+	if (run->slot >> 32 == key || !(run->other & EGRESS_RUN_MOVED))
+		return run;
+	return egress_run(chunk, address, egress_run_third(entry, key));
+}
+
+/*
+ * The entry for a key of four bytes in a node of runs. *ends: it is the class, a leaf, by what is behind the key; otherwise
+ * the walk goes on with it there. (The verifier need not follow a class that is taken for a node.)
+ */
+EGRESS_INLINE _Bool egress_runs_entry(const void *tables, __u32 key, const struct egress_left *left, __u32 *entry,
+				      _Bool *ends)
+{
+	__u32 address = egress_hash_address(*entry), bit = egress_run_bit(*entry, key);
+	const __u32 *chunk = egress_table_chunk(tables, address);
+	const struct egress_trie_run *run;
+	__u64 slot;
+
+	*ends = 1;
+	if (!chunk || !EGRESS_TABLE_HOLDS(tables, address + EGRESS_HASH_BUCKET_WORDS * egress_hash_buckets(*entry) - 1))
+		return 0;
+	if (!(chunk[(address + bit / 32) & (EGRESS_CHUNK_WORDS - 1)] >> (bit & 31) & 1)) {
+		*entry = egress_run(chunk, address, egress_run_first(*entry))->other & ~EGRESS_RUN_MOVED;
+		return 1;
+	}
+	run = egress_run_find(chunk, *entry, key);
+	slot = run->slot;
+	if (slot >> 32 != key || !(__u32)slot) {
+		*entry = run->other & ~EGRESS_RUN_MOVED;
+		return 1;
+	}
+	*entry = ~(__u32)slot;
+	*ends = EGRESS_TRIE_KIND(*entry) == EGRESS_TRIE_LEAF;
+	if (*ends && egress_bounds_below(run->bounds, EGRESS_RUN_BOUNDS / 3, EGRESS_RUN_BOUNDS / 3,
+					 (__u32)(left->high >> 48)) & 1)
+		*entry = run->second;
 	return 1;
 }
 
@@ -368,6 +420,22 @@ EGRESS_INLINE _Bool egress_class4(const void *tables, const struct egress_bank *
 }
 
 /*
+ * Bits of the address that a node takes, by its kind, 0 for what ends the walk or takes some itself: one number of four
+ * bits for each kind, of bytes. (No branch and no constant: to the verifier all nodes look alike afterwards.)
+ */
+EGRESS_INLINE __u32 egress_taken_bits(__u32 kind)
+{
+	const __u64 bytes = 1ull << 4 * EGRESS_TRIE_FULL | 1ull << 4 * EGRESS_TRIE_BITS | 2ull << 4 * EGRESS_TRIE_TURNS |
+			    2ull << 4 * EGRESS_TRIE_RANGES9 | 2ull << 4 * EGRESS_TRIE_RANGES18 |
+			    2ull << 4 * EGRESS_TRIE_RANGES37 | 4ull << 4 * EGRESS_TRIE_RUNS | 2ull << 4 * EGRESS_TRIE_WIDE |
+			    2ull << 4 * EGRESS_TRIE_HASH2 | 2ull << 4 * EGRESS_TRIE_TAGGED2 |
+			    3ull << 4 * EGRESS_TRIE_HASH3 | 3ull << 4 * EGRESS_TRIE_TAGGED3 |
+			    4ull << 4 * EGRESS_TRIE_HASH4 | 4ull << 4 * EGRESS_TRIE_TAGGED4;
+
+	return (__u32)(bytes >> 4 * kind & 15) * 8;
+}
+
+/*
  * Class of an IPv6 address, given as two numbers as they stand in memory: the first eight bytes and the others. (The
  * kernel's program passes them on like this; see bpf/lib/policy.h.) Each node takes at least one of the 16 bytes.
  */
@@ -379,35 +447,42 @@ EGRESS_INLINE _Bool egress_class6_number(const void *tables, __u32 root, __u64 f
 
 	EGRESS_NO_UNROLL
 	for (step = 0; step < 17; step++) {
-		__u32 kind = EGRESS_TRIE_KIND(entry);
+		__u32 kind = EGRESS_TRIE_KIND(entry), taken = egress_taken_bits(kind);
+		__u64 high = left.high;
 
 		if (kind == EGRESS_TRIE_LEAF) {
 			*class = EGRESS_TRIE_VALUE(entry);
 			return 1;
 		}
+		egress_take(&left, taken);
 		if (kind >= EGRESS_TRIE_HASH2) {
-			if (!egress_hash_entry(tables, &left, &entry))
+			if (!egress_hash_entry(tables, high, taken, &left, &entry))
 				return 0;
+		} else if (kind == EGRESS_TRIE_RUNS) {
+			_Bool ends;
+
+			if (!egress_runs_entry(tables, (__u32)(high >> 32), &left, &entry, &ends))
+				return 0;
+			if (ends) {
+				*class = entry;
+				return EGRESS_TRIE_KIND(entry) == EGRESS_TRIE_LEAF;
+			}
 		} else if (kind == EGRESS_TRIE_SKIP) {
 			if (!egress_skip_entry(tables, &left, &entry))
 				return 0;
 		} else if (kind == EGRESS_TRIE_WIDE) {
-			if (!egress_word(tables, EGRESS_TRIE_CHILD(entry) + (__u32)(left.high >> 48), &entry))
+			if (!egress_word(tables, EGRESS_TRIE_CHILD(entry) + (__u32)(high >> 48), &entry))
 				return 0;
-			egress_take(&left, 16);
 		} else if (kind == EGRESS_TRIE_FULL) {
-			if (!egress_word(tables, EGRESS_TRIE_CHILD(entry) + (__u32)(left.high >> 56), &entry))
+			if (!egress_word(tables, EGRESS_TRIE_CHILD(entry) + (__u32)(high >> 56), &entry))
 				return 0;
-			egress_take(&left, 8);
 		} else if (kind == EGRESS_TRIE_BITS) {
-			if (!egress_bits_entry(tables, (__u32)(left.high >> 56), &entry))
+			if (!egress_bits_entry(tables, (__u32)(high >> 56), &entry))
 				return 0;
-			egress_take(&left, 8);
 		} else {
 			/* All bounds: where the walk is long, a branch that is foreseen wrongly costs more than they do. */
-			if (!egress_ranges_entry(tables, (__u32)(left.high >> 48), EGRESS_TURNS_WORDS / 2 - 1, &entry))
+			if (!egress_ranges_entry(tables, (__u32)(high >> 48), EGRESS_TURNS_WORDS / 2 - 1, &entry))
 				return 0;
-			egress_take(&left, 16);
 		}
 	}
 	return 0;

@@ -109,15 +109,16 @@ static void make_ipv6(struct list *list)
 }
 
 /*
- * As published lists are: in each of many /32s one network, or a /48 with eight that take turns with what is around.
- * lone: two of three are alone. together: /32s in the same /16.
+ * As published lists are: in each of `count` /32s one network, or a /48 with eight that take turns with what is around.
+ * lone: two of three are alone. together: /32s in the same /16. host_bits: of the smallest of the eight.
  */
-static void make_published_ipv6(struct list *list, bool lone, uint32_t together)
+static void make_published_ipv6(struct list *list, uint32_t count, bool lone, uint32_t together,
+				unsigned int host_bits)
 {
 	uint32_t network, i;
 
 	add(list, 0, CLASS_NOTHING);
-	for (network = 0; network < 500; network++) {
+	for (network = 0; network < count; network++) {
 		address_number place = (address_number)(0x2001 + 3 * (network / together)) << 112;
 		uint32_t spread = 6000 / together, number = network % together * spread;
 
@@ -134,7 +135,7 @@ static void make_published_ipv6(struct list *list, bool lone, uint32_t together)
 		}
 		for (i = 0; i < 8; i++) {
 			add(list, place + ((address_number)i << 77), CLASS_EVERYTHING);
-			add(list, place + ((address_number)i << 77) + ((address_number)1 << (64 + network % 9)),
+			add(list, place + ((address_number)i << 77) + ((address_number)1 << (host_bits + network % 9)),
 			    CLASS_NOTHING);
 		}
 	}
@@ -233,6 +234,24 @@ static size_t keys_in_the_other_bucket(const struct harness *harness, uint32_t e
 	return count;
 }
 
+/* Keys of a node of runs that are in the last place a packet looks into; 0 where none is in the second one. */
+static size_t keys_in_other_places(const struct harness *harness, uint32_t entry)
+{
+	const struct egress_trie_run *run = (const void *)(harness->words + egress_hash_address(entry));
+	size_t pair = 0, third = 0;
+	uint32_t i;
+
+	for (i = egress_run_first(entry); i < egress_hash_buckets(entry); i++) {
+		uint32_t own = egress_run_bucket(entry, (uint32_t)(run[i].slot >> 32));
+
+		if (!run[i].slot || i == own)
+			continue;
+		pair += i == (own ^ 1);
+		third += i != (own ^ 1);
+	}
+	return pair ? third : 0;
+}
+
 /* kind: of the nodes below the root. */
 static void try_published(struct harness *harness, struct list *list, enum egress_trie_kind kind)
 {
@@ -247,7 +266,8 @@ static void try_published(struct harness *harness, struct list *list, enum egres
 		if (EGRESS_TRIE_KIND(entry) != kind)
 			continue;
 		nodes++;
-		displaced += keys_in_the_other_bucket(harness, entry);
+		displaced += kind == EGRESS_TRIE_RUNS ? keys_in_other_places(harness, entry) :
+							keys_in_the_other_bucket(harness, entry);
 	}
 	assert_true(nodes);
 	assert_true(displaced);
@@ -258,7 +278,7 @@ static void published_ipv6_lists_are_judged_as_written(void **state)
 {
 	struct list list = {.family = FAMILY_IPV6};
 
-	make_published_ipv6(&list, true, 10);
+	make_published_ipv6(&list, 500, true, 10, 64);
 	try_published(*state, &list, EGRESS_TRIE_HASH4);
 }
 
@@ -266,8 +286,16 @@ static void ipv6_lists_of_neighbours_are_judged_as_written(void **state)
 {
 	struct list list = {.family = FAMILY_IPV6};
 
-	make_published_ipv6(&list, false, 50);
+	make_published_ipv6(&list, 500, false, 50, 50);
 	try_published(*state, &list, EGRESS_TRIE_TAGGED4);
+}
+
+static void ipv6_lists_of_runs_are_judged_as_written(void **state)
+{
+	struct list list = {.family = FAMILY_IPV6};
+
+	make_published_ipv6(&list, 900, false, 90, 64);
+	try_published(*state, &list, EGRESS_TRIE_RUNS);
 }
 
 static void keys_that_are_hidden_twice_are_judged_as_written(void **state)
@@ -293,6 +321,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(ipv6_lists_are_judged_as_written, setup, teardown),
 		cmocka_unit_test_setup_teardown(published_ipv6_lists_are_judged_as_written, setup, teardown),
 		cmocka_unit_test_setup_teardown(ipv6_lists_of_neighbours_are_judged_as_written, setup, teardown),
+		cmocka_unit_test_setup_teardown(ipv6_lists_of_runs_are_judged_as_written, setup, teardown),
 		cmocka_unit_test_setup_teardown(keys_that_are_hidden_twice_are_judged_as_written, setup, teardown),
 	};
 

@@ -18,6 +18,7 @@
 #include "policy/table_walk.h"
 #include "policy/trie_hash.h"
 #include "policy/trie_node.h"
+#include "policy/trie_runs.h"
 
 /* Word addresses of the tables below; what the walk needs aligned is. */
 enum {
@@ -652,21 +653,31 @@ static void test_rows_across_chunks(void **state)
 }
 
 /* Every network of two bytes has in the walk what a packet finds. */
+/* The address is of the class for packets that it is of for the walk. */
+static void assert_seen(const struct table_view *view, const struct ranges *walked, address_number address)
+{
+	uint64_t first = (uint64_t)(address >> 64), last = (uint64_t)address;
+	uint32_t class;
+
+	assert_true(egress_class6_number(view, bank_words()->ipv6_root, __builtin_bswap64(first), __builtin_bswap64(last),
+					 &class));
+	assert_int_equal(walked->value[ranges_find(walked, address)], class);
+}
+
 static void assert_walked_as_packets_see(void)
 {
 	const struct table_view view = {memory, LARGE_WORDS};
 	struct ranges walked = {0};
 	struct bank bank;
-	uint32_t class, i;
+	uint32_t i;
 
 	collected_family = 6;
 	assert_int_equal(bank_open(memory, LARGE_WORDS, &bank), 0);
 	assert_int_equal(bank_each_class(&bank, collect_family, &walked), 0);
-	for (i = 0; i < 65536; i++) {
-		assert_true(egress_class6_number(&view, bank_words()->ipv6_root, __builtin_bswap64((uint64_t)i << 48), 0,
-						 &class));
-		assert_int_equal(walked.value[ranges_find(&walked, (address_number)i << 112)], class);
-	}
+	for (i = 0; i < 65536; i++)
+		assert_seen(&view, &walked, (address_number)i << 112);
+	for (i = 0; i < walked.count; i++)
+		assert_seen(&view, &walked, walked.start[i]);
 	ranges_clear(&walked);
 }
 
@@ -711,6 +722,176 @@ static void test_tags(void **state)
 	assert_true(displaced);
 	trie_keys_clear(&keys);
 	room_end(&room);
+}
+
+/* ------------------------------------------------------------------ nodes of runs */
+
+/* A root of 90 keys, the lowest and the highest among them; list: what it says. */
+static void write_runs(const struct trie *trie, struct ranges *list)
+{
+	const struct trie_ranges two = {.start = {0, 16, 0x8000}, .entry = {LEAF(1), LEAF(0), LEAF(1)}, .count = 3};
+	struct trie_runs runs = {0};
+	uint32_t i;
+
+	for (i = 0; i < 90; i++) {
+		uint32_t key = i == 89 ? UINT32_MAX : i * i * 400000;
+		address_number place = (address_number)key << 96;
+
+		assert_int_equal(trie_runs_add(&runs, key, &two), 0);
+		assert_int_equal(ranges_append(list, place, 1), 0);
+		assert_int_equal(ranges_append(list, place + ((address_number)16 << 80), 0), 0);
+		assert_int_equal(ranges_append(list, place + ((address_number)0x8000 << 80), 1), 0);
+		if (key != UINT32_MAX)
+			assert_int_equal(ranges_append(list, place + ((address_number)1 << 96), 0), 0);
+	}
+	assert_int_equal(trie_new_runs(trie, &runs, LEAF(0), &bank_words()->ipv6_root), 0);
+	trie_runs_clear(&runs);
+}
+
+/* Whether a walk through the tables finds that they do not hold together. */
+static void assert_damaged(bool damaged)
+{
+	struct bank bank;
+
+	assert_int_equal(bank_open(memory, LARGE_WORDS, &bank), 0);
+	assert_int_equal(bank_each_class(&bank, ignore_range, NULL), damaged ? -EINVAL : 0);
+}
+
+static void test_runs(void **state)
+{
+	struct ranges list = {0};
+	struct room room;
+	const struct trie trie = {.memory = &room.memory};
+
+	(void)state;
+	room_begin(&room);
+	write_runs(&trie, &list);
+	assert_walked_as(&list, 6);
+	/* In an IPv4 tree a node of that kind is one of rows. */
+	memory[ROOT + 0x0a00] = bank_words()->ipv6_root;
+	assert_damaged(true);
+	room_end(&room);
+	ranges_clear(&list);
+}
+
+static bool is_place_of(uint32_t entry, uint32_t key, uint32_t bucket)
+{
+	uint32_t own = egress_run_bucket(entry, key);
+
+	return bucket == own || bucket == (own ^ 1) || bucket == egress_run_third(entry, key);
+}
+
+/* Each bucket with something in it that cannot be, and made good again. */
+static void test_damaged_runs(void **state)
+{
+	struct egress_trie_run *node, good;
+	struct ranges list = {0};
+	struct room room;
+	const struct trie trie = {.memory = &room.memory};
+	uint32_t entry, free_bucket = 0, i;
+
+	(void)state;
+	room_begin(&room);
+	write_runs(&trie, &list);
+	entry = bank_words()->ipv6_root;
+	node = (void *)&memory[egress_hash_address(entry)];
+	/* Packets look for every key, in every place that it may have. */
+	memset(node, 0xff, egress_run_first(entry) * sizeof(*node));
+	for (i = egress_run_first(entry); i < egress_hash_buckets(entry); i++)
+		node[i].other |= EGRESS_RUN_MOVED;
+	assert_walked_as(&list, 6);
+	for (i = egress_run_first(entry); i < egress_hash_buckets(entry); i++) {
+		good = node[i];
+		node[i].other = (good.other & EGRESS_RUN_MOVED) | LEAF(1);
+		assert_damaged(true);
+		node[i] = good;
+		if (!good.slot) {
+			free_bucket = i;
+			continue;
+		}
+		node[i].second = EGRESS_TRIE_POINTER(EGRESS_TRIE_FULL, FULL6);
+		assert_damaged(true);
+		node[i] = good;
+		/* Bounds that do not ascend. */
+		memset(node[i].bounds, 0, sizeof(node[i].bounds));
+		node[i].bounds[0] = 7;
+		assert_damaged(true);
+		node[i] = good;
+		/* A key that no packet finds there. */
+		node[i].slot ^= 1ull << 32;
+		if (!is_place_of(entry, trie_run_key(&node[i]), i))
+			assert_damaged(true);
+		node[i] = good;
+		assert_damaged(false);
+	}
+	/* A key twice. */
+	for (i = egress_run_first(entry); !node[i].slot; i++)
+		;
+	assert_true(free_bucket);
+	node[free_bucket].slot = node[i].slot;
+	assert_damaged(true);
+	room_end(&room);
+	ranges_clear(&list);
+}
+
+/* Without its bit, or what leads packets to where it is, a key is one that a writer has not finished: it is not there. */
+static void test_unfinished_runs(void **state)
+{
+	struct egress_trie_run *node;
+	struct ranges list = {0};
+	size_t moved = 0;
+	struct room room;
+	const struct trie trie = {.memory = &room.memory};
+	uint32_t entry, *bits, i;
+
+	(void)state;
+	room_begin(&room);
+	write_runs(&trie, &list);
+	entry = bank_words()->ipv6_root;
+	node = (void *)(bits = &memory[egress_hash_address(entry)]);
+	for (i = egress_run_first(entry); i < egress_hash_buckets(entry); i++) {
+		uint32_t bit = egress_run_bit(entry, trie_run_key(&node[i])), other = node[i].other;
+
+		if (!node[i].slot)
+			continue;
+		bits[bit / 32] ^= 1u << bit % 32;
+		assert_walked_as_packets_see();
+		bits[bit / 32] ^= 1u << bit % 32;
+		moved += other >> 31;
+		node[i].other &= ~EGRESS_RUN_MOVED;
+		assert_walked_as_packets_see();
+		node[i].other = other;
+	}
+	assert_true(moved);
+	assert_walked_as(&list, 6);
+	room_end(&room);
+	ranges_clear(&list);
+}
+
+/* Nodes that cannot be: too few buckets, more than there is memory, too near to the end of the address. */
+static void test_runs_that_cannot_be(void **state)
+{
+	struct ranges list = {0};
+	struct room room;
+	const struct trie trie = {.memory = &room.memory};
+	uint32_t *root, entry;
+
+	(void)state;
+	room_begin(&room);
+	write_runs(&trie, &list);
+	root = &bank_words()->ipv6_root;
+	entry = *root;
+	*root = entry - egress_hash_buckets(entry) + EGRESS_RUN_BUCKETS_MIN / 2;
+	assert_damaged(true);
+	*root = EGRESS_TRIE_ENTRY(EGRESS_TRIE_RUNS, LARGE_WORDS / EGRESS_HASH_BUCKET_WORDS * 2 + EGRESS_RUN_BUCKETS_MIN);
+	assert_damaged(true);
+	/* Behind ten bytes there is room for it, behind eleven there is not. */
+	assert_int_equal(trie_new_skip(&trie, 0, 0, 80, entry, LEAF(0), root), 0);
+	assert_damaged(false);
+	assert_int_equal(trie_new_skip(&trie, 0, 0, 88, entry, LEAF(0), root), 0);
+	assert_damaged(true);
+	room_end(&room);
+	ranges_clear(&list);
 }
 
 /* Whatever stands in the tables, the walk ends and stays inside. */
@@ -759,6 +940,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_damaged_rows, make_tables, free_tables),
 		cmocka_unit_test_setup_teardown(test_rows_across_chunks, make_tables, free_tables),
 		cmocka_unit_test_setup_teardown(test_tags, make_tables, free_tables),
+		cmocka_unit_test_setup_teardown(test_runs, make_tables, free_tables),
+		cmocka_unit_test_setup_teardown(test_damaged_runs, make_tables, free_tables),
+		cmocka_unit_test_setup_teardown(test_unfinished_runs, make_tables, free_tables),
+		cmocka_unit_test_setup_teardown(test_runs_that_cannot_be, make_tables, free_tables),
 		cmocka_unit_test_setup_teardown(test_damaged, make_tables, free_tables),
 	};
 

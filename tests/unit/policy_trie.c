@@ -23,6 +23,7 @@
 #include "policy/trie_hash.h"
 #include "policy/trie_node.h"
 #include "policy/trie_rows.h"
+#include "policy/trie_runs.h"
 #include "policy/trie.h"
 
 #include "hash_node.h"
@@ -682,7 +683,8 @@ static void add_key(struct trie_keys *keys, uint32_t key, uint32_t class)
 /* What a packet finds for a key of the node, with zeros behind it. */
 static uint32_t class_of_key(uint32_t entry, uint32_t key)
 {
-	uint64_t address = (uint64_t)key << (64 - egress_hash_bits(entry));
+	unsigned int bits = EGRESS_TRIE_KIND(entry) == EGRESS_TRIE_RUNS ? 8 * TRIE_RUN_BYTES : egress_hash_bits(entry);
+	uint64_t address = (uint64_t)key << (64 - bits);
 	uint32_t class = 0;
 
 	assert_true(egress_class6_number(&(struct table_view){words, WORDS}, entry, __builtin_bswap64(address), 0, &class));
@@ -830,10 +832,10 @@ struct difference {
 };
 
 /*
- * The last key has just been added in place; `before`: the node before that. In whichever order a packet sees what was
- * written, it finds the other keys, and this one or nothing.
+ * The last key has just been added in place; `before`: the node before that. In whichever order a packet sees
+ * what was written, it finds the other keys, and this one or nothing. How many double words were written.
  */
-static void assert_seen_in_parts(uint32_t entry, const struct trie_keys *keys, const uint64_t *before)
+static size_t assert_seen_in_parts(uint32_t entry, const struct trie_keys *keys, const uint64_t *before)
 {
 	uint64_t *node = (uint64_t *)(void *)&words[egress_hash_address(entry)];
 	size_t size = egress_hash_buckets(entry) * EGRESS_HASH_BUCKET_WORDS / 2, added = keys->count - 1, count = 0, seen, i;
@@ -845,7 +847,6 @@ static void assert_seen_in_parts(uint32_t entry, const struct trie_keys *keys, c
 		assert_true(count < ARRAY_SIZE(differences));
 		differences[count++] = (struct difference){i, node[i]};
 	}
-	assert_int_equal(count, 3); /* the slot, its tag, and where to look for it */
 	for (seen = 0; seen < 1u << count; seen++) {
 		for (i = 0; i < count; i++)
 			node[differences[i].at] = seen >> i & 1 ? differences[i].new : before[differences[i].at];
@@ -854,6 +855,7 @@ static void assert_seen_in_parts(uint32_t entry, const struct trie_keys *keys, c
 		if (class_of_key(entry, keys->items[added].key) != 9999)
 			assert_int_equal(class_of_key(entry, keys->items[added].key), added);
 	}
+	return count;
 }
 
 /*
@@ -883,9 +885,256 @@ static void tagged_nodes_hide_no_key(void **state)
 		assert_int_equal(trie_hash_set(&world.trie, entry, key, found - 1, &result), 0);
 		assert_int_equal(result == entry, found < 4);
 		if (result == entry)
-			assert_seen_in_parts(entry, &keys, before);
+			/* The slot, its tag, and where to look for it. */
+			assert_int_equal(assert_seen_in_parts(entry, &keys, before), 3);
 		assert_holds(&world, result, &keys);
 	}
+	trie_keys_clear(&keys);
+	end(&world);
+}
+
+/* ------------------------------------------------------------------ nodes of runs */
+
+/* An even number of /48s in two /16s with `networks` of 2^host addresses each, of class 1. */
+static void make_runs(struct world *world, uint32_t count, uint32_t networks, unsigned int host)
+{
+	uint32_t half = count / 2, spread = UINT32_MAX / half - 7, key, i;
+
+	assert_int_equal(ranges_append(&world->ranges, 0, 0), 0);
+	for (key = 0; key < count; key++) {
+		address_number place = (address_number)(0x2001 + key / half) << 112;
+
+		place += (address_number)(key % half * spread + key % 7) << 80;
+		for (i = 0; i < networks; i++, place += (address_number)1 << 75) {
+			assert_int_equal(ranges_append(&world->ranges, place, 1), 0);
+			assert_int_equal(ranges_append(&world->ranges, place + ((address_number)1 << host), 0), 0);
+		}
+	}
+}
+
+/* The node of a /16 below the root, which has few of them. */
+static uint32_t below_root(const struct world *world, uint32_t number)
+{
+	struct trie_ranges ranges;
+	size_t i;
+
+	assert_in_range(EGRESS_TRIE_KIND(world->bank.ipv6_root), EGRESS_TRIE_TURNS, EGRESS_TRIE_RANGES37);
+	trie_read_ranges(&world->memory, world->bank.ipv6_root, &ranges);
+	for (i = ranges.count - 1; ranges.start[i] > number; i--)
+		;
+	return ranges.entry[i];
+}
+
+/* What stands alone below its /48, or asks for more than two bytes or for more bounds than there are, makes no run. */
+static void runs_are_of_neighbours(void **state)
+{
+	static const struct {
+		uint32_t networks;
+		unsigned int host;
+		bool runs;
+	} cases[] = {{1, 64, false}, {2, 64, true}, {9, 64, true}, {10, 64, false}, {8, 74, true}, {8, 60, false}};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < 2 * ARRAY_SIZE(cases); i++) {
+		struct world world;
+
+		start(&world, FAMILY_IPV6);
+		world.trie.packed = i % 2;
+		make_runs(&world, 700, cases[i / 2].networks, cases[i / 2].host);
+		write_trie(&world);
+		/* Two networks would take too much room where memory matters. */
+		assert_int_equal(EGRESS_TRIE_KIND(below_root(&world, 0x2001)) == EGRESS_TRIE_RUNS,
+				 cases[i / 2].runs && !(cases[i / 2].networks == 2 && i % 2));
+		check_all(&world);
+		end(&world);
+	}
+}
+
+/* In a network, at the edges of one, behind the two bytes, in /48s with and without a run: each is changed beside packets. */
+static void addresses_leave_runs(void **state)
+{
+	struct world world;
+	uint32_t i;
+
+	(void)state;
+	start(&world, FAMILY_IPV6);
+	make_runs(&world, 400, 8, 70);
+	write_trie(&world);
+	assert_int_equal(EGRESS_TRIE_KIND(below_root(&world, 0x2001)), EGRESS_TRIE_RUNS);
+	for (i = 0; i < 60; i++) {
+		address_number place = world.ranges.start[1 + 2 * (i * 37 % 1600)], beside = place + ((address_number)7 << 80);
+
+		/* What it is already. */
+		set_address(&world, place, 1);
+		set_address(&world, place + (i & 1), 2 + i % 2);
+		set_address(&world, place - 1, i % 3);
+		set_address(&world, beside + i, 1 + i % 3);
+		set_address(&world, beside + i, 0);
+	}
+	assert_int_equal(EGRESS_TRIE_KIND(below_root(&world, 0x2001)), EGRESS_TRIE_RUNS);
+	check_all(&world);
+	end(&world);
+}
+
+/* Class i for key i where zeros follow, 9999 beyond, as it is for keys that there are not. */
+static void add_run(struct trie_keys *keys, struct trie_runs *runs, uint32_t key)
+{
+	const uint32_t class = (uint32_t)keys->count;
+	const struct trie_ranges ranges = {.start = {0, 1 + class % 0xffff}, .entry = {trie_leaf(class), trie_leaf(9999)},
+					   .count = 2};
+
+	add_key(keys, key, class);
+	assert_int_equal(trie_runs_add(runs, key, &ranges), 0);
+}
+
+static void assert_runs_hold(struct world *world, uint32_t entry, const struct trie_keys *keys)
+{
+	struct trie_runs read = {0};
+	uint32_t absent, k;
+
+	for (k = 0; k < keys->count; k++) {
+		assert_non_null(trie_runs_find(&world->memory, entry, keys->items[k].key));
+		assert_int_equal(class_of_key(entry, keys->items[k].key), k);
+	}
+	for (k = 0; k < 1000; k++) {
+		absent = k * 0x12345677 | 0x40000000;
+		if (!trie_runs_find(&world->memory, entry, absent))
+			assert_int_equal(class_of_key(entry, absent), 9999);
+	}
+	assert_int_equal(trie_runs_other(&world->memory, entry), trie_leaf(9999));
+	assert_int_equal(trie_runs_list(&world->memory, entry, &read), 0);
+	assert_int_equal(read.count, keys->count);
+	trie_runs_clear(&read);
+}
+
+/* Keys in the other bucket of their pair, and in the one behind that. */
+static void count_moved(uint32_t entry, size_t *pair, size_t *third)
+{
+	const struct egress_trie_run *node = (void *)&words[egress_hash_address(entry)];
+	uint32_t i;
+
+	*pair = *third = 0;
+	for (i = egress_run_first(entry); i < egress_hash_buckets(entry); i++) {
+		uint32_t own = egress_run_bucket(entry, trie_run_key(&node[i]));
+
+		if (!node[i].slot || i == own)
+			continue;
+		*pair += i == (own ^ 1);
+		*third += i != (own ^ 1);
+	}
+}
+
+static void runs_hold_all_their_keys(void **state)
+{
+	static const size_t counts[] = {1, 2, 94, 1000, 3000, 4096};
+	size_t i, shape, k, pair, third;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(counts); i++) {
+		for (shape = 0; shape < 4; shape++) {
+			struct trie_keys keys = {0};
+			struct trie_runs runs = {0};
+			struct world world;
+			uint32_t entry;
+
+			start(&world, FAMILY_IPV6);
+			for (k = 0; k < counts[i]; k++)
+				add_run(&keys, &runs, key_of_shape(shape, 32, (uint32_t)k));
+			assert_int_equal(trie_new_runs(&world.trie, &runs, trie_leaf(9999), &entry), 0);
+			assert_in_range(egress_hash_buckets(entry) * EGRESS_HASH_BUCKET_WORDS, EGRESS_RUN_BUCKETS_MIN * 16,
+					trie_runs_words(counts[i]));
+			assert_runs_hold(&world, entry, &keys);
+			count_moved(entry, &pair, &third);
+			/* Three of four buckets are in use: packets have to look everywhere. */
+			if (shape == 3 && counts[i] == 3000)
+				assert_true(pair > 100 && third > 100);
+			/* Where one of two is, most keys are in their own. */
+			if (shape == 3 && counts[i] == 4096)
+				assert_in_range(pair + third, 1, 4096 / 3);
+			trie_runs_clear(&runs);
+			trie_keys_clear(&keys);
+			end(&world);
+		}
+	}
+}
+
+/* A node that gives class k to what zeros follow behind the key. */
+static uint32_t child_of(struct world *world, uint32_t key, uint32_t class)
+{
+	uint32_t child;
+
+	assert_int_equal(trie_new_skip(&world->trie, (address_number)key << 96, 4, 128, trie_leaf(class), trie_leaf(9999),
+				       &child), 0);
+	return child;
+}
+
+/* Keys are added beside packets, or to a new node where one has no place; what packets see in between is right. */
+static void runs_take_keys_in_place(void **state)
+{
+	uint64_t before[EGRESS_RUN_BUCKETS_MIN * EGRESS_HASH_BUCKET_WORDS / 2];
+	size_t most = 0, in_place = 0, written;
+	struct trie_keys keys = {0};
+	struct trie_runs runs = {0};
+	struct world world;
+	uint32_t entry, result, key;
+
+	(void)state;
+	random_state = 3;
+	start(&world, FAMILY_IPV6);
+	while (keys.count < 30)
+		add_run(&keys, &runs, random_below(UINT32_MAX));
+	assert_int_equal(trie_new_runs(&world.trie, &runs, trie_leaf(9999), &entry), 0);
+	for (; keys.count < 90; entry = result) {
+		assert_int_equal(egress_hash_buckets(entry), EGRESS_RUN_BUCKETS_MIN);
+		memcpy(before, &words[egress_hash_address(entry)], sizeof(before));
+		key = random_below(UINT32_MAX);
+		add_key(&keys, key, (uint32_t)keys.count);
+		assert_int_equal(trie_runs_set(&world.trie, entry, key, child_of(&world, key, (uint32_t)keys.count - 1),
+					       &result), 0);
+		if (result == entry) {
+			in_place++;
+			written = assert_seen_in_parts(entry, &keys, before);
+			most = written > most ? written : most;
+		}
+		assert_runs_hold(&world, result, &keys);
+	}
+	assert_in_range(in_place, 30, 59);
+	/* The slot, both buckets that lead on to it, and the bit. */
+	assert_int_equal(most, 4);
+	trie_runs_clear(&runs);
+	trie_keys_clear(&keys);
+	end(&world);
+}
+
+/* What would be too much to write anew beside packets is left to the next compile; the node stays what it was. */
+static void large_nodes_of_runs_say_when_they_are_full(void **state)
+{
+	struct trie_keys keys = {0};
+	struct trie_runs runs = {0};
+	struct world world;
+	uint32_t entry, result, key = 0, child;
+	int error = 0;
+
+	(void)state;
+	random_state = 4;
+	start(&world, FAMILY_IPV6);
+	while (keys.count < 700)
+		add_run(&keys, &runs, random_below(UINT32_MAX));
+	assert_int_equal(trie_new_runs(&world.trie, &runs, trie_leaf(9999), &entry), 0);
+	while (!error) {
+		key = random_below(UINT32_MAX);
+		child = child_of(&world, key, (uint32_t)keys.count);
+		error = trie_runs_set(&world.trie, entry, key, child, &result);
+		if (!error) {
+			assert_int_equal(result, entry);
+			add_key(&keys, key, (uint32_t)keys.count);
+		}
+	}
+	assert_int_equal(error, -ENOSPC);
+	assert_null(trie_runs_find(&world.memory, entry, key));
+	assert_runs_hold(&world, entry, &keys);
+	trie_runs_clear(&runs);
 	trie_keys_clear(&keys);
 	end(&world);
 }
@@ -927,6 +1176,11 @@ int main(void)
 		cmocka_unit_test(tagged_nodes_are_dense),
 		cmocka_unit_test(tagged_nodes_take_keys_in_place),
 		cmocka_unit_test(tagged_nodes_hide_no_key),
+		cmocka_unit_test(runs_are_of_neighbours),
+		cmocka_unit_test(addresses_leave_runs),
+		cmocka_unit_test(runs_hold_all_their_keys),
+		cmocka_unit_test(runs_take_keys_in_place),
+		cmocka_unit_test(large_nodes_of_runs_say_when_they_are_full),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -9,6 +9,7 @@
 #include "policy/trie_hash.h"
 #include "policy/trie_node.h"
 #include "policy/trie_rows.h"
+#include "policy/trie_runs.h"
 
 int bank_open(const uint32_t *words, size_t word_count, struct bank *out)
 {
@@ -184,29 +185,36 @@ static int walk_values(struct trie_walk *walk, uint32_t entry, struct ip_address
 	return error;
 }
 
+/* What the ranges say of the next bytes; of one byte that is left, their numbers are 256 times it. */
+static int walk_listed_ranges(struct trie_walk *walk, const struct trie_ranges *ranges, struct ip_address *address,
+			      unsigned int depth, unsigned int bytes)
+{
+	uint32_t step = bytes == 2 ? 1 : 256, first, end;
+	size_t i;
+	int error = 0;
+
+	for (i = 0; i < ranges->count && !error; i++) {
+		first = ranges->start[i];
+		end = i + 1 < ranges->count ? ranges->start[i + 1] : 0x10000;
+		if (first >= end || end > 0x10000 || first % step || end % step)
+			return -EINVAL;
+		error = walk_values(walk, ranges->entry[i], address, depth, bytes, first / step, end / step - 1);
+	}
+	return error;
+}
+
 static int walk_ranges(struct trie_walk *walk, uint32_t entry, struct ip_address *address, unsigned int depth)
 {
 	const struct table_view *view = &walk->bank->memory;
 	const struct memory memory = {.words = (uint32_t *)view->words, .word_count = view->word_count};
 	unsigned int bytes = depth / 8 + 2u <= walk->length ? 2 : 1;
-	/* Of one byte that is left, the numbers are 256 times it. */
-	uint32_t step = bytes == 2 ? 1 : 256, first, end;
 	struct trie_ranges ranges;
-	size_t i;
-	int error = 0;
 
 	if (depth / 8 >= walk->length || EGRESS_TRIE_KIND(entry) > EGRESS_TRIE_RANGES37 ||
 	    EGRESS_TRIE_CHILD(entry) + (size_t)EGRESS_RANGES37_WORDS > view->word_count)
 		return -EINVAL;
 	trie_read_ranges(&memory, entry, &ranges);
-	for (i = 0; i < ranges.count && !error; i++) {
-		first = ranges.start[i];
-		end = i + 1 < ranges.count ? ranges.start[i + 1] : 0x10000;
-		if (first >= end || end > 0x10000 || first % step || end % step)
-			return -EINVAL;
-		error = walk_values(walk, ranges.entry[i], address, depth, bytes, first / step, end / step - 1);
-	}
-	return error;
+	return walk_listed_ranges(walk, &ranges, address, depth, bytes);
 }
 
 static int walk_bits(struct trie_walk *walk, uint32_t entry, struct ip_address *address, unsigned int depth)
@@ -374,18 +382,24 @@ static int walk_keys(struct trie_walk *walk, const struct trie_keys *keys, uint3
 	return error;
 }
 
+/* Whether there can be so many buckets, and all of them are in the memory. */
+static bool buckets_hold_together(const struct table_view *view, uint32_t entry)
+{
+	size_t at = egress_hash_address(entry), buckets = egress_hash_buckets(entry);
+
+	return buckets >= 2 && buckets <= EGRESS_HASH_BUCKETS_MAX &&
+	       at + EGRESS_HASH_BUCKET_WORDS * buckets <= view->word_count;
+}
+
 /* Whether the node is one that can be, and in the memory with all its buckets. */
 static bool hash_holds_together(const struct trie_walk *walk, uint32_t entry, unsigned int depth)
 {
 	const struct table_view *view = &walk->bank->memory;
-	size_t at = egress_hash_address(entry), buckets = egress_hash_buckets(entry);
 
 	/* Of IPv4 it can only be that of the last two bytes, with tags. */
 	return (walk->family == 6 || (depth == 16 && EGRESS_TRIE_KIND(entry) == EGRESS_TRIE_TAGGED2)) &&
-	       depth + egress_hash_bits(entry) <= walk->length * 8u && buckets >= 2 &&
-	       buckets <= EGRESS_HASH_BUCKETS_MAX &&
-	       at + EGRESS_HASH_BUCKET_WORDS * buckets <= view->word_count &&
-	       EGRESS_TRIE_KIND(~view->words[at + EGRESS_HASH_OTHER_WORD]) == EGRESS_TRIE_LEAF;
+	       depth + egress_hash_bits(entry) <= walk->length * 8u && buckets_hold_together(view, entry) &&
+	       EGRESS_TRIE_KIND(~view->words[egress_hash_address(entry) + EGRESS_HASH_OTHER_WORD]) == EGRESS_TRIE_LEAF;
 }
 
 /* Whether packets find each key, whatever it leads to by now, and none of them what stands for all others. */
@@ -421,6 +435,88 @@ static int walk_hash(struct trie_walk *walk, uint32_t entry, struct ip_address *
 	return error;
 }
 
+static int compare_runs(const void *left, const void *right)
+{
+	uint32_t a = trie_run_key(left), b = trie_run_key(right);
+
+	return a < b ? -1 : a > b;
+}
+
+/* What a bucket says of the bytes behind its key. */
+static int walk_run(struct trie_walk *walk, const struct egress_trie_run *run, struct ip_address *address,
+		    unsigned int depth)
+{
+	struct trie_ranges ranges;
+
+	if (EGRESS_TRIE_KIND(trie_run_entry(run)) != EGRESS_TRIE_LEAF)
+		return walk_entry(walk, trie_run_entry(run), address, depth);
+	if (EGRESS_TRIE_KIND(run->second) != EGRESS_TRIE_LEAF)
+		return -EINVAL;
+	trie_run_ranges(run, &ranges);
+	return walk_listed_ranges(walk, &ranges, address, depth, 2);
+}
+
+/* All keys in order: those that have a bucket, and what is between them. */
+static int walk_sorted_runs(struct trie_walk *walk, const struct memory *memory, uint32_t entry,
+			    const struct trie_runs *runs, struct ip_address *address, unsigned int depth)
+{
+	uint32_t other = trie_runs_other(memory, entry);
+	uint64_t next = 0, end = (uint64_t)1 << 32; /* behind the highest key */
+	size_t i;
+	int error = 0;
+
+	for (i = 0; i < runs->count && !error; i++) {
+		uint32_t key = trie_run_key(&runs->items[i]);
+
+		if (key < next || !trie_runs_find(memory, entry, key))
+			return -EINVAL;
+		if (key > next)
+			error = walk_values(walk, other, address, depth, TRIE_RUN_BYTES, (uint32_t)next, key - 1);
+		put_value(address, depth / 8, TRIE_RUN_BYTES, key);
+		if (!error)
+			error = walk_run(walk, &runs->items[i], address, depth + 8 * TRIE_RUN_BYTES);
+		next = (uint64_t)key + 1;
+	}
+	if (!error && next < end)
+		error = walk_values(walk, other, address, depth, TRIE_RUN_BYTES, (uint32_t)next, UINT32_MAX);
+	return error;
+}
+
+/* Whether the node is one that can be, and packets find the same wherever they look for a key that it does not have. */
+static bool runs_hold_together(const struct trie_walk *walk, uint32_t entry, unsigned int depth)
+{
+	const struct table_view *view = &walk->bank->memory;
+	const struct egress_trie_run *run = (const void *)(view->words + egress_hash_address(entry));
+	uint32_t first = egress_run_first(entry), other, i;
+
+	if (walk->family != 6 || depth + 8 * (TRIE_RUN_BYTES + 2) > walk->length * 8u ||
+	    !buckets_hold_together(view, entry) || egress_hash_buckets(entry) < EGRESS_RUN_BUCKETS_MIN)
+		return false;
+	other = run[first].other & ~EGRESS_RUN_MOVED;
+	for (i = first; i < egress_hash_buckets(entry); i++)
+		if ((run[i].other & ~EGRESS_RUN_MOVED) != other)
+			return false;
+	return EGRESS_TRIE_KIND(other) == EGRESS_TRIE_LEAF;
+}
+
+static int walk_runs(struct trie_walk *walk, uint32_t entry, struct ip_address *address, unsigned int depth)
+{
+	const struct table_view *view = &walk->bank->memory;
+	const struct memory memory = {.words = (uint32_t *)view->words, .word_count = view->word_count};
+	struct trie_runs runs = {0};
+	int error;
+
+	if (!runs_hold_together(walk, entry, depth))
+		return -EINVAL;
+	error = trie_runs_list(&memory, entry, &runs);
+	if (!error && runs.count)
+		qsort(runs.items, runs.count, sizeof(*runs.items), compare_runs);
+	if (!error)
+		error = walk_sorted_runs(walk, &memory, entry, &runs, address, depth);
+	trie_runs_clear(&runs);
+	return error;
+}
+
 /* Everything below the first `depth` bits of the address; depth is a multiple of 8. */
 static int walk_entry(struct trie_walk *walk, uint32_t entry, struct ip_address *address, unsigned int depth)
 {
@@ -436,7 +532,9 @@ static int walk_entry(struct trie_walk *walk, uint32_t entry, struct ip_address 
 	case EGRESS_TRIE_BITS:
 		return walk_bits(walk, entry, address, depth);
 	case EGRESS_TRIE_ROWS:
-		return walk_rows(walk, entry, address, depth);
+		/* And of runs, whose kind has the same number. */
+		return walk->family == 4 ? walk_rows(walk, entry, address, depth) :
+					   walk_runs(walk, entry, address, depth);
 	case EGRESS_TRIE_HASH2:
 	case EGRESS_TRIE_TAGGED2:
 	case EGRESS_TRIE_HASH3:

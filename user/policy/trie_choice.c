@@ -231,6 +231,35 @@ bool trie_find_hash(const struct trie_part *part, address_number base, unsigned 
 	return best;
 }
 
+bool trie_find_run(const struct trie_part *part, address_number base, unsigned int bits, struct trie_ranges *ranges)
+{
+	unsigned int width = bits - 16;
+	size_t i;
+
+	if (part->last - part->first > EGRESS_RUN_BOUNDS)
+		return false;
+	ranges->count = 0;
+	for (i = part->first; i <= part->last; i++) {
+		address_number first, last;
+
+		trie_part_offsets(part, base, bits, i, &first, &last);
+		if (first & highest_number(width))
+			return false;
+		trie_ranges_append(ranges, (uint32_t)(first >> width), trie_leaf(part->ranges->value[i]));
+	}
+	return trie_ranges_take_turns(ranges);
+}
+
+/* Words that a node of runs may take for each range below it: where memory is no matter, and where it is. */
+#define RUN_WORDS_FOR_RANGE        8u
+#define RUN_WORDS_FOR_RANGE_PACKED 3u
+
+bool trie_wants_runs(const struct trie_runs_plan *plan, size_t ranges, bool packed)
+{
+	return 2 * plan->runs >= plan->keys &&
+	       trie_runs_words(plan->keys) <= (packed ? RUN_WORDS_FOR_RANGE_PACKED : RUN_WORDS_FOR_RANGE) * ranges;
+}
+
 /* Values of the first of the last two bytes that are not of one class as a whole. */
 static size_t count_mixed_bytes(const struct trie_part *part, address_number base)
 {

@@ -5,6 +5,7 @@
 
 #include "policy/trie_hash.h"
 #include "policy/trie_node.h"
+#include "policy/trie_runs.h"
 
 /* The ranges first .. last (indices) that meet the part of the addresses in hand: 2^bits from `base` on. */
 struct trie_part {
@@ -57,6 +58,20 @@ struct trie_hash_plan {
  */
 bool trie_find_hash(const struct trie_part *part, address_number base, unsigned int bits, uint32_t usual, bool packed,
 		    struct trie_hash_plan *out);
+
+/*
+ * Whether a bucket of a node of runs holds all there is in these addresses, 2^bits of them from `base` on: two classes in
+ * turn, of whole values of the next two bytes. *ranges: by these.
+ */
+bool trie_find_run(const struct trie_part *part, address_number base, unsigned int bits, struct trie_ranges *ranges);
+
+/* What a node of runs would hold: so many keys, and these of them with all that is below them. */
+struct trie_runs_plan {
+	size_t keys, runs;
+};
+
+/* Whether it is worth its memory, see struct egress_trie_run, where so many ranges are below it. */
+bool trie_wants_runs(const struct trie_runs_plan *plan, size_t ranges, bool packed);
 
 /* Words of a full block of these last 2^16 addresses, with a node below it for each byte that is not of one class. */
 size_t trie_block_words(const struct trie_part *part, address_number base);

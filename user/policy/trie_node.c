@@ -78,24 +78,31 @@ void trie_ranges_append(struct trie_ranges *ranges, uint32_t start, uint32_t ent
 	ranges->count = count;
 }
 
-static void write_ranges(uint32_t *words, const struct ranges_kind *kind, const struct trie_ranges *ranges)
+void trie_write_bounds(uint32_t *words, uint32_t bounds, const struct trie_ranges *ranges)
 {
-	uint32_t *end = words + kind->words, *bounds = first_bounds(words, kind), i = 1, lane;
+	uint32_t i = 1, lane;
 
-	memset(words, 0, kind->words * sizeof(*words));
-	for (lane = 0; lane < ranges->count && lane <= kind->last_entry; lane++)
-		words[lane] = ranges->entry[lane];
-	for (; bounds < end; bounds += 2) {
+	for (; i <= bounds; words += 2) {
 		uint64_t three = 0;
 
 		for (lane = 0; lane < LANES; lane++, i++)
 			three |= (uint64_t)(i < ranges->count ? ranges->start[i] : EGRESS_BOUND_UNUSED)
 				 << EGRESS_BOUND_LANE_BITS * lane;
-		memcpy(bounds, &three, sizeof(three));
+		memcpy(words, &three, sizeof(three));
 	}
 }
 
-static bool take_turns(const struct trie_ranges *ranges)
+static void write_ranges(uint32_t *words, const struct ranges_kind *kind, const struct trie_ranges *ranges)
+{
+	uint32_t i;
+
+	memset(words, 0, kind->words * sizeof(*words));
+	for (i = 0; i < ranges->count && i <= kind->last_entry; i++)
+		words[i] = ranges->entry[i];
+	trie_write_bounds(first_bounds(words, kind), kind->bounds, ranges);
+}
+
+bool trie_ranges_take_turns(const struct trie_ranges *ranges)
 {
 	size_t i;
 
@@ -109,7 +116,7 @@ static const struct ranges_kind *preferred_kind(const struct trie_ranges *ranges
 {
 	const struct ranges_kind *kind = ranges_kinds;
 
-	while (kind->bounds + 1 < ranges->count || (kind->kind == EGRESS_TRIE_TURNS && !take_turns(ranges)))
+	while (kind->bounds + 1 < ranges->count || (kind->kind == EGRESS_TRIE_TURNS && !trie_ranges_take_turns(ranges)))
 		kind++;
 	return kind;
 }
@@ -130,23 +137,31 @@ int trie_new_ranges(const struct trie *trie, const struct trie_ranges *ranges, u
 	return 0;
 }
 
+void trie_read_bounds(const uint32_t *words, uint32_t bounds, const uint32_t *entries, uint32_t last_entry,
+		      struct trie_ranges *ranges)
+{
+	uint32_t i;
+
+	*ranges = (struct trie_ranges){.count = 1, .entry[0] = entries[0]};
+	for (i = 0; i < bounds; i++) {
+		uint64_t three;
+		uint32_t bound;
+
+		memcpy(&three, words + i / LANES * 2, sizeof(three));
+		bound = three >> EGRESS_BOUND_LANE_BITS * (i % LANES) & ((1u << EGRESS_BOUND_LANE_BITS) - 1);
+		if (bound < EGRESS_BOUND_UNUSED)
+			trie_ranges_append(ranges, bound, entries[last_entry == 1 ? (i + 1) % 2 : i + 1]);
+	}
+}
+
 void trie_read_ranges(const struct memory *memory, uint32_t entry, struct trie_ranges *ranges)
 {
-	uint32_t *words = memory->words + EGRESS_TRIE_CHILD(entry), i;
+	uint32_t *words = memory->words + EGRESS_TRIE_CHILD(entry);
 	const struct ranges_kind *kind = ranges_kinds;
 
 	while (kind->kind != EGRESS_TRIE_KIND(entry))
 		kind++;
-	*ranges = (struct trie_ranges){.count = 1, .entry[0] = words[0]};
-	for (i = 0; i < kind->bounds; i++) {
-		uint64_t three;
-		uint32_t bound;
-
-		memcpy(&three, first_bounds(words, kind) + i / LANES * 2, sizeof(three));
-		bound = three >> EGRESS_BOUND_LANE_BITS * (i % LANES) & ((1u << EGRESS_BOUND_LANE_BITS) - 1);
-		if (bound < EGRESS_BOUND_UNUSED)
-			trie_ranges_append(ranges, bound, words[kind->last_entry == 1 ? (i + 1) % 2 : i + 1]);
-	}
+	trie_read_bounds(first_bounds(words, kind), kind->bounds, words, kind->last_entry, ranges);
 }
 
 static void put_halves(__u64 halves[2], address_number number)

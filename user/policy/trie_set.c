@@ -10,6 +10,7 @@
 #include "policy/trie_hash.h"
 #include "policy/trie_node.h"
 #include "policy/trie_rows.h"
+#include "policy/trie_runs.h"
 
 static bool is_full(uint32_t entry)
 {
@@ -380,6 +381,35 @@ static int set6_hash(const struct trie *trie, uint32_t entry, unsigned int depth
 	return error < 0 ? error : trie_hash_set(trie, entry, key, child, result);
 }
 
+/* The address leaves the ranges that its key's bucket holds, which become a node of their own. */
+static int set_below_run(const struct trie *trie, const struct egress_trie_run *run, unsigned int depth,
+			 address_number address, uint32_t class, uint32_t *result)
+{
+	uint32_t value = (uint32_t)ipv6_byte(address, depth) << 8 | ipv6_byte(address, depth + 1), child, old;
+	struct trie_ranges ranges;
+	int error;
+
+	trie_run_ranges(run, &ranges);
+	old = ranges.entry[range_of(&ranges, value)];
+	*result = trie_run_entry(run);
+	error = set6(trie, old, depth + 2, address, class, &child);
+	return error < 0 || child == old ? error : set_range(trie, &ranges, value, child, 2, 14 - depth, result);
+}
+
+static int set6_runs(const struct trie *trie, uint32_t entry, unsigned int depth, address_number address,
+		     uint32_t class, uint32_t *result)
+{
+	unsigned int end = depth + TRIE_RUN_BYTES;
+	uint32_t key = (uint32_t)((address >> (128 - 8 * end)) & UINT32_MAX), child;
+	const struct egress_trie_run *run = trie_runs_find(trie->memory, entry, key);
+	uint32_t old = run ? trie_run_entry(run) : trie_runs_other(trie->memory, entry);
+	bool holds_ranges = run && EGRESS_TRIE_KIND(old) == EGRESS_TRIE_LEAF;
+	int error = holds_ranges ? set_below_run(trie, run, end, address, class, &child) :
+				   set6(trie, old, end, address, class, &child);
+
+	return error < 0 || child == old ? error : trie_runs_set(trie, entry, key, child, result);
+}
+
 static int set6(const struct trie *trie, uint32_t entry, unsigned int depth, address_number address, uint32_t class,
 		uint32_t *result)
 {
@@ -394,6 +424,8 @@ static int set6(const struct trie *trie, uint32_t entry, unsigned int depth, add
 		return set6_bits(trie, entry, depth, address, class, result);
 	if (EGRESS_TRIE_KIND(entry) >= EGRESS_TRIE_HASH2)
 		return set6_hash(trie, entry, depth, address, class, result);
+	if (EGRESS_TRIE_KIND(entry) == EGRESS_TRIE_RUNS)
+		return set6_runs(trie, entry, depth, address, class, result);
 	if (is_full(entry))
 		return set6_block(trie, entry, ipv6_byte(address, depth), depth + 1, address, class);
 	if (EGRESS_TRIE_KIND(entry) == EGRESS_TRIE_WIDE)

@@ -150,29 +150,16 @@ static void put_network(const struct trie_part *part, address_number base, unsig
 		key->mask &= ~(uint32_t)highest_number(32 - bits);
 }
 
-static int add_child(const struct trie *trie, const struct trie_part *part, address_number base, unsigned int width,
-		     uint32_t number, uint32_t usual, struct trie_keys *keys)
-{
-	const address_number child = base + ((address_number)number << width);
-	const struct trie_part inner = narrow(part, child, width);
-	struct trie_key key = {.key = number};
-	unsigned int length;
-	size_t network;
-	int error;
+/* One child of 2^width addresses from `base` on, of which not all are usual; part: the ranges that meet it. */
+typedef int (*child_visitor)(const struct trie_part *part, address_number base, unsigned int width, uint32_t number,
+			     void *data);
 
-	if (trie_find_network(&inner, child, width, usual, &network, &length) && length <= TRIE_SLOT_BITS) {
-		put_network(&inner, child, width, network, &key);
-		return trie_keys_add(keys, &key);
-	}
-	error = write_entry(trie, &inner, child, width, true, &key.entry);
-	return error < 0 ? error : trie_keys_add(keys, &key);
-}
-
-static int collect_keys(const struct trie *trie, const struct trie_part *part, address_number base, unsigned int bits,
-			unsigned int bytes, uint32_t usual, struct trie_keys *keys)
+/* In ascending order, as long as `visit` gives 0. */
+static int each_child(const struct trie_part *part, address_number base, unsigned int bits, unsigned int bytes,
+		      uint32_t usual, child_visitor visit, void *data)
 {
 	unsigned int width = bits - 8 * bytes;
-	address_number next = 0, child, first, last;
+	address_number next = 0, number, first, last;
 	struct trie_part inner = *part;
 	size_t i;
 
@@ -180,29 +167,105 @@ static int collect_keys(const struct trie *trie, const struct trie_part *part, a
 		if (part->ranges->value[i] == usual)
 			continue;
 		trie_part_offsets(part, base, bits, i, &first, &last);
-		child = first >> width < next ? next : first >> width;
+		number = first >> width < next ? next : first >> width;
 		/* What is before the child's first range is behind us. */
 		inner.first = i > part->first ? i - 1 : i;
-		for (; child <= last >> width; child++) {
-			int error = add_child(trie, &inner, base, width, (uint32_t)child, usual, keys);
+		for (; number <= last >> width; number++) {
+			address_number child = base + (number << width);
+			struct trie_part below = narrow(&inner, child, width);
+			int error = visit(&below, child, width, (uint32_t)number, data);
 
-			if (error < 0)
+			if (error)
 				return error;
 		}
-		next = child;
+		next = number;
 	}
 	return 0;
+}
+
+struct hash_keys {
+	const struct trie *trie;
+	uint32_t usual;
+	struct trie_keys keys;
+};
+
+static int add_key(const struct trie_part *part, address_number base, unsigned int width, uint32_t number, void *data)
+{
+	struct hash_keys *out = data;
+	struct trie_key key = {.key = number};
+	unsigned int length;
+	size_t network;
+	int error;
+
+	if (trie_find_network(part, base, width, out->usual, &network, &length) && length <= TRIE_SLOT_BITS) {
+		put_network(part, base, width, network, &key);
+		return trie_keys_add(&out->keys, &key);
+	}
+	error = write_entry(out->trie, part, base, width, true, &key.entry);
+	return error < 0 ? error : trie_keys_add(&out->keys, &key);
 }
 
 static int write_hash(const struct trie *trie, const struct trie_part *part, address_number base, unsigned int bits,
 		      unsigned int bytes, uint32_t usual, uint32_t *entry)
 {
-	struct trie_keys keys = {0};
-	int error = collect_keys(trie, part, base, bits, bytes, usual, &keys);
+	struct hash_keys out = {.trie = trie, .usual = usual};
+	int error = each_child(part, base, bits, bytes, usual, add_key, &out);
 
 	if (!error)
-		error = trie_new_hash(trie, &keys, bytes, trie_leaf(usual), entry);
-	trie_keys_clear(&keys);
+		error = trie_new_hash(trie, &out.keys, bytes, trie_leaf(usual), entry);
+	trie_keys_clear(&out.keys);
+	return error;
+}
+
+/* ------------------------------------------------------------------ nodes of runs */
+
+static int count_run(const struct trie_part *part, address_number base, unsigned int width, uint32_t number, void *data)
+{
+	struct trie_runs_plan *plan = data;
+	struct trie_ranges ranges;
+
+	(void)number;
+	plan->keys++;
+	/* One network alone needs no node elsewhere either: a slot of a hash node holds it. */
+	plan->runs += part->last - part->first > 2 && trie_find_run(part, base, width, &ranges);
+	return 0;
+}
+
+struct run_keys {
+	const struct trie *trie;
+	struct trie_runs runs;
+};
+
+static int add_run(const struct trie_part *part, address_number base, unsigned int width, uint32_t number, void *data)
+{
+	struct run_keys *out = data;
+	struct trie_ranges ranges;
+
+	if (!trie_find_run(part, base, width, &ranges)) {
+		int error = write_entry(out->trie, part, base, width, true, &ranges.entry[0]);
+
+		if (error < 0)
+			return error;
+		ranges.count = 1;
+	}
+	return trie_runs_add(&out->runs, number, &ranges);
+}
+
+/* -E2BIG: a hash node is better. */
+static int write_runs(const struct trie *trie, const struct trie_part *part, address_number base, unsigned int bits,
+		      uint32_t usual, uint32_t *entry)
+{
+	struct run_keys out = {.trie = trie};
+	struct trie_runs_plan plan = {0};
+	int error = each_child(part, base, bits, TRIE_RUN_BYTES, usual, count_run, &plan);
+
+	if (!error && !trie_wants_runs(&plan, part->last - part->first, trie->packed))
+		return -E2BIG;
+	if (!error)
+		error = each_child(part, base, bits, TRIE_RUN_BYTES, usual, add_run, &out);
+	if (!error)
+		error = trie_new_runs(trie, &out.runs, trie_leaf(usual), entry);
+	trie_runs_clear(&out.runs);
 	return error;
 }
 
@@ -274,7 +337,10 @@ static int write_scattered(const struct trie *trie, const struct trie_part *part
 	if (!at_once && wants_ranges(trie, part, base, bits))
 		return write_ranges(trie, part, base, bits, true, entry);
 	if (at_once || (found && !wants_wide_root(bits, &plan))) {
-		error = write_hash(trie, part, base, bits, plan.bytes, usual, entry);
+		error = plan.bytes == TRIE_RUN_BYTES && bits >= 8 * TRIE_RUN_BYTES + 16 ?
+				write_runs(trie, part, base, bits, usual, entry) : -E2BIG;
+		if (error == -E2BIG)
+			error = write_hash(trie, part, base, bits, plan.bytes, usual, entry);
 		if (error != -E2BIG)
 			return error;
 	}
