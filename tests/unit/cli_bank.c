@@ -20,6 +20,8 @@
 #include "policy/trie_node.h"
 #include "policy/trie_runs.h"
 
+#include "run_list.h"
+
 /* Word addresses of the tables below; what the walk needs aligned is. */
 enum {
 	SETS = 256,
@@ -652,7 +654,6 @@ static void test_rows_across_chunks(void **state)
 	room_end(&room);
 }
 
-/* Every network of two bytes has in the walk what a packet finds. */
 /* The address is of the class for packets that it is of for the walk. */
 static void assert_seen(const struct table_view *view, const struct ranges *walked, address_number address)
 {
@@ -664,6 +665,7 @@ static void assert_seen(const struct table_view *view, const struct ranges *walk
 	assert_int_equal(walked->value[ranges_find(walked, address)], class);
 }
 
+/* Every network of two bytes, and whatever a range begins with, has in the walk what a packet finds. */
 static void assert_walked_as_packets_see(void)
 {
 	const struct table_view view = {memory, LARGE_WORDS};
@@ -774,11 +776,59 @@ static void test_runs(void **state)
 	ranges_clear(&list);
 }
 
+/* Bounds that do not ascend, or are none, or are used behind one that is not. */
+static const uint32_t wrong[][3] = {
+	{7, 0, 0},
+	{7, 7, EGRESS_BOUND_UNUSED},
+	{9, 8, EGRESS_BOUND_UNUSED},
+	{EGRESS_BOUND_UNUSED, 16, EGRESS_BOUND_UNUSED},
+	{0x1fffff, EGRESS_BOUND_UNUSED, EGRESS_BOUND_UNUSED},
+};
+
+/* The first three. */
+static void put_bounds(uint32_t *bounds, const uint32_t three[3])
+{
+	uint64_t word = 0;
+	unsigned int i;
+
+	for (i = 0; i < 3; i++)
+		word |= (uint64_t)three[i] << EGRESS_BOUND_LANE_BITS * i;
+	memcpy(bounds, &word, sizeof(word));
+}
+
 static bool is_place_of(uint32_t entry, uint32_t key, uint32_t bucket)
 {
 	uint32_t own = egress_run_bucket(entry, key);
 
 	return bucket == own || bucket == (own ^ 1) || bucket == egress_run_third(entry, key);
+}
+
+/* What the compiler writes beside runs, and what changes of addresses make of them. */
+static void test_mixed_runs(void **state)
+{
+	static const unsigned int depths[] = {0, 2, 7, 10};
+	uint32_t seed, i;
+
+	(void)state;
+	for (seed = 0; seed < 12; seed++) {
+		struct run_list of = {.depth = depths[seed % 4], .usual = seed / 4, .keys = 150, .random = seed};
+		struct ranges list = {0};
+		struct room room;
+		const struct trie trie = {.memory = &room.memory};
+
+		room_begin(&room);
+		assert_int_equal(run_list_make(&of, &list), 0);
+		assert_int_equal(trie_write_ipv6(&trie, &list, &bank_words()->ipv6_root), 0);
+		assert_int_equal(EGRESS_TRIE_KIND(bank_words()->ipv6_root) == EGRESS_TRIE_RUNS, !of.depth);
+		assert_walked_as(&list, 6);
+		for (i = 0; i < 60; i++)
+			assert_int_equal(trie_set_ipv6(&trie, &bank_words()->ipv6_root,
+						       list.start[1 + run_list_random(&of, (uint32_t)list.count - 1)] - i % 2,
+						       i % 5), 0);
+		assert_walked_as_packets_see();
+		room_end(&room);
+		ranges_clear(&list);
+	}
 }
 
 /* Each bucket with something in it that cannot be, and made good again. */
@@ -788,7 +838,7 @@ static void test_damaged_runs(void **state)
 	struct ranges list = {0};
 	struct room room;
 	const struct trie trie = {.memory = &room.memory};
-	uint32_t entry, free_bucket = 0, i;
+	uint32_t entry, free_bucket = 0, i, j;
 
 	(void)state;
 	room_begin(&room);
@@ -812,10 +862,10 @@ static void test_damaged_runs(void **state)
 		node[i].second = EGRESS_TRIE_POINTER(EGRESS_TRIE_FULL, FULL6);
 		assert_damaged(true);
 		node[i] = good;
-		/* Bounds that do not ascend. */
-		memset(node[i].bounds, 0, sizeof(node[i].bounds));
-		node[i].bounds[0] = 7;
-		assert_damaged(true);
+		for (j = 0; j < ARRAY_SIZE(wrong); j++) {
+			put_bounds(node[i].bounds, wrong[j]);
+			assert_damaged(true);
+		}
 		node[i] = good;
 		/* A key that no packet finds there. */
 		node[i].slot ^= 1ull << 32;
@@ -941,6 +991,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_rows_across_chunks, make_tables, free_tables),
 		cmocka_unit_test_setup_teardown(test_tags, make_tables, free_tables),
 		cmocka_unit_test_setup_teardown(test_runs, make_tables, free_tables),
+		cmocka_unit_test_setup_teardown(test_mixed_runs, make_tables, free_tables),
 		cmocka_unit_test_setup_teardown(test_damaged_runs, make_tables, free_tables),
 		cmocka_unit_test_setup_teardown(test_unfinished_runs, make_tables, free_tables),
 		cmocka_unit_test_setup_teardown(test_runs_that_cannot_be, make_tables, free_tables),

@@ -27,6 +27,7 @@
 #include "policy/trie.h"
 
 #include "hash_node.h"
+#include "run_list.h"
 
 static uint32_t *words;
 
@@ -895,8 +896,8 @@ static void tagged_nodes_hide_no_key(void **state)
 
 /* ------------------------------------------------------------------ nodes of runs */
 
-/* An even number of /48s in two /16s with `networks` of 2^host addresses each, of class 1. */
-static void make_runs(struct world *world, uint32_t count, uint32_t networks, unsigned int host)
+/* An even number of /48s in two /16s with `networks` of 2^host addresses each, of class 1, from address `first` on. */
+static void make_runs(struct world *world, uint32_t count, address_number first, uint32_t networks, unsigned int host)
 {
 	uint32_t half = count / 2, spread = UINT32_MAX / half - 7, key, i;
 
@@ -904,7 +905,7 @@ static void make_runs(struct world *world, uint32_t count, uint32_t networks, un
 	for (key = 0; key < count; key++) {
 		address_number place = (address_number)(0x2001 + key / half) << 112;
 
-		place += (address_number)(key % half * spread + key % 7) << 80;
+		place += ((address_number)(key % half * spread + key % 7) << 80) + first;
 		for (i = 0; i < networks; i++, place += (address_number)1 << 75) {
 			assert_int_equal(ranges_append(&world->ranges, place, 1), 0);
 			assert_int_equal(ranges_append(&world->ranges, place + ((address_number)1 << host), 0), 0);
@@ -929,10 +930,12 @@ static uint32_t below_root(const struct world *world, uint32_t number)
 static void runs_are_of_neighbours(void **state)
 {
 	static const struct {
+		address_number first;
 		uint32_t networks;
 		unsigned int host;
 		bool runs;
-	} cases[] = {{1, 64, false}, {2, 64, true}, {9, 64, true}, {10, 64, false}, {8, 74, true}, {8, 60, false}};
+	} cases[] = {{0, 1, 64, false}, {0, 2, 64, true},  {0, 9, 64, true}, {(address_number)1 << 64, 9, 64, true},
+		     {0, 10, 64, false}, {0, 8, 74, true}, {0, 8, 60, false}};
 	size_t i;
 
 	(void)state;
@@ -941,7 +944,7 @@ static void runs_are_of_neighbours(void **state)
 
 		start(&world, FAMILY_IPV6);
 		world.trie.packed = i % 2;
-		make_runs(&world, 700, cases[i / 2].networks, cases[i / 2].host);
+		make_runs(&world, 700, cases[i / 2].first, cases[i / 2].networks, cases[i / 2].host);
 		write_trie(&world);
 		/* Two networks would take too much room where memory matters. */
 		assert_int_equal(EGRESS_TRIE_KIND(below_root(&world, 0x2001)) == EGRESS_TRIE_RUNS,
@@ -959,7 +962,7 @@ static void addresses_leave_runs(void **state)
 
 	(void)state;
 	start(&world, FAMILY_IPV6);
-	make_runs(&world, 400, 8, 70);
+	make_runs(&world, 400, 0, 8, 70);
 	write_trie(&world);
 	assert_int_equal(EGRESS_TRIE_KIND(below_root(&world, 0x2001)), EGRESS_TRIE_RUNS);
 	for (i = 0; i < 60; i++) {
@@ -975,6 +978,51 @@ static void addresses_leave_runs(void **state)
 	assert_int_equal(EGRESS_TRIE_KIND(below_root(&world, 0x2001)), EGRESS_TRIE_RUNS);
 	check_all(&world);
 	end(&world);
+}
+
+/* The node that is all there is below one prefix. */
+static uint32_t behind_prefix(uint32_t entry)
+{
+	const uint32_t *node = &words[EGRESS_TRIE_CHILD(entry)];
+
+	if (EGRESS_TRIE_KIND(entry) == EGRESS_TRIE_SKIP)
+		return ((const struct egress_trie_skip *)(const void *)node)->match;
+	return EGRESS_TRIE_KIND(entry) == EGRESS_TRIE_TURNS ? node[1] : entry;
+}
+
+static void try_mixed_runs(struct run_list of)
+{
+	struct world world;
+	size_t i;
+
+	start(&world, FAMILY_IPV6);
+	assert_int_equal(run_list_make(&of, &world.ranges), 0);
+	write_trie(&world);
+	assert_int_equal(EGRESS_TRIE_KIND(behind_prefix(world.bank.ipv6_root)), EGRESS_TRIE_RUNS);
+	check_all(&world);
+	/* Key 0, behind which there is nothing. */
+	check_address(&world, world.ranges.start[1] & ~highest_number(128 - 8 * (of.depth + 4)));
+	for (i = 0; i < 150; i++) {
+		address_number edge = world.ranges.start[1 + random_below((uint32_t)world.ranges.count - 1)];
+
+		set_or_write_anew(&world, edge - 1 + random_below(2), random_below(5));
+	}
+	check_all(&world);
+	end(&world);
+}
+
+/* At any depth, beside keys of which a bucket cannot hold all, and whatever is usual. */
+static void runs_are_beside_others(void **state)
+{
+	static const unsigned int depths[] = {0, 2, 7, 10};
+	uint32_t seed;
+
+	(void)state;
+	for (seed = 0; seed < 24; seed++) {
+		random_state = seed;
+		try_mixed_runs((struct run_list){.depth = depths[seed % 4], .usual = seed / 4 % 3,
+						 .keys = 150 + 4 * seed, .random = seed});
+	}
 }
 
 /* Class i for key i where zeros follow, 9999 beyond, as it is for keys that there are not. */
@@ -1102,13 +1150,22 @@ static void runs_take_keys_in_place(void **state)
 	assert_in_range(in_place, 30, 59);
 	/* The slot, both buckets that lead on to it, and the bit. */
 	assert_int_equal(most, 4);
+	/* Of a key that has ranges nothing but the slot is written: packets may be reading the others. */
+	memcpy(before, &words[egress_hash_address(entry)], sizeof(before));
+	key = keys.items[7].key;
+	assert_int_equal(trie_runs_set(&world.trie, entry, key, child_of(&world, key, 7), &result), 0);
+	assert_int_equal(result, entry);
+	assert_int_equal(assert_seen_in_parts(entry, &keys, before), 1);
 	trie_runs_clear(&runs);
 	trie_keys_clear(&keys);
 	end(&world);
 }
 
-/* What would be too much to write anew beside packets is left to the next compile; the node stays what it was. */
-static void large_nodes_of_runs_say_when_they_are_full(void **state)
+/*
+ * Keys for a node of so many that has `buckets`, until there is no room for one; how many it then has. anew: it may be
+ * written anew, as large.
+ */
+static size_t fill_runs(size_t count, size_t buckets, bool anew)
 {
 	struct trie_keys keys = {0};
 	struct trie_runs runs = {0};
@@ -1116,27 +1173,39 @@ static void large_nodes_of_runs_say_when_they_are_full(void **state)
 	uint32_t entry, result, key = 0, child;
 	int error = 0;
 
-	(void)state;
 	random_state = 4;
 	start(&world, FAMILY_IPV6);
-	while (keys.count < 700)
+	while (keys.count < count)
 		add_run(&keys, &runs, random_below(UINT32_MAX));
 	assert_int_equal(trie_new_runs(&world.trie, &runs, trie_leaf(9999), &entry), 0);
 	while (!error) {
+		assert_int_equal(egress_hash_buckets(entry), buckets);
 		key = random_below(UINT32_MAX);
 		child = child_of(&world, key, (uint32_t)keys.count);
 		error = trie_runs_set(&world.trie, entry, key, child, &result);
-		if (!error) {
-			assert_int_equal(result, entry);
-			add_key(&keys, key, (uint32_t)keys.count);
-		}
+		if (error)
+			break;
+		assert_true(anew || result == entry);
+		entry = result;
+		add_key(&keys, key, (uint32_t)keys.count);
 	}
 	assert_int_equal(error, -ENOSPC);
 	assert_null(trie_runs_find(&world.memory, entry, key));
 	assert_runs_hold(&world, entry, &keys);
+	count = keys.count;
 	trie_runs_clear(&runs);
 	trie_keys_clear(&keys);
 	end(&world);
+	return count;
+}
+
+/* What would be too much to write anew beside packets is left to the next compile; the node stays what it was. */
+static void nodes_of_runs_say_when_they_are_full(void **state)
+{
+	(void)state;
+	assert_in_range(fill_runs(700, 1024, false), 700, 768);
+	/* The largest that may be written anew: as long as it need not be larger. */
+	assert_true(fill_runs(300, 512, true) >= 384);
 }
 
 static int setup(void **state)
@@ -1180,7 +1249,8 @@ int main(void)
 		cmocka_unit_test(addresses_leave_runs),
 		cmocka_unit_test(runs_hold_all_their_keys),
 		cmocka_unit_test(runs_take_keys_in_place),
-		cmocka_unit_test(large_nodes_of_runs_say_when_they_are_full),
+		cmocka_unit_test(runs_are_beside_others),
+		cmocka_unit_test(nodes_of_runs_say_when_they_are_full),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

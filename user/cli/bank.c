@@ -213,7 +213,8 @@ static int walk_ranges(struct trie_walk *walk, uint32_t entry, struct ip_address
 	if (depth / 8 >= walk->length || EGRESS_TRIE_KIND(entry) > EGRESS_TRIE_RANGES37 ||
 	    EGRESS_TRIE_CHILD(entry) + (size_t)EGRESS_RANGES37_WORDS > view->word_count)
 		return -EINVAL;
-	trie_read_ranges(&memory, entry, &ranges);
+	if (!trie_read_ranges(&memory, entry, &ranges))
+		return -EINVAL;
 	return walk_listed_ranges(walk, &ranges, address, depth, bytes);
 }
 
@@ -450,9 +451,8 @@ static int walk_run(struct trie_walk *walk, const struct egress_trie_run *run, s
 
 	if (EGRESS_TRIE_KIND(trie_run_entry(run)) != EGRESS_TRIE_LEAF)
 		return walk_entry(walk, trie_run_entry(run), address, depth);
-	if (EGRESS_TRIE_KIND(run->second) != EGRESS_TRIE_LEAF)
+	if (EGRESS_TRIE_KIND(run->second) != EGRESS_TRIE_LEAF || !trie_run_ranges(run, &ranges))
 		return -EINVAL;
-	trie_run_ranges(run, &ranges);
 	return walk_listed_ranges(walk, &ranges, address, depth, 2);
 }
 

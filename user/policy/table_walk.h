@@ -11,7 +11,7 @@ static inline const __u32 *egress_table_chunk(const void *tables, __u32 address)
 
 	/*
 	 * Nothing that is read as a whole crosses a block, nor do the buckets of a hash node that one key is looked for in. Of a
-	 * node of rows, which may, each word is asked for.
+	 * node of rows, which may, each word is asked for, and of a node of runs the last one.
 	 */
 	if ((address | (EGRESS_BLOCK_WORDS - 1)) >= view->word_count)
 		return NULL;

@@ -137,10 +137,11 @@ int trie_new_ranges(const struct trie *trie, const struct trie_ranges *ranges, u
 	return 0;
 }
 
-void trie_read_bounds(const uint32_t *words, uint32_t bounds, const uint32_t *entries, uint32_t last_entry,
+bool trie_read_bounds(const uint32_t *words, uint32_t bounds, const uint32_t *entries, uint32_t last_entry,
 		      struct trie_ranges *ranges)
 {
-	uint32_t i;
+	uint32_t i, last = 0;
+	bool in_order = true;
 
 	*ranges = (struct trie_ranges){.count = 1, .entry[0] = entries[0]};
 	for (i = 0; i < bounds; i++) {
@@ -149,19 +150,23 @@ void trie_read_bounds(const uint32_t *words, uint32_t bounds, const uint32_t *en
 
 		memcpy(&three, words + i / LANES * 2, sizeof(three));
 		bound = three >> EGRESS_BOUND_LANE_BITS * (i % LANES) & ((1u << EGRESS_BOUND_LANE_BITS) - 1);
+		/* Of those in use each is above the one before. */
+		in_order &= bound == EGRESS_BOUND_UNUSED || (bound < EGRESS_BOUND_UNUSED && (!i || bound > last));
+		last = bound;
 		if (bound < EGRESS_BOUND_UNUSED)
 			trie_ranges_append(ranges, bound, entries[last_entry == 1 ? (i + 1) % 2 : i + 1]);
 	}
+	return in_order;
 }
 
-void trie_read_ranges(const struct memory *memory, uint32_t entry, struct trie_ranges *ranges)
+bool trie_read_ranges(const struct memory *memory, uint32_t entry, struct trie_ranges *ranges)
 {
 	uint32_t *words = memory->words + EGRESS_TRIE_CHILD(entry);
 	const struct ranges_kind *kind = ranges_kinds;
 
 	while (kind->kind != EGRESS_TRIE_KIND(entry))
 		kind++;
-	trie_read_bounds(first_bounds(words, kind), kind->bounds, words, kind->last_entry, ranges);
+	return trie_read_bounds(first_bounds(words, kind), kind->bounds, words, kind->last_entry, ranges);
 }
 
 static void put_halves(__u64 halves[2], address_number number)

@@ -48,13 +48,14 @@ struct trie_ranges {
 void trie_ranges_append(struct trie_ranges *ranges, uint32_t start, uint32_t entry);
 /* The smallest node with these ranges, TRIE_RANGES_MAX at most; *entry points to it. */
 int trie_new_ranges(const struct trie *trie, const struct trie_ranges *ranges, uint32_t *entry);
-void trie_read_ranges(const struct memory *memory, uint32_t entry, struct trie_ranges *ranges);
+/* False: its bounds are not in order, as in every node that was written. */
+bool trie_read_ranges(const struct memory *memory, uint32_t entry, struct trie_ranges *ranges);
 /* Whether two entries take turns. */
 bool trie_ranges_take_turns(const struct trie_ranges *ranges);
 /* The starts as bounds, three to a double word from `words` on, with room for so many of them; the rest is unused. */
 void trie_write_bounds(uint32_t *words, uint32_t bounds, const struct trie_ranges *ranges);
-/* entries: one for each range, or, where last_entry is 1, two that take turns. */
-void trie_read_bounds(const uint32_t *words, uint32_t bounds, const uint32_t *entries, uint32_t last_entry,
+/* entries: one for each range, or, where last_entry is 1, two that take turns. False: the bounds are not in order. */
+bool trie_read_bounds(const uint32_t *words, uint32_t bounds, const uint32_t *entries, uint32_t last_entry,
 		      struct trie_ranges *ranges);
 
 /*

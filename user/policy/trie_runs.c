@@ -46,11 +46,11 @@ void trie_runs_clear(struct trie_runs *runs)
 	*runs = (struct trie_runs){0};
 }
 
-void trie_run_ranges(const struct egress_trie_run *run, struct trie_ranges *ranges)
+bool trie_run_ranges(const struct egress_trie_run *run, struct trie_ranges *ranges)
 {
 	const uint32_t entries[] = {trie_run_entry(run), run->second};
 
-	trie_read_bounds(run->bounds, EGRESS_RUN_BOUNDS, entries, 1, ranges);
+	return trie_read_bounds(run->bounds, EGRESS_RUN_BOUNDS, entries, 1, ranges);
 }
 
 /* The buckets that packets look into for a key, in this order. */

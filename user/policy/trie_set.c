@@ -2,7 +2,8 @@
 /*
  * One address of the trie in force gets another class. Every function gives the entry that is to stand in its parent in
  * place of `entry`; where that is the same one, the word was changed further down. What packets see before, between and
- * after the words that are written, one but for a key of a hash node with tags, is the old class or the new one.
+ * after the words that are written, one but for a key of a hash node with tags or of runs, is the old class or the new
+ * one.
  */
 #include <errno.h>
 #include <string.h>
