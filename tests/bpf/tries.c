@@ -237,18 +237,9 @@ static size_t keys_in_the_other_bucket(const struct harness *harness, uint32_t e
 /* Keys of a node of runs that are in the last place a packet looks into; 0 where none is in the second one. */
 static size_t keys_in_other_places(const struct harness *harness, uint32_t entry)
 {
-	const struct egress_trie_run *run = (const void *)(harness->words + egress_hash_address(entry));
-	size_t pair = 0, third = 0;
-	uint32_t i;
+	size_t pair, third;
 
-	for (i = egress_run_first(entry); i < egress_hash_buckets(entry); i++) {
-		uint32_t own = egress_run_bucket(entry, (uint32_t)(run[i].slot >> 32));
-
-		if (!run[i].slot || i == own)
-			continue;
-		pair += i == (own ^ 1);
-		third += i != (own ^ 1);
-	}
+	count_moved_runs(harness->words, entry, &pair, &third);
 	return pair ? third : 0;
 }
 

@@ -22,4 +22,21 @@ static inline size_t keys_in_a_third_bucket(const uint32_t *words, uint32_t entr
 	return count;
 }
 
+/* Keys of a node of runs in the other bucket of their pair, and in the one behind that. */
+static inline void count_moved_runs(const uint32_t *words, uint32_t entry, size_t *pair, size_t *third)
+{
+	const struct egress_trie_run *run = (const void *)(words + egress_hash_address(entry));
+	uint32_t i;
+
+	*pair = *third = 0;
+	for (i = egress_run_first(entry); i < egress_hash_buckets(entry); i++) {
+		uint32_t own = egress_run_bucket(entry, (uint32_t)(run[i].slot >> 32));
+
+		if (!run[i].slot || i == own)
+			continue;
+		*pair += i == (own ^ 1);
+		*third += i != (own ^ 1);
+	}
+}
+
 #endif

@@ -1056,23 +1056,6 @@ static void assert_runs_hold(struct world *world, uint32_t entry, const struct t
 	trie_runs_clear(&read);
 }
 
-/* Keys in the other bucket of their pair, and in the one behind that. */
-static void count_moved(uint32_t entry, size_t *pair, size_t *third)
-{
-	const struct egress_trie_run *node = (void *)&words[egress_hash_address(entry)];
-	uint32_t i;
-
-	*pair = *third = 0;
-	for (i = egress_run_first(entry); i < egress_hash_buckets(entry); i++) {
-		uint32_t own = egress_run_bucket(entry, trie_run_key(&node[i]));
-
-		if (!node[i].slot || i == own)
-			continue;
-		*pair += i == (own ^ 1);
-		*third += i != (own ^ 1);
-	}
-}
-
 static void runs_hold_all_their_keys(void **state)
 {
 	static const size_t counts[] = {1, 2, 94, 1000, 3000, 4096};
@@ -1093,7 +1076,7 @@ static void runs_hold_all_their_keys(void **state)
 			assert_in_range(egress_hash_buckets(entry) * EGRESS_HASH_BUCKET_WORDS, EGRESS_RUN_BUCKETS_MIN * 16,
 					trie_runs_words(counts[i]));
 			assert_runs_hold(&world, entry, &keys);
-			count_moved(entry, &pair, &third);
+			count_moved_runs(words, entry, &pair, &third);
 			/* Three of four buckets are in use: packets have to look everywhere. */
 			if (shape == 3 && counts[i] == 3000)
 				assert_true(pair > 100 && third > 100);

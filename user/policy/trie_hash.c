@@ -274,28 +274,42 @@ static int make_node(const struct trie_keys *keys, unsigned int bytes, uint32_t 
 	return error;
 }
 
+static uint32_t *node_words(const struct memory *memory, uint32_t entry)
+{
+	return memory->words + egress_hash_address(entry);
+}
+
+int trie_take_buckets(const struct trie *trie, uint32_t made, uint32_t *entry)
+{
+	size_t size = node_size(made);
+	uint32_t address;
+	int error = memory_take(trie->memory, trie->bank, size, (uint32_t)size, &address);
+
+	if (error < 0)
+		return error;
+	if (address >> EGRESS_TRIE_UNIT_SHIFT >= EGRESS_HASH_UNITS_MAX)
+		return -E2BIG;
+	*entry = made + 2 * (address >> EGRESS_TRIE_UNIT_SHIFT);
+	return 0;
+}
+
 /* limit: -E2BIG where it would take more words. */
 static int new_hash(const struct trie *trie, const struct trie_keys *keys, unsigned int bytes, uint32_t other,
 		    size_t limit, uint32_t *entry)
 {
 	_cleanup_free_ uint32_t *node = NULL;
-	uint32_t address, made;
-	size_t size;
+	uint32_t made;
 	int error = make_node(keys, bytes, other, &node, &made);
 
+	if (!error && node_size(made) > limit)
+		error = -E2BIG;
+	if (!error)
+		error = trie_take_buckets(trie, made, &made);
 	if (error < 0)
 		return error;
-	size = node_size(made);
-	if (size > limit)
-		return -E2BIG;
-	error = memory_take(trie->memory, trie->bank, size, (uint32_t)size, &address);
-	if (error < 0)
-		return error;
-	if (address >> EGRESS_TRIE_UNIT_SHIFT >= EGRESS_HASH_UNITS_MAX)
-		return -E2BIG;
 	if (trie->memory->words)
-		memcpy(trie->memory->words + address, node, size * sizeof(*node));
-	*entry = made + 2 * (address >> EGRESS_TRIE_UNIT_SHIFT);
+		memcpy(node_words(trie->memory, made), node, node_size(made) * sizeof(*node));
+	*entry = made;
 	return 0;
 }
 
@@ -306,11 +320,6 @@ int trie_new_hash(const struct trie *trie, const struct trie_keys *keys, unsigne
 }
 
 /* ------------------------------------------------------------------ one in force */
-
-static uint32_t *node_words(const struct memory *memory, uint32_t entry)
-{
-	return memory->words + egress_hash_address(entry);
-}
 
 struct trie_key trie_hash_find(const struct memory *memory, uint32_t entry, uint32_t key)
 {

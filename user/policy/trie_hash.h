@@ -36,6 +36,12 @@ size_t trie_hash_words(size_t keys, unsigned int bytes);
 int trie_new_hash(const struct trie *trie, const struct trie_keys *keys, unsigned int bytes, uint32_t other,
 		  uint32_t *entry);
 
+/*
+ * Memory for a node of buckets, not written. made: its entry without a place; *entry: with it. 0, -ENOSPC, -ENOMEM; -E2BIG:
+ * entries cannot name the place.
+ */
+int trie_take_buckets(const struct trie *trie, uint32_t made, uint32_t *entry);
+
 /* What the node `entry` of the trie in force has for a key; one without a slot: `other`, without a mask. */
 struct trie_key trie_hash_find(const struct memory *memory, uint32_t entry, uint32_t key);
 /* Whether packets find a key that trie_hash_keys() lists. */

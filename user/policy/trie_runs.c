@@ -7,6 +7,7 @@
 
 #include "base/array.h"
 #include "base/cleanup.h"
+#include "policy/trie_hash.h"
 
 /* Words of a node that is written anew beside packets at most; it is aligned to its size, and what is below it takes words too. */
 #define RUNS_SET_WORDS (TRIE_SET_WORDS / 4)
@@ -51,6 +52,11 @@ bool trie_run_ranges(const struct egress_trie_run *run, struct trie_ranges *rang
 	const uint32_t entries[] = {trie_run_entry(run), run->second};
 
 	return trie_read_bounds(run->bounds, EGRESS_RUN_BOUNDS, entries, 1, ranges);
+}
+
+static struct egress_trie_run *node_of(const struct memory *memory, uint32_t entry)
+{
+	return (void *)(memory->words + egress_hash_address(entry));
 }
 
 /* The buckets that packets look into for a key, in this order. */
@@ -210,21 +216,16 @@ static int plan_node(const struct trie_runs *runs, size_t limit, uint32_t **owne
 static int new_runs(const struct trie *trie, const struct trie_runs *runs, uint32_t other, size_t limit, uint32_t *entry)
 {
 	_cleanup_free_ uint32_t *owner = NULL;
-	uint32_t address, made;
-	size_t size;
+	uint32_t made;
 	int error = plan_node(runs, limit, &owner, &made);
 
+	if (!error)
+		error = trie_take_buckets(trie, made, &made);
 	if (error < 0)
 		return error;
-	size = (size_t)EGRESS_HASH_BUCKET_WORDS * egress_hash_buckets(made);
-	error = memory_take(trie->memory, trie->bank, size, (uint32_t)size, &address);
-	if (error < 0)
-		return error;
-	if (address >> EGRESS_TRIE_UNIT_SHIFT >= EGRESS_HASH_UNITS_MAX)
-		return -E2BIG;
 	if (trie->memory->words)
-		write_node((void *)(trie->memory->words + address), made, runs, owner, other);
-	*entry = made + 2 * (address >> EGRESS_TRIE_UNIT_SHIFT);
+		write_node(node_of(trie->memory, made), made, runs, owner, other);
+	*entry = made;
 	return 0;
 }
 
@@ -234,11 +235,6 @@ int trie_new_runs(const struct trie *trie, const struct trie_runs *runs, uint32_
 }
 
 /* ------------------------------------------------------------------ one in force */
-
-static struct egress_trie_run *node_of(const struct memory *memory, uint32_t entry)
-{
-	return (void *)(memory->words + egress_hash_address(entry));
-}
 
 const struct egress_trie_run *trie_runs_find(const struct memory *memory, uint32_t entry, uint32_t key)
 {
