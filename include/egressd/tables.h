@@ -103,6 +103,22 @@ enum egress_trie_kind {
 #define EGRESS_TRIE_POINTER(kind, address) EGRESS_TRIE_ENTRY(kind, (address) >> EGRESS_TRIE_UNIT_SHIFT)
 
 /*
+ * Bits of the address that a node of IPv6 takes, by its kind, 0 for what ends the walk or takes some itself: one number of four
+ * bits for each kind, of bytes. (No branch and no constant: to the verifier all nodes look alike afterwards.)
+ */
+static inline __u32 egress_taken_bits(__u32 kind)
+{
+	const __u64 bytes = 1ull << 4 * EGRESS_TRIE_FULL | 1ull << 4 * EGRESS_TRIE_BITS | 2ull << 4 * EGRESS_TRIE_TURNS |
+			    2ull << 4 * EGRESS_TRIE_RANGES9 | 2ull << 4 * EGRESS_TRIE_RANGES18 |
+			    2ull << 4 * EGRESS_TRIE_RANGES37 | 4ull << 4 * EGRESS_TRIE_RUNS | 2ull << 4 * EGRESS_TRIE_WIDE |
+			    2ull << 4 * EGRESS_TRIE_HASH2 | 2ull << 4 * EGRESS_TRIE_TAGGED2 |
+			    3ull << 4 * EGRESS_TRIE_HASH3 | 3ull << 4 * EGRESS_TRIE_TAGGED3 |
+			    4ull << 4 * EGRESS_TRIE_HASH4 | 4ull << 4 * EGRESS_TRIE_TAGGED4;
+
+	return (__u32)(bytes >> 4 * kind & 15) * 8;
+}
+
+/*
  * IPv6 only: what is left of the address, when nothing but a prefix of it matters. "Left" are the bytes that no node on the
  * way has taken, as a number of 128 bits: the next byte is its highest one, zeros follow behind the end of the address.
  * When (left & mask) == value the walk goes on with `match`; otherwise the answer is `other`, always a leaf.
@@ -233,10 +249,10 @@ static inline __u32 egress_hash_address(__u32 entry)
 	return (egress_hash_place(entry) ^ egress_hash_buckets(entry)) << (EGRESS_TRIE_UNIT_SHIFT - 1);
 }
 
-/* Bits of the address that the node takes; not of one of runs. */
+/* Bits of the address that the node takes. */
 static inline __u32 egress_hash_bits(__u32 entry)
 {
-	return 8 * ((EGRESS_TRIE_KIND(entry) - EGRESS_TRIE_HASH2) / 2 + 2);
+	return egress_taken_bits(EGRESS_TRIE_KIND(entry));
 }
 
 static inline _Bool egress_hash_is_tagged(__u32 entry)

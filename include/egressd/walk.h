@@ -420,22 +420,6 @@ EGRESS_INLINE _Bool egress_class4(const void *tables, const struct egress_bank *
 }
 
 /*
- * Bits of the address that a node takes, by its kind, 0 for what ends the walk or takes some itself: one number of four
- * bits for each kind, of bytes. (No branch and no constant: to the verifier all nodes look alike afterwards.)
- */
-EGRESS_INLINE __u32 egress_taken_bits(__u32 kind)
-{
-	const __u64 bytes = 1ull << 4 * EGRESS_TRIE_FULL | 1ull << 4 * EGRESS_TRIE_BITS | 2ull << 4 * EGRESS_TRIE_TURNS |
-			    2ull << 4 * EGRESS_TRIE_RANGES9 | 2ull << 4 * EGRESS_TRIE_RANGES18 |
-			    2ull << 4 * EGRESS_TRIE_RANGES37 | 4ull << 4 * EGRESS_TRIE_RUNS | 2ull << 4 * EGRESS_TRIE_WIDE |
-			    2ull << 4 * EGRESS_TRIE_HASH2 | 2ull << 4 * EGRESS_TRIE_TAGGED2 |
-			    3ull << 4 * EGRESS_TRIE_HASH3 | 3ull << 4 * EGRESS_TRIE_TAGGED3 |
-			    4ull << 4 * EGRESS_TRIE_HASH4 | 4ull << 4 * EGRESS_TRIE_TAGGED4;
-
-	return (__u32)(bytes >> 4 * kind & 15) * 8;
-}
-
-/*
  * Class of an IPv6 address, given as two numbers as they stand in memory: the first eight bytes and the others. (The
  * kernel's program passes them on like this; see bpf/lib/policy.h.) Each node takes at least one of the 16 bytes.
  */

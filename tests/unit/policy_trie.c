@@ -684,8 +684,7 @@ static void add_key(struct trie_keys *keys, uint32_t key, uint32_t class)
 /* What a packet finds for a key of the node, with zeros behind it. */
 static uint32_t class_of_key(uint32_t entry, uint32_t key)
 {
-	unsigned int bits = EGRESS_TRIE_KIND(entry) == EGRESS_TRIE_RUNS ? 8 * TRIE_RUN_BYTES : egress_hash_bits(entry);
-	uint64_t address = (uint64_t)key << (64 - bits);
+	uint64_t address = (uint64_t)key << (64 - egress_hash_bits(entry));
 	uint32_t class = 0;
 
 	assert_true(egress_class6_number(&(struct table_view){words, WORDS}, entry, __builtin_bswap64(address), 0, &class));

@@ -134,6 +134,14 @@ static int emit_span(struct trie_walk *walk, const struct ip_address *address, u
 
 static int walk_entry(struct trie_walk *walk, uint32_t entry, struct ip_address *address, unsigned int depth);
 
+/* The tables for functions that read a trie; nothing is written to them. */
+static struct memory walked_memory(const struct trie_walk *walk)
+{
+	const struct table_view *view = &walk->bank->memory;
+
+	return (struct memory){.words = (uint32_t *)view->words, .word_count = view->word_count};
+}
+
 static void put_value(struct ip_address *address, unsigned int at, unsigned int bytes, uint32_t value)
 {
 	for (; bytes; bytes--)
@@ -205,13 +213,12 @@ static int walk_listed_ranges(struct trie_walk *walk, const struct trie_ranges *
 
 static int walk_ranges(struct trie_walk *walk, uint32_t entry, struct ip_address *address, unsigned int depth)
 {
-	const struct table_view *view = &walk->bank->memory;
-	const struct memory memory = {.words = (uint32_t *)view->words, .word_count = view->word_count};
+	const struct memory memory = walked_memory(walk);
 	unsigned int bytes = depth / 8 + 2u <= walk->length ? 2 : 1;
 	struct trie_ranges ranges;
 
 	if (depth / 8 >= walk->length || EGRESS_TRIE_KIND(entry) > EGRESS_TRIE_RANGES37 ||
-	    EGRESS_TRIE_CHILD(entry) + (size_t)EGRESS_RANGES37_WORDS > view->word_count)
+	    EGRESS_TRIE_CHILD(entry) + (size_t)EGRESS_RANGES37_WORDS > memory.word_count)
 		return -EINVAL;
 	if (!trie_read_ranges(&memory, entry, &ranges))
 		return -EINVAL;
@@ -358,6 +365,18 @@ static int walk_slot(struct trie_walk *walk, const struct trie_key *slot, uint32
 	return walk_path(walk, &path, &below, depth + 8 * bytes);
 }
 
+/* What is between the last key, behind which *next is, and this one, which may be the end of all keys: `other`. */
+static int walk_gap(struct trie_walk *walk, uint32_t other, struct ip_address *address, unsigned int depth,
+		    unsigned int bytes, uint64_t *next, uint64_t key)
+{
+	uint64_t first = *next;
+
+	if (key < first)
+		return -EINVAL;
+	*next = key + 1;
+	return key > first ? walk_values(walk, other, address, depth, bytes, (uint32_t)first, (uint32_t)(key - 1)) : 0;
+}
+
 /* All values of the next bytes in order: those that have a child, and what is between them. */
 static int walk_keys(struct trie_walk *walk, const struct trie_keys *keys, uint32_t other, struct ip_address *address,
 		     unsigned int depth, unsigned int bytes)
@@ -369,18 +388,14 @@ static int walk_keys(struct trie_walk *walk, const struct trie_keys *keys, uint3
 	for (i = 0; i < keys->count && !error; i++) {
 		const struct trie_key *slot = &keys->items[i];
 
-		if (slot->key < next || slot->key >= end)
+		if (slot->key >= end)
 			return -EINVAL;
-		if (slot->key > next)
-			error = walk_values(walk, other, address, depth, bytes, (uint32_t)next, slot->key - 1);
+		error = walk_gap(walk, other, address, depth, bytes, &next, slot->key);
 		if (!error)
 			error = slot->mask ? walk_slot(walk, slot, other, address, depth, bytes) :
 					     walk_values(walk, slot->entry, address, depth, bytes, slot->key, slot->key);
-		next = (uint64_t)slot->key + 1;
 	}
-	if (!error && next < end)
-		error = walk_values(walk, other, address, depth, bytes, (uint32_t)next, (uint32_t)(end - 1));
-	return error;
+	return error ? error : walk_gap(walk, other, address, depth, bytes, &next, end);
 }
 
 /* Whether there can be so many buckets, and all of them are in the memory. */
@@ -417,8 +432,7 @@ static bool hash_is_found(const struct memory *memory, uint32_t entry, const str
 
 static int walk_hash(struct trie_walk *walk, uint32_t entry, struct ip_address *address, unsigned int depth)
 {
-	const struct table_view *view = &walk->bank->memory;
-	const struct memory memory = {.words = (uint32_t *)view->words, .word_count = view->word_count};
+	const struct memory memory = walked_memory(walk);
 	struct trie_keys keys = {0};
 	int error;
 
@@ -468,18 +482,14 @@ static int walk_sorted_runs(struct trie_walk *walk, const struct memory *memory,
 	for (i = 0; i < runs->count && !error; i++) {
 		uint32_t key = trie_run_key(&runs->items[i]);
 
-		if (key < next || !trie_runs_find(memory, entry, key))
+		if (!trie_runs_find(memory, entry, key))
 			return -EINVAL;
-		if (key > next)
-			error = walk_values(walk, other, address, depth, TRIE_RUN_BYTES, (uint32_t)next, key - 1);
+		error = walk_gap(walk, other, address, depth, TRIE_RUN_BYTES, &next, key);
 		put_value(address, depth / 8, TRIE_RUN_BYTES, key);
 		if (!error)
 			error = walk_run(walk, &runs->items[i], address, depth + 8 * TRIE_RUN_BYTES);
-		next = (uint64_t)key + 1;
 	}
-	if (!error && next < end)
-		error = walk_values(walk, other, address, depth, TRIE_RUN_BYTES, (uint32_t)next, UINT32_MAX);
-	return error;
+	return error ? error : walk_gap(walk, other, address, depth, TRIE_RUN_BYTES, &next, end);
 }
 
 /* Whether the node is one that can be, and packets find the same wherever they look for a key that it does not have. */
@@ -501,8 +511,7 @@ static bool runs_hold_together(const struct trie_walk *walk, uint32_t entry, uns
 
 static int walk_runs(struct trie_walk *walk, uint32_t entry, struct ip_address *address, unsigned int depth)
 {
-	const struct table_view *view = &walk->bank->memory;
-	const struct memory memory = {.words = (uint32_t *)view->words, .word_count = view->word_count};
+	const struct memory memory = walked_memory(walk);
 	struct trie_runs runs = {0};
 	int error;
 

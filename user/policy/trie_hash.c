@@ -8,8 +8,6 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 
-/* Words of a node that is written anew beside packets at most; it is aligned to its size, and what is below takes words too. */
-#define TRIE_HASH_SET_WORDS (TRIE_SET_WORDS / 4)
 /* Buckets for each key at most. */
 #define SPARSEST 16u
 
@@ -43,11 +41,6 @@ static unsigned int slot_count(uint32_t entry, uint32_t bucket)
 	unsigned int slots = egress_hash_is_tagged(entry) ? EGRESS_TAGGED_SLOTS : EGRESS_HASH_SLOTS;
 
 	return bucket ? slots : slots - 1;
-}
-
-static uint64_t slot_of(uint32_t key, uint32_t entry)
-{
-	return (uint64_t)key << 32 | (uint32_t)~entry;
 }
 
 /* What stands behind a slot's key; 0: no mask. */
@@ -216,7 +209,7 @@ static bool put_new_key(uint32_t *node, uint32_t entry, const struct trie_key *k
 
 	if (!slot)
 		return false;
-	slot[0] = slot_of(key->key, key->entry);
+	slot[0] = trie_slot(key->key, key->entry);
 	if (egress_hash_is_tagged(entry))
 		publish_tag(node, entry, key->key, slot);
 	else
@@ -230,7 +223,7 @@ static bool write_node(uint32_t *node, uint32_t entry, const struct trie_keys *k
 	size_t i;
 
 	memset(node, 0, node_size(entry) * sizeof(*node));
-	*(slot_word *)(void *)(node + EGRESS_HASH_OTHER_WORD) = slot_of(key_elsewhere(entry), other);
+	*(slot_word *)(void *)(node + EGRESS_HASH_OTHER_WORD) = trie_slot(key_elsewhere(entry), other);
 	for (i = 0; i < keys->count; i++)
 		if (!put_new_key(node, entry, &keys->items[i]))
 			return false;
@@ -438,14 +431,14 @@ static int write_anew(const struct trie *trie, uint32_t entry, const struct trie
 	int error;
 
 	/* It will seldom be smaller. */
-	if (node_size(entry) > TRIE_HASH_SET_WORDS)
+	if (node_size(entry) > TRIE_BUCKETS_SET_WORDS)
 		return -ENOSPC;
 	error = trie_hash_keys(trie->memory, entry, &keys);
 	if (!error)
 		error = put_key(&keys, key);
 	if (!error)
 		error = new_hash(trie, &keys, trie_hash_bytes(entry), trie_hash_other(trie->memory, entry),
-				 TRIE_HASH_SET_WORDS, result);
+				 TRIE_BUCKETS_SET_WORDS, result);
 	trie_keys_clear(&keys);
 	return error == -E2BIG ? -ENOSPC : error;
 }
@@ -460,7 +453,7 @@ int trie_hash_set(const struct trie *trie, uint32_t entry, uint32_t key, uint32_
 	if (!slot || slot_rest(entry, slot))
 		return write_anew(trie, entry, &new, result);
 	/* Key and child at once: a packet sees the key with the old child, with the new one, or not at all. */
-	__atomic_store_n(slot, slot_of(key, child), __ATOMIC_RELEASE);
+	__atomic_store_n(slot, trie_slot(key, child), __ATOMIC_RELEASE);
 	if (egress_hash_is_tagged(entry))
 		publish_tag(node, entry, key, slot);
 	*result = entry;

@@ -12,6 +12,18 @@
 /* Bits of the address behind the key that a slot can ask for. */
 #define TRIE_SLOT_BITS      32u
 
+/*
+ * Words of a node of buckets that is written anew beside packets at most; it is aligned to its size, and what is below it
+ * takes words too.
+ */
+#define TRIE_BUCKETS_SET_WORDS (TRIE_SET_WORDS / 4)
+
+/* The double word of a slot that holds its key and its entry. */
+static inline uint64_t trie_slot(uint32_t key, uint32_t entry)
+{
+	return (uint64_t)key << 32 | (uint32_t)~entry;
+}
+
 /* A slot. */
 struct trie_key {
 	uint32_t key, entry, mask, value;

@@ -9,19 +9,12 @@
 #include "base/cleanup.h"
 #include "policy/trie_hash.h"
 
-/* Words of a node that is written anew beside packets at most; it is aligned to its size, and what is below it takes words too. */
-#define RUNS_SET_WORDS (TRIE_SET_WORDS / 4)
 /* Where a key may be. */
 #define PLACES 3u
 /* Keys that make room for one another at most. */
 #define MOVES_MAX 256u
 
 /* ------------------------------------------------------------------ buckets */
-
-static uint64_t slot_of(uint32_t key, uint32_t entry)
-{
-	return (uint64_t)key << 32 | (uint32_t)~entry;
-}
 
 static int add_bucket(struct trie_runs *runs, const struct egress_trie_run *run)
 {
@@ -33,7 +26,7 @@ static int add_bucket(struct trie_runs *runs, const struct egress_trie_run *run)
 
 int trie_runs_add(struct trie_runs *runs, uint32_t key, const struct trie_ranges *ranges)
 {
-	struct egress_trie_run run = {.slot = slot_of(key, ranges->entry[0])};
+	struct egress_trie_run run = {.slot = trie_slot(key, ranges->entry[0])};
 
 	if (ranges->count > 1)
 		run.second = ranges->entry[1];
@@ -279,16 +272,16 @@ static int write_anew(const struct trie *trie, uint32_t entry, uint32_t key, uin
 {
 	const struct trie_ranges ranges = {.count = 1, .entry[0] = child};
 	struct trie_runs runs = {0};
-	int error = 0;
+	int error;
 
 	/* It will seldom be smaller. */
-	if (EGRESS_HASH_BUCKET_WORDS * egress_hash_buckets(entry) > RUNS_SET_WORDS)
+	if (EGRESS_HASH_BUCKET_WORDS * egress_hash_buckets(entry) > TRIE_BUCKETS_SET_WORDS)
 		return -ENOSPC;
 	error = trie_runs_list(trie->memory, entry, &runs);
 	if (!error)
 		error = trie_runs_add(&runs, key, &ranges);
 	if (!error)
-		error = new_runs(trie, &runs, trie_runs_other(trie->memory, entry), RUNS_SET_WORDS, result);
+		error = new_runs(trie, &runs, trie_runs_other(trie->memory, entry), TRIE_BUCKETS_SET_WORDS, result);
 	trie_runs_clear(&runs);
 	return error == -E2BIG ? -ENOSPC : error;
 }
@@ -300,7 +293,7 @@ int trie_runs_set(const struct trie *trie, uint32_t entry, uint32_t key, uint32_
 	if (!run)
 		return write_anew(trie, entry, key, child, result);
 	/* Key and child at once: a packet sees the key with what it had, with the child, or not at all. */
-	__atomic_store_n(&run->slot, slot_of(key, child), __ATOMIC_RELEASE);
+	__atomic_store_n(&run->slot, trie_slot(key, child), __ATOMIC_RELEASE);
 	publish_place(node, entry, key, (uint32_t)(run - node));
 	*result = entry;
 	return 0;

@@ -309,22 +309,30 @@ static int set6_skip(const struct trie *trie, uint32_t entry, unsigned int depth
 	return error;
 }
 
-static int set6_ranges(const struct trie *trie, uint32_t entry, unsigned int depth, address_number address,
+/* Where the address leaves the ranges, *result is a node with it; elsewhere *result stays. */
+static int set6_listed(const struct trie *trie, struct trie_ranges *ranges, unsigned int depth, address_number address,
 		       uint32_t class, uint32_t *result)
 {
 	unsigned int bytes = depth < 15 ? 2 : 1;
 	uint32_t value = ipv6_byte(address, depth), child, old;
-	struct trie_ranges ranges;
 	int error;
 
 	if (bytes == 2)
 		value = value << 8 | ipv6_byte(address, depth + 1);
-	trie_read_ranges(trie->memory, entry, &ranges);
-	old = ranges.entry[range_of(&ranges, range_number(value, bytes))];
+	old = ranges->entry[range_of(ranges, range_number(value, bytes))];
 	error = set6(trie, old, depth + bytes, address, class, &child);
 	if (error < 0 || child == old)
 		return error;
-	return set_range(trie, &ranges, value, child, bytes, 16 - depth - bytes, result);
+	return set_range(trie, ranges, value, child, bytes, 16 - depth - bytes, result);
+}
+
+static int set6_ranges(const struct trie *trie, uint32_t entry, unsigned int depth, address_number address,
+		       uint32_t class, uint32_t *result)
+{
+	struct trie_ranges ranges;
+
+	trie_read_ranges(trie->memory, entry, &ranges);
+	return set6_listed(trie, &ranges, depth, address, class, result);
 }
 
 /* Below entry `index` of a block, which stays where it is; depth: behind that index. */
@@ -382,21 +390,6 @@ static int set6_hash(const struct trie *trie, uint32_t entry, unsigned int depth
 	return error < 0 ? error : trie_hash_set(trie, entry, key, child, result);
 }
 
-/* The address leaves the ranges that its key's bucket holds, which become a node of their own. */
-static int set_below_run(const struct trie *trie, const struct egress_trie_run *run, unsigned int depth,
-			 address_number address, uint32_t class, uint32_t *result)
-{
-	uint32_t value = (uint32_t)ipv6_byte(address, depth) << 8 | ipv6_byte(address, depth + 1), child, old;
-	struct trie_ranges ranges;
-	int error;
-
-	trie_run_ranges(run, &ranges);
-	old = ranges.entry[range_of(&ranges, value)];
-	*result = trie_run_entry(run);
-	error = set6(trie, old, depth + 2, address, class, &child);
-	return error < 0 || child == old ? error : set_range(trie, &ranges, value, child, 2, 14 - depth, result);
-}
-
 static int set6_runs(const struct trie *trie, uint32_t entry, unsigned int depth, address_number address,
 		     uint32_t class, uint32_t *result)
 {
@@ -404,10 +397,17 @@ static int set6_runs(const struct trie *trie, uint32_t entry, unsigned int depth
 	uint32_t key = (uint32_t)((address >> (128 - 8 * end)) & UINT32_MAX), child;
 	const struct egress_trie_run *run = trie_runs_find(trie->memory, entry, key);
 	uint32_t old = run ? trie_run_entry(run) : trie_runs_other(trie->memory, entry);
-	bool holds_ranges = run && EGRESS_TRIE_KIND(old) == EGRESS_TRIE_LEAF;
-	int error = holds_ranges ? set_below_run(trie, run, end, address, class, &child) :
-				   set6(trie, old, end, address, class, &child);
+	struct trie_ranges ranges;
+	int error;
 
+	if (run && EGRESS_TRIE_KIND(old) == EGRESS_TRIE_LEAF) {
+		/* What leaves the ranges that the bucket holds gets a node with all of them. */
+		trie_run_ranges(run, &ranges);
+		child = old;
+		error = set6_listed(trie, &ranges, end, address, class, &child);
+	} else {
+		error = set6(trie, old, end, address, class, &child);
+	}
 	return error < 0 || child == old ? error : trie_runs_set(trie, entry, key, child, result);
 }
 
