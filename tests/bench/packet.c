@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Nanoseconds a packet with BPF_PROG_TEST_RUN: `packet [quick|smoke]`, in a sandbox. For every list of prefixes and every
- * number of destinations all programs run in turn, for IPv4 and IPv6, round after round, so that whatever slows the machine
- * slows all of them; a figure is the median of the rounds. Time is the thread's own, so that what else runs does not count.
- * `quick` measures the designs of peers with IPv4 alone.
+ * number of destinations all programs run in turn, for IPv4 and IPv6, round after round; a figure is the median of the rounds.
+ * A machine whose processors are shared is faster and slower from one millisecond to the next: so a program runs in slices
+ * of less than that, each followed by one of the empty program, and what is compared are multiples of that. Time is the
+ * thread's own, so that what else runs does not count. `quick` measures the designs of peers with IPv4 alone.
  *
  * That each program did what its figure claims is checked: by its verdict, and egressd's by its counters.
  */
@@ -35,6 +36,7 @@
 #define POD_PORT       40000 /* of the pod, which connections are made to */
 #define POD_OTHER_PORT 40001
 #define ROUNDS_MAX   15
+#define CALLS        51
 #define CPUS_MAX     1024
 #define PASSES_MAX   20
 #define TIMEOUT      (1u << 30)
@@ -69,8 +71,10 @@ struct bench {
 	uint32_t *words; /* of them */
 	size_t word_count;
 	struct bench_destination *destinations[TO_KINDS], *walk;
-	size_t rounds, repeat_few, repeat_many;
+	size_t rounds, slices, repeat_few, repeat_many;
 	bool peers_of_ipv4; /* the designs that peers use are measured with IPv4 alone */
+	double call; /* what a run takes besides its packets, in nanoseconds */
+	struct bench_walk base_walk; /* the empty program's between slices of others, which have the same variable */
 	uint32_t zone; /* of the peers' connections, but those that the pod answers in */
 	uint32_t isolated; /* the set word of the pod, as compiled */
 	struct egress_endpoint endpoint;
@@ -96,6 +100,7 @@ struct subject {
 	bool served;     /* to that port, too, others have connected before: the packet's flow is looked up, in vain */
 	uint32_t verdict;
 	double times[ROUNDS_MAX];
+	double base_times[ROUNDS_MAX]; /* the empty program's, in slices between; none of that one itself */
 };
 
 static void die_on(int error, const char *what)
@@ -355,7 +360,7 @@ static void start_walk(struct bench *bench, const struct subject *subject, size_
 	};
 }
 
-/* Nanoseconds of the thread's time a run. */
+/* Nanoseconds of the thread's time, of all packets. */
 static double run(const struct subject *subject, const struct frame *frame, size_t repeat)
 {
 	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame->bytes, .data_size_in = frame->length,
@@ -371,7 +376,7 @@ static double run(const struct subject *subject, const struct frame *frame, size
 	die_on(error, "run");
 	bench_check(options.retval == subject->verdict, "%s, %s: verdict %u instead of %u", subject->name, subject->path,
 		    options.retval, subject->verdict);
-	return (end - begin) * 1e9 / (double)repeat;
+	return (end - begin) * 1e9;
 }
 
 static bool all_found(uint64_t found, uint64_t packets)
@@ -447,14 +452,43 @@ static void prepare(struct bench *bench, const struct subject *subject, size_t d
 	set_share(bench, subject);
 	set_zone(bench, subject);
 	start_walk(bench, subject, destinations);
+	bench->base_walk = (struct bench_walk){.length = (uint32_t)destinations, .family = bench->list.family};
 }
 
-static double measure(struct bench *bench, struct subject *subject, size_t destinations)
+static double run_base(struct bench *bench, const struct subject *base, const struct frame *frame, size_t repeat)
+{
+	struct bench_walk *walk = &bench->peers->data->bench_walk, subjects = *walk;
+	double time;
+
+	*walk = bench->base_walk;
+	time = run(base, frame, repeat);
+	bench->base_walk = *walk;
+	*walk = subjects;
+	return time;
+}
+
+/* Nanoseconds a packet in this round, also of the empty program unless it is the one. */
+static void run_slices(struct bench *bench, struct subject *subject, const struct subject *base, size_t repeat, size_t round)
+{
+	struct frame frame = frame_of(bench->list.family, subject), base_frame = frame_of(bench->list.family, base);
+	double time = 0, base_time = 0;
+	size_t slice;
+
+	for (slice = 0; slice < bench->slices; slice++) {
+		time += run(subject, &frame, repeat / bench->slices) - bench->call;
+		if (subject != base)
+			base_time += run_base(bench, base, &base_frame, repeat / bench->slices) - bench->call;
+	}
+	subject->times[round] = time / (double)repeat;
+	subject->base_times[round] = base_time / (double)repeat;
+}
+
+static void measure(struct bench *bench, struct subject *subject, const struct subject *base, size_t destinations,
+		    size_t round)
 {
 	struct frame frame = frame_of(bench->list.family, subject);
 	size_t repeat = destinations > 10000 ? bench->repeat_many : bench->repeat_few;
 	uint64_t passed, dropped, found;
-	double time;
 
 	/* The source ports of new connections are 16 bits: no more of them, so that each is new. */
 	if (subject->first && repeat > 60000)
@@ -469,13 +503,12 @@ static double measure(struct bench *bench, struct subject *subject, size_t desti
 	passed = counted(bench->egressd->maps.allowed, POD);
 	dropped = counted(bench->egressd->maps.dropped, POD * EGRESS_DROP_REASON_SLOTS + EGRESS_DROP_POLICY);
 	found = counted(bench->peers->maps.bench_counters, 0);
-	time = run(subject, &frame, repeat);
+	run_slices(bench, subject, base, repeat, round);
 	check_counted(bench, subject, passed, dropped, repeat);
 	check_opened(bench, subject);
 	if (subject->kind == KIND_PEER)
 		check_found(subject, counted(bench->peers->maps.bench_counters, 0) - found, repeat);
 	set_open(bench, false);
-	return time;
 }
 
 /* In the middle of traffic a connection table is full, and every new entry takes the place of an old one. */
@@ -581,6 +614,7 @@ static void report_subject(const struct bench *bench, const struct subject *subj
 		.destinations = destinations,
 		.family = bench->list.family,
 		.rounds = subject->times,
+		.base_rounds = subject->base_times[0] > 0 ? subject->base_times : NULL,
 		.round_count = bench->rounds,
 		.unit = "ns/packet",
 	};
@@ -595,7 +629,7 @@ static bool is_measured(const struct bench *bench, const struct subject *subject
 	return subject->kind != KIND_PEER || with_peers(bench);
 }
 
-/* Each subject of one family follows that of the other, as they are compared. */
+/* Each subject of one family follows that of the other, as they are compared. The first one is the empty program. */
 static void measure_all(struct bench *benches, size_t destinations)
 {
 	struct subject subjects[FAMILIES][SUBJECTS_MAX], *subject;
@@ -608,12 +642,27 @@ static void measure_all(struct bench *benches, size_t destinations)
 			for (family = 0; family < FAMILIES; family++) {
 				subject = &subjects[family][i];
 				if (is_measured(&benches[family], subject))
-					subject->times[round] = measure(&benches[family], subject, destinations);
+					measure(&benches[family], subject, &subjects[family][0], destinations, round);
 			}
 	for (family = 0; family < FAMILIES; family++)
 		for (i = 0; i < count; i++)
 			if (is_measured(&benches[family], &subjects[family][i]))
 				report_subject(&benches[family], &subjects[family][i], destinations);
+}
+
+/* Of short slices it would show. */
+static void measure_call(struct bench *bench)
+{
+	struct subject subject = {.name = "empty", .path = "allow", .kind = KIND_BASE, .verdict = VERDICT_PASS,
+				  .fd = bpf_program__fd(bench->peers->progs.bench_empty)};
+	struct frame frame = frame_of(bench->list.family, &subject);
+	double times[CALLS];
+	size_t i;
+
+	prepare(bench, &subject, 1);
+	for (i = 0; i < CALLS; i++)
+		times[i] = run(&subject, &frame, 1);
+	bench->call = median(times, CALLS);
 }
 
 static void report_memory(const struct bench *bench)
@@ -645,6 +694,7 @@ static void open_bench(struct bench *bench, unsigned int family, size_t prefixes
 	draw_destinations(bench);
 	put_flows(bench, most);
 	fill_connections(bench);
+	measure_call(bench);
 	report_memory(bench);
 }
 
@@ -691,7 +741,7 @@ static void stay_on_processor(void)
 int main(int argc, char **argv)
 {
 	static const size_t sizes[] = {10, 1000, 10000, 100000, 1000000};
-	struct bench bench = {.rounds = 7, .repeat_few = 50000, .repeat_many = 100000};
+	struct bench bench = {.rounds = 7, .slices = 5, .repeat_few = 50000, .repeat_many = 100000};
 	bool quick = argc > 1 && !strcmp(argv[1], "quick"), smoke = argc > 1 && !strcmp(argv[1], "smoke");
 	size_t i;
 
@@ -701,9 +751,9 @@ int main(int argc, char **argv)
 	}
 	if (quick)
 		bench = (struct bench){
-			.rounds = 3, .repeat_few = 20000, .repeat_many = 100000, .peers_of_ipv4 = true};
+			.rounds = 3, .slices = 5, .repeat_few = 20000, .repeat_many = 100000, .peers_of_ipv4 = true};
 	if (smoke)
-		bench = (struct bench){.rounds = 1, .repeat_few = 1000, .repeat_many = 1000};
+		bench = (struct bench){.rounds = 1, .slices = 1, .repeat_few = 1000, .repeat_many = 1000};
 	stay_on_processor();
 	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
 		if ((quick && sizes[i] == 1000) || (smoke && sizes[i] > 1000))

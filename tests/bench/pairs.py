@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Results beside each other. What slows a machine lasts longer than a round and slows whatever is measured in it; so what is
-measured in the same rounds is compared round by round, and the median is of the quotients."""
+"""Results beside each other. What slows a machine slows whatever is measured in the same round; so that is compared round by
+round, and the median is of the quotients. Where a base was measured between the slices of a round ("base_rounds"), what is
+compared are multiples of it: the machine may have been slower a millisecond later."""
 
 import statistics
 
@@ -15,8 +16,22 @@ def in_rounds(values, count):
     return [statistics.mean(values[i:i + times]) for i in range(0, len(values), times)]
 
 
+def of_base(result):
+    """A result in multiples of the base that was measured between its slices; itself if there was none."""
+    bases = result.get("base_rounds")
+    if not bases:
+        return result
+    multiples_of_base = [value / base for value, base in zip(rounds(result), bases)]
+    return {"value": statistics.median(multiples_of_base), "rounds": multiples_of_base}
+
+
 def quotients(above, below):
-    """Of two results, one for each round; of their values where they were not measured in the same rounds."""
+    """Of two results, one for each round; of their values where they were not measured in the same rounds. One that has no
+    base of its own beside one that has is the base."""
+    if above.get("base_rounds") and not below.get("base_rounds"):
+        return rounds(of_base(above))
+    if below.get("base_rounds") and above.get("base_rounds"):
+        above, below = of_base(above), of_base(below)
     above_rounds, below_rounds = rounds(above), rounds(below)
     fewer, more = sorted((len(above_rounds), len(below_rounds)))
     if more % fewer or fewer == 1:

@@ -19,18 +19,21 @@ struct result {
 	unsigned int family;
 	double value;
 	const double *rounds; /* what the value is the median of, in the order in which it was measured; NULL */
+	const double *base_rounds; /* the base's, measured between slices of the same round; NULL */
 	size_t round_count;
 	const char *unit;
 };
 
-static inline void result_print_rounds(const struct result *result)
+static inline void result_print_rounds(const char *name, const double *rounds, size_t count)
 {
 	size_t i;
 
-	for (i = 0; i < result->round_count; i++)
-		printf("%s%.9g", i ? "," : ",\"rounds\":[", result->rounds[i]);
-	if (i)
-		printf("]");
+	if (!rounds || !count)
+		return;
+	printf(",\"%s\":[", name);
+	for (i = 0; i < count; i++)
+		printf("%s%.9g", i ? "," : "", rounds[i]);
+	printf("]");
 }
 
 static inline void result_print(const struct result *result)
@@ -45,7 +48,8 @@ static inline void result_print(const struct result *result)
 	if (result->path)
 		printf(",\"path\":\"%s\"", result->path);
 	printf(",\"value\":%.9g", result->value);
-	result_print_rounds(result);
+	result_print_rounds("rounds", result->rounds, result->round_count);
+	result_print_rounds("base_rounds", result->base_rounds, result->round_count);
 	printf(",\"unit\":\"%s\"}\n", result->unit);
 	fflush(stdout);
 }

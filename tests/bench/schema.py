@@ -3,7 +3,7 @@
 
 FIELDS = {
     "group": str, "program": str, "prefixes": int, "destinations": int, "family": int, "path": str,
-    "value": (int, float), "rounds": list, "unit": str, "ratio": (int, float), "ratio_to": str,
+    "value": (int, float), "rounds": list, "base_rounds": list, "unit": str, "ratio": (int, float), "ratio_to": str,
 }
 CHOICES = {
     "group": {"packet", "traffic", "update", "verifier"},
@@ -30,9 +30,12 @@ def check_result(place, result):
             raise SchemaError(f"{place}.{field}: expected one of {sorted(CHOICES[field])}, found {value!r}")
     if not result["value"] > 0 and result["group"] != "update":
         raise SchemaError(f"{place}.value: expected more than nothing, found {result['value']}")
-    for value in result.get("rounds", ()):
-        if not isinstance(value, (int, float)) or isinstance(value, bool):
-            raise SchemaError(f"{place}.rounds: expected numbers, found {value!r}")
+    for field in ("rounds", "base_rounds"):
+        for value in result.get(field, ()):
+            if not isinstance(value, (int, float)) or isinstance(value, bool):
+                raise SchemaError(f"{place}.{field}: expected numbers, found {value!r}")
+    if "base_rounds" in result and len(result["base_rounds"]) != len(result.get("rounds", ())):
+        raise SchemaError(f"{place}.base_rounds: expected one for each of rounds, found {result}")
     if ("ratio" in result) != ("ratio_to" in result):
         raise SchemaError(f"{place}: expected ratio and ratio_to together, found {result}")
     if result["group"] == "packet" and "ratio" not in result:
