@@ -12,8 +12,18 @@
 #include <egressd/contract.h>
 #include <egressd/tables.h>
 
-/* The only variable of the programs: so the map that it is in, ".bss", holds nothing else. User space makes that map. */
-struct egress_chunk first_chunk;
+/*
+ * The only variable of the programs: so the map that it is in, ".bss", holds nothing else. User space makes that map, of as
+ * many chunks as there are where the kernel takes it, of the first one where it does not. (It has its full size here because
+ * libbpf frees as much address space as the map has that it is given, of what it took for this.)
+ */
+struct egress_chunk first_chunk[EGRESS_CHUNKS_JOINED_MAX];
+
+/*
+ * Words of that map where it holds all chunks; 0 where it holds the first one. User space writes it before the programs
+ * are loaded: to the verifier it is a constant, and what the other case asks for is no part of the program.
+ */
+const volatile __u32 joined_words SEC(".rodata.joined");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -139,12 +149,26 @@ struct {
 /* What walk.h is given as the tables. */
 static inline __attribute__((always_inline)) const __u32 *tables_first(void)
 {
-	return first_chunk.word;
+	return first_chunk[0].word;
 }
 
 /* What walk.h reads the tables through. */
 static inline __attribute__((always_inline)) const __u32 *egress_table_chunk(const void *first, __u32 address)
 {
+	__u32 words = joined_words;
+
+	if (words) {
+		__u64 chunk = address;
+
+		/* The verifier is to know the one number that is compared and used. */
+		asm volatile("" : "+r"(chunk));
+		if (__builtin_expect(chunk >= words, 0))
+			return NULL;
+		/* To it, what a mask leaves could be as large as the number was. */
+		chunk >>= EGRESS_CHUNK_SHIFT;
+		asm volatile("" : "+r"(chunk));
+		return (const __u32 *)first + (chunk << EGRESS_CHUNK_SHIFT);
+	}
 	if (__builtin_expect(address >= EGRESS_CHUNK_WORDS, 0)) {
 		__u32 index = (address >> EGRESS_CHUNK_SHIFT) - 1;
 		const struct egress_chunk *chunk = bpf_map_lookup_elem(&tables, &index);

@@ -15,7 +15,7 @@
 #include <linux/types.h>
 
 #ifndef EGRESS_CONTRACT_VERSION /* tests of upgrades build others */
-#define EGRESS_CONTRACT_VERSION 12
+#define EGRESS_CONTRACT_VERSION 13
 #endif
 
 /* Default parent of the pins; the maps are below <parent>/v<EGRESS_CONTRACT_VERSION>/. */
@@ -122,13 +122,15 @@ _Static_assert(sizeof(struct egress_endpoint) == 64, "one cache line");
 
 /*
  * Everything that policy compiles to: one memory of 32-bit words in chunks. Word W is word W & (EGRESS_CHUNK_WORDS - 1) of
- * chunk W >> EGRESS_CHUNK_SHIFT. Map "first_chunk": ARRAY (mmapable) of one chunk, number 0. Map "tables": ARRAY (mmapable)
- * of the others, chunk C at C - 1. The first words are the control structure; the program reads `active` once per packet
- * and follows only that bank, so a packet sees all of one generation or all of another. See tables.h for what the words
- * mean and walk.h for how they are read.
+ * chunk W >> EGRESS_CHUNK_SHIFT. Map "first_chunk": ARRAY (mmapable) of one value, all chunks one behind the other, from
+ * number 0 on; map "tables" is then an ARRAY of one word, which nobody reads. Where the kernel takes no values of that size
+ * (6.1 does, 5.10 takes 4 MB at most), "first_chunk" has chunk 0 alone, and "tables": ARRAY (mmapable) the others, chunk C
+ * at C - 1. The first words are the control structure; the program reads `active` once per packet and follows only that
+ * bank, so a packet sees all of one generation or all of another. See tables.h for what the words mean and walk.h for how
+ * they are read.
  *
- * Words of chunk 0 are read without a look-up, from an address that is part of the program: the tables of most nodes fit,
- * and of larger ones what user/policy puts in front. (5.10 takes no values of more than 4 MB.)
+ * Words of the first map are read without a look-up, from an address that is part of the program. Where it holds chunk 0
+ * alone, the tables of most nodes fit, and of larger ones what user/policy puts in front.
  */
 #define EGRESS_CHUNK_SHIFT 20
 #define EGRESS_CHUNK_WORDS (1u << EGRESS_CHUNK_SHIFT)
@@ -137,6 +139,8 @@ struct egress_chunk {
 	__u32 word[EGRESS_CHUNK_WORDS];
 };
 _Static_assert(sizeof(struct egress_chunk) == 4 << 20, "4 MB");
+/* More are never in one value: while programs are loaded, libbpf takes address space for as many. */
+#define EGRESS_CHUNKS_JOINED_MAX 16
 
 /* What does not cross a multiple of this many words does not cross a chunk: nodes of ranges, skips and buckets of the tries. */
 #define EGRESS_BLOCK_WORDS 256u

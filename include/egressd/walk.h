@@ -7,7 +7,8 @@
  *
  *   static inline const __u32 *egress_table_chunk(const void *tables, __u32 address);
  *       the first word of the chunk that holds the word `address`, or NULL where there is none. `tables` is what the
- *       includer makes of it: in the kernel chunk 0, so that words in it need no look-up, in user space the mapped memory.
+ *       includer makes of it: in the kernel the first map's value, so that words in it need no look-up, in user space the
+ *       mapped memory.
  *
  *   EGRESS_TABLE_BEGINS_WITH(address)
  *       whether `tables` points to the first word and that address is in chunk 0: in the kernel nearly all are, and are read

@@ -115,14 +115,12 @@ static void load_egressd(struct bench *bench, size_t words)
 	uint32_t chunks = (uint32_t)((words + EGRESS_CHUNK_WORDS - 1) / EGRESS_CHUNK_WORDS);
 	struct egressd *skeleton = egressd__open();
 
-	if (chunks < TABLE_CHUNKS_MIN)
-		chunks = TABLE_CHUNKS_MIN;
 	bench_check(skeleton != NULL, "cannot open the programs");
-	die_on(table_maps_create(&bench->table_maps, skeleton->obj, chunks), "make tables");
+	die_on(table_maps_create(&bench->table_maps, skeleton->obj, chunks, true), "make tables");
 	bpf_map__set_max_entries(skeleton->maps.drop_log,
 				 (uint32_t)libbpf_num_possible_cpus() * EGRESS_DROP_LOG_RECORDS);
 	die_on(egressd__load(skeleton), "load egressd");
-	die_on(table_maps_map(&bench->table_maps, chunks, false), "map the tables");
+	die_on(table_maps_map(&bench->table_maps, false), "map the tables");
 	bench->word_count = bench->table_maps.word_count;
 	bench->words = bench->table_maps.memory;
 	bench->egressd = skeleton;

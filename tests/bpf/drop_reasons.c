@@ -84,6 +84,8 @@ static void tables(void **state)
 	control(harness)->active = 0;
 	set_word(harness, POD, 0x10000000); /* beyond the memory */
 	expect_drop(harness, &frame, EGRESS_DROP_TABLES);
+	set_word(harness, POD, (uint32_t)(harness->bytes / 4)); /* right behind it */
+	expect_drop(harness, &frame, EGRESS_DROP_TABLES);
 	set_word(harness, POD, 5); /* no address, and none of the words that mean something */
 	expect_drop(harness, &frame, EGRESS_DROP_TABLES);
 }

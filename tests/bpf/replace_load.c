@@ -156,11 +156,11 @@ static int setup(void **state)
 	ground.word_count = (size_t)chunks * EGRESS_CHUNK_WORDS;
 	ground.skeleton = egressd__open();
 	assert_non_null(ground.skeleton);
-	assert_int_equal(table_maps_create(&ground.maps, ground.skeleton->obj, chunks), 0);
+	assert_int_equal(table_maps_create(&ground.maps, ground.skeleton->obj, chunks, true), 0);
 	bpf_map__set_max_entries(ground.skeleton->maps.drop_log,
 				 (uint32_t)libbpf_num_possible_cpus() * EGRESS_DROP_LOG_RECORDS);
 	assert_int_equal(egressd__load(ground.skeleton), 0);
-	assert_int_equal(table_maps_map(&ground.maps, chunks, false), 0);
+	assert_int_equal(table_maps_map(&ground.maps, false), 0);
 	ground.words = ground.maps.memory;
 	assert_int_equal(tables_new(ground.words, ground.word_count, &ground.tables), 0);
 	assert_int_equal(bpf_map_update_elem(bpf_map__fd(ground.skeleton->maps.endpoints), &bucket, &endpoint, BPF_ANY), 0);

@@ -141,18 +141,18 @@ static int compile(struct judge *judge, const char *node_addresses)
 
 static int load(struct judge *judge)
 {
-	uint32_t chunks = (uint32_t)(tables_words(judge->policy) / EGRESS_CHUNK_WORDS) + TABLE_CHUNKS_MIN;
+	uint32_t chunks = (uint32_t)(tables_words(judge->policy) / EGRESS_CHUNK_WORDS) + 1;
 	int cpus = libbpf_num_possible_cpus();
 
 	judge->bpf = egressd__open();
 	if (!judge->bpf || cpus < 0)
 		return complain("cannot open the programs");
-	if (table_maps_create(&judge->maps, judge->bpf->obj, chunks) ||
+	if (table_maps_create(&judge->maps, judge->bpf->obj, chunks, true) ||
 	    bpf_map__set_max_entries(judge->bpf->maps.drop_log, (uint32_t)cpus * EGRESS_DROP_LOG_RECORDS) ||
 	    bpf_program__set_autoload(judge->bpf->progs.egress_to_pod, false) ||
 	    egressd__load(judge->bpf))
 		return complain("cannot load the programs: %s", strerror(errno));
-	if (table_maps_map(&judge->maps, chunks, false))
+	if (table_maps_map(&judge->maps, false))
 		return complain("cannot map the tables: %s", strerror(errno));
 	return 0;
 }

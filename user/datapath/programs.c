@@ -100,11 +100,11 @@ static int prepare_set(const struct datapath *datapath, struct table_set *set, u
 
 	error = object_open(&object);
 	if (!error)
-		error = table_maps_create(&set->tables, object, chunks);
+		error = table_maps_create(&set->tables, object, chunks, true);
 	if (!error)
 		error = shared_maps_reuse(datapath, object);
 	if (!error)
-		error = table_maps_map(&set->tables, chunks, false);
+		error = table_maps_map(&set->tables, false);
 	if (error)
 		return error;
 	*out = take(object);
@@ -120,7 +120,7 @@ static int count_chunks(const struct datapath *datapath, size_t words, uint32_t 
 		return fail(-EROFS, "the datapath is open for reading only");
 	if (chunks > UINT32_MAX >> EGRESS_CHUNK_SHIFT)
 		return fail(-E2BIG, "tables of %zu words are larger than their addresses can name", words);
-	*out = chunks < TABLE_CHUNKS_MIN ? TABLE_CHUNKS_MIN : (uint32_t)chunks;
+	*out = (uint32_t)chunks;
 	return 0;
 }
 
@@ -447,10 +447,9 @@ static int open_tables(const struct datapath *datapath, struct table_set *set)
 
 static int map_adopted(const struct datapath *datapath, struct table_set *set)
 {
-	uint32_t chunks;
-	int error = table_maps_verify(&set->tables, datapath->directory, &chunks);
+	int error = table_maps_verify(&set->tables, datapath->directory);
 
-	return error ? error : table_maps_map(&set->tables, chunks, datapath->read_only);
+	return error ? error : table_maps_map(&set->tables, datapath->read_only);
 }
 
 /* One whose tables have no descriptors where none are pinned. */
