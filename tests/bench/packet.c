@@ -627,25 +627,60 @@ static bool is_measured(const struct bench *bench, const struct subject *subject
 	return subject->kind != KIND_PEER || with_peers(bench);
 }
 
-/* Each subject of one family follows that of the other, as they are compared. The first one is the empty program. */
-static void measure_all(struct bench *benches, size_t destinations)
+/* What grows with a list: egressd with the smallest one, measured right beside egressd with a larger one. */
+struct small_list {
+	struct bench *bench; /* of IPv4 */
+	struct subject empty, egressd;
+};
+
+static void start_small_list(struct small_list *small)
 {
-	struct subject subjects[FAMILIES][SUBJECTS_MAX], *subject;
+	small->empty = (struct subject){.name = "empty", .path = "allow", .kind = KIND_BASE, .verdict = VERDICT_PASS,
+					.fd = bpf_program__fd(small->bench->peers->progs.bench_empty)};
+	small->egressd = (struct subject){.name = "egressd, 10 prefixes beside", .path = "allow", .verdict = VERDICT_PASS,
+					  .fd = bpf_program__fd(small->bench->egressd->progs.bench_from_pod)};
+}
+
+static bool is_allowed_egressd(const struct subject *subject)
+{
+	return !strcmp(subject->name, "egressd") && !strcmp(subject->path, "allow");
+}
+
+/* Each subject of one family follows that of the other, as they are compared. The first one is the empty program. */
+static void measure_round(struct bench *benches, struct subject subjects[FAMILIES][SUBJECTS_MAX], size_t count,
+			  struct small_list *small, size_t destinations, size_t round)
+{
+	size_t family, i;
+
+	for (i = 0; i < count; i++)
+		for (family = 0; family < FAMILIES; family++) {
+			struct subject *subject = &subjects[family][i];
+
+			if (is_measured(&benches[family], subject))
+				measure(&benches[family], subject, &subjects[family][0], destinations, round);
+			if (small && !family && is_allowed_egressd(subject))
+				measure(small->bench, &small->egressd, &small->empty, destinations, round);
+		}
+}
+
+/* small: NULL where nothing is compared with it. */
+static void measure_all(struct bench *benches, struct small_list *small, size_t destinations)
+{
+	struct subject subjects[FAMILIES][SUBJECTS_MAX];
 	size_t count = 0, round, family, i;
 
 	for (family = 0; family < FAMILIES; family++)
 		count = list_subjects(&benches[family], subjects[family]);
+	if (small)
+		start_small_list(small);
 	for (round = 0; round < benches->rounds; round++)
-		for (i = 0; i < count; i++)
-			for (family = 0; family < FAMILIES; family++) {
-				subject = &subjects[family][i];
-				if (is_measured(&benches[family], subject))
-					measure(&benches[family], subject, &subjects[family][0], destinations, round);
-			}
+		measure_round(benches, subjects, count, small, destinations, round);
 	for (family = 0; family < FAMILIES; family++)
 		for (i = 0; i < count; i++)
 			if (is_measured(&benches[family], &subjects[family][i]))
 				report_subject(&benches[family], &subjects[family][i], destinations);
+	if (small)
+		report_subject(&benches[0], &small->egressd, destinations);
 }
 
 /* Of short slices it would show. */
@@ -711,17 +746,18 @@ static void close_bench(struct bench *bench)
 	free(bench->list.prefixes);
 }
 
-static void bench_list(const struct bench *settings, size_t prefixes, bool clustered, size_t most)
+static void bench_list(const struct bench *settings, struct bench *small, size_t prefixes, bool clustered, size_t most)
 {
 	static const size_t destinations[] = {1, 1000, 100000};
 	struct bench benches[FAMILIES] = {*settings, *settings};
+	struct small_list beside = {.bench = small};
 	size_t i;
 
 	open_bench(&benches[0], 4, prefixes, clustered, most);
 	open_bench(&benches[1], 6, prefixes, clustered, most);
 	for (i = 0; i < ARRAY_SIZE(destinations); i++)
 		if (destinations[i] <= most)
-			measure_all(benches, destinations[i]);
+			measure_all(benches, small ? &beside : NULL, destinations[i]);
 	close_bench(&benches[0]);
 	close_bench(&benches[1]);
 }
@@ -741,7 +777,8 @@ int main(int argc, char **argv)
 	static const size_t sizes[] = {10, 1000, 10000, 100000, 1000000};
 	struct bench bench = {.rounds = 7, .slices = 5, .repeat_few = 50000, .repeat_many = 100000};
 	bool quick = argc > 1 && !strcmp(argv[1], "quick"), smoke = argc > 1 && !strcmp(argv[1], "smoke");
-	size_t i;
+	size_t most, i;
+	struct bench small;
 
 	if (argc > 1 && !quick && !smoke) {
 		fprintf(stderr, "usage: packet [quick|smoke]\n");
@@ -752,13 +789,17 @@ int main(int argc, char **argv)
 			.rounds = 3, .slices = 5, .repeat_few = 20000, .repeat_many = 100000, .peers_of_ipv4 = true};
 	if (smoke)
 		bench = (struct bench){.rounds = 1, .slices = 1, .repeat_few = 1000, .repeat_many = 1000};
+	most = smoke ? 1000 : 100000;
 	stay_on_processor();
+	small = bench;
+	open_bench(&small, 4, sizes[0], false, most);
 	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
 		if ((quick && sizes[i] == 1000) || (smoke && sizes[i] > 1000))
 			continue;
-		bench_list(&bench, sizes[i], sizes[i] >= 100000, smoke ? 1000 : 100000);
+		bench_list(&bench, sizes[i] >= 1000000 ? &small : NULL, sizes[i], sizes[i] >= 100000, most);
 		if (sizes[i] >= 100000 && !quick)
-			bench_list(&bench, sizes[i], false, 100000);
+			bench_list(&bench, NULL, sizes[i], false, most);
 	}
+	close_bench(&small);
 	return 0;
 }

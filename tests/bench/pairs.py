@@ -54,11 +54,6 @@ def multiples(above, below):
     return statistics.median(multiple / base for multiple, base in zip(one, other))
 
 
-def growth(after, before):
-    """The same of pairs that were measured at other times."""
-    return quotient(*after) / quotient(*before) if all((*after, *before)) else None
-
-
 def compare_with(results, programs, fields):
     """Gives every result of a group that has one of `programs`, which comes first among those with the same fields, a ratio
     to it. Of lists of one size there are several, each with its own."""
