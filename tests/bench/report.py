@@ -193,9 +193,9 @@ def readme(bench):
         rows.append([f"{program}: {PATHS[path]}" if program != "empty" else "empty program", *cells])
     yield f"Measured on {machine_line(bench['machine'])}. All figures of that run: `build/bench.md`."
     yield ""
-    yield ("Nanoseconds a packet with BPF_PROG_TEST_RUN, and how many times the empty program's in the same round (the "
-           "median of rounds, both), by number of prefixes and of destinations. The designs' connection tables are full, as in "
-           "the middle of traffic:")
+    yield ("Nanoseconds a packet with BPF_PROG_TEST_RUN, and how many times the empty program's between the slices of the same "
+           "round (the median of rounds, both), by number of prefixes and of destinations. The designs' connection tables are "
+           "full, as in the middle of traffic:")
     yield ""
     yield from table(["", *[f"{size:,}, {many:,} dst" for size in sizes for many in (1, 1000)]], rows)
     yield ""
