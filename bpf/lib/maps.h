@@ -158,14 +158,14 @@ static inline __attribute__((always_inline)) const __u32 *egress_table_chunk(con
 	__u32 words = joined_words;
 
 	if (words) {
-		__u64 chunk = address;
+		__u64 word = address, chunk;
 
 		/* The verifier is to know the one number that is compared and used. */
-		asm volatile("" : "+r"(chunk));
-		if (__builtin_expect(chunk >= words, 0))
+		asm volatile("" : "+r"(word));
+		if (__builtin_expect(word >= words, 0))
 			return NULL;
 		/* To it, what a mask leaves could be as large as the number was. */
-		chunk >>= EGRESS_CHUNK_SHIFT;
+		chunk = word >> EGRESS_CHUNK_SHIFT;
 		asm volatile("" : "+r"(chunk));
 		return (const __u32 *)first + (chunk << EGRESS_CHUNK_SHIFT);
 	}

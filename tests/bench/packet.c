@@ -466,14 +466,15 @@ static double run_base(struct bench *bench, const struct subject *base, const st
 }
 
 /* Nanoseconds a packet in this round, also of the empty program unless it is the one. */
-static void run_slices(struct bench *bench, struct subject *subject, const struct subject *base, size_t repeat, size_t round)
+static void run_slices(struct bench *bench, struct subject *subject, const struct frame *frame, const struct subject *base,
+		       size_t repeat, size_t round)
 {
-	struct frame frame = frame_of(bench->list.family, subject), base_frame = frame_of(bench->list.family, base);
+	struct frame base_frame = frame_of(bench->list.family, base);
 	double time = 0, base_time = 0;
 	size_t slice;
 
 	for (slice = 0; slice < bench->slices; slice++) {
-		time += run(subject, &frame, repeat / bench->slices) - bench->call;
+		time += run(subject, frame, repeat / bench->slices) - bench->call;
 		if (subject != base)
 			base_time += run_base(bench, base, &base_frame, repeat / bench->slices) - bench->call;
 	}
@@ -501,7 +502,7 @@ static void measure(struct bench *bench, struct subject *subject, const struct s
 	passed = counted(bench->egressd->maps.allowed, POD);
 	dropped = counted(bench->egressd->maps.dropped, POD * EGRESS_DROP_REASON_SLOTS + EGRESS_DROP_POLICY);
 	found = counted(bench->peers->maps.bench_counters, 0);
-	run_slices(bench, subject, base, repeat, round);
+	run_slices(bench, subject, &frame, base, repeat, round);
 	check_counted(bench, subject, passed, dropped, repeat);
 	check_opened(bench, subject);
 	if (subject->kind == KIND_PEER)
@@ -545,6 +546,13 @@ static const char *name_of_second_list(const char *name)
 	return strcmp(name, "egressd") ? NULL : "egressd, random list";
 }
 
+/* What all others are compared with. */
+static struct subject empty_program(const struct bench *bench)
+{
+	return (struct subject){.name = "empty", .path = "allow", .kind = KIND_BASE, .verdict = VERDICT_PASS,
+				.fd = bpf_program__fd(bench->peers->progs.bench_empty)};
+}
+
 /* What is measured of one list. */
 static size_t list_subjects(const struct bench *bench, struct subject *out)
 {
@@ -554,8 +562,7 @@ static size_t list_subjects(const struct bench *bench, struct subject *out)
 	int identity = bpf_program__fd(bench->peers->progs.bench_identity_policy);
 	int jiffies = bpf_program__fd(bench->peers->progs.bench_lpm_jiffies);
 	const struct subject subjects[] = {
-		{.name = "empty", .path = "allow", .kind = KIND_BASE,
-		 .fd = bpf_program__fd(bench->peers->progs.bench_empty)},
+		empty_program(bench),
 		{.name = "parse only", .path = "allow", .kind = KIND_BASE,
 		 .fd = bpf_program__fd(bench->peers->progs.bench_parse_only)},
 		{.name = "egressd", .path = "allow", .fd = from_pod},
@@ -635,8 +642,7 @@ struct small_list {
 
 static void start_small_list(struct small_list *small)
 {
-	small->empty = (struct subject){.name = "empty", .path = "allow", .kind = KIND_BASE, .verdict = VERDICT_PASS,
-					.fd = bpf_program__fd(small->bench->peers->progs.bench_empty)};
+	small->empty = empty_program(small->bench);
 	small->egressd = (struct subject){.name = "egressd, 10 prefixes beside", .path = "allow", .verdict = VERDICT_PASS,
 					  .fd = bpf_program__fd(small->bench->egressd->progs.bench_from_pod)};
 }
@@ -686,8 +692,7 @@ static void measure_all(struct bench *benches, struct small_list *small, size_t 
 /* Of short slices it would show. */
 static void measure_call(struct bench *bench)
 {
-	struct subject subject = {.name = "empty", .path = "allow", .kind = KIND_BASE, .verdict = VERDICT_PASS,
-				  .fd = bpf_program__fd(bench->peers->progs.bench_empty)};
+	struct subject subject = empty_program(bench);
 	struct frame frame = frame_of(bench->list.family, &subject);
 	double times[CALLS];
 	size_t i;

@@ -17,21 +17,19 @@ def in_rounds(values, count):
 
 
 def of_base(result):
-    """A result in multiples of the base that was measured between its slices; itself if there was none."""
-    bases = result.get("base_rounds")
-    if not bases:
-        return result
-    multiples_of_base = [value / base for value, base in zip(rounds(result), bases)]
+    """A result in multiples of the base that was measured between its slices."""
+    multiples_of_base = [value / base for value, base in zip(rounds(result), result["base_rounds"])]
     return {"value": statistics.median(multiples_of_base), "rounds": multiples_of_base}
 
 
 def quotients(above, below):
     """Of two results, one for each round; of their values where they were not measured in the same rounds. One that has no
     base of its own beside one that has is the base."""
-    if above.get("base_rounds") and not below.get("base_rounds"):
-        return rounds(of_base(above))
-    if below.get("base_rounds") and above.get("base_rounds"):
-        above, below = of_base(above), of_base(below)
+    if above.get("base_rounds"):
+        above = of_base(above)
+        if not below.get("base_rounds"):
+            return rounds(above)
+        below = of_base(below)
     above_rounds, below_rounds = rounds(above), rounds(below)
     fewer, more = sorted((len(above_rounds), len(below_rounds)))
     if more % fewer or fewer == 1:

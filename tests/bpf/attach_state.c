@@ -17,6 +17,8 @@
 #include "base/text.h"
 #include "datapath/table_maps.h"
 
+#include "map_layout.h"
+
 #define OTHER_ID 8
 
 static struct datapath *datapath;
@@ -87,13 +89,11 @@ static void write_map(const char *name, const void *key, const void *value)
 
 static uint32_t id_of(const char *name)
 {
-	struct bpf_map_info info = {};
-	uint32_t size = sizeof(info);
 	int fd = open_map(name);
+	uint32_t id = map_info(fd).id;
 
-	assert_int_equal(bpf_obj_get_info_by_fd(fd, &info, &size), 0);
 	close(fd);
-	return info.id;
+	return id;
 }
 
 static mode_t mode_of(const char *path)
@@ -308,20 +308,11 @@ static void tables_have_the_size_asked_for(void **state)
 	assert_int_equal(datapath_commit_tables(datapath), -EINVAL);
 }
 
-static uint32_t value_size_of(int fd)
-{
-	struct bpf_map_info info = {};
-	uint32_t size = sizeof(info);
-
-	assert_int_equal(bpf_obj_get_info_by_fd(fd, &info, &size), 0);
-	return info.value_size;
-}
-
 /* Chunks in each value of a map. */
 static uint32_t chunks_of(const char *name)
 {
 	int fd = open_map(name);
-	uint32_t size = value_size_of(fd);
+	uint32_t size = map_info(fd).value_size;
 
 	close(fd);
 	return size / (uint32_t)sizeof(struct egress_chunk);
@@ -330,7 +321,7 @@ static uint32_t chunks_of(const char *name)
 static uint32_t word_of(const char *name, uint32_t entry, uint32_t word)
 {
 	int fd = open_map(name);
-	uint32_t *words = malloc(value_size_of(fd)), value;
+	uint32_t *words = malloc(map_info(fd).value_size), value;
 
 	assert_non_null(words);
 	assert_int_equal(bpf_map_lookup_elem(fd, &entry, words), 0);
@@ -338,14 +329,6 @@ static uint32_t word_of(const char *name, uint32_t entry, uint32_t word)
 	free(words);
 	close(fd);
 	return value;
-}
-
-/* Whether this kernel takes values of more than 4 MB, by trying. */
-static bool takes_large_values(void)
-{
-	_cleanup_fd_ int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "large", 4, 2 * sizeof(struct egress_chunk), 1, NULL);
-
-	return fd >= 0;
 }
 
 static void every_word_is_in_the_map_of_its_chunk(void **state)

@@ -22,6 +22,8 @@
 #include "datapath/table_maps.h"
 #include "egressd.skel.h"
 
+#include "map_layout.h"
+
 #define CHUNK_BYTES sizeof(struct egress_chunk)
 
 static struct egressd *skeleton;
@@ -40,15 +42,6 @@ static int close_programs(void **state)
 	return 0;
 }
 
-static struct bpf_map_info info_of(int fd)
-{
-	struct bpf_map_info info = {};
-	uint32_t size = sizeof(info);
-
-	assert_int_equal(bpf_obj_get_info_by_fd(fd, &info, &size), 0);
-	return info;
-}
-
 static int make_map(size_t value_size, uint32_t entries, uint32_t flags)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = flags);
@@ -56,38 +49,29 @@ static int make_map(size_t value_size, uint32_t entries, uint32_t flags)
 	return bpf_map_create(BPF_MAP_TYPE_ARRAY, "table", 4, (uint32_t)value_size, entries, &options);
 }
 
-static bool takes_large_values(void)
-{
-	_cleanup_fd_ int fd = make_map(2 * CHUNK_BYTES, 1, 0);
-
-	return fd >= 0;
-}
-
+/* Chunks in either map, and what the programs are told of it. */
 static void expect_layout(const struct table_maps *maps, uint32_t first, uint32_t others)
 {
-	struct bpf_map_info info = info_of(maps->fd[TABLE_MAP_FIRST]);
+	struct bpf_map_info info = map_info(maps->fd[TABLE_MAP_FIRST]);
 
 	assert_int_equal(info.value_size, first * CHUNK_BYTES);
 	assert_int_equal(info.max_entries, 1);
 	assert_int_equal(maps->chunks[TABLE_MAP_FIRST], first);
-	info = info_of(maps->fd[TABLE_MAP_OTHERS]);
+	info = map_info(maps->fd[TABLE_MAP_OTHERS]);
 	assert_int_equal(info.value_size, others ? CHUNK_BYTES : sizeof(uint32_t));
 	assert_int_equal(info.max_entries, others ? others : 1);
 	assert_int_equal(maps->chunks[TABLE_MAP_OTHERS], others);
+	assert_int_equal(skeleton->rodata_joined->joined_words, others ? 0 : first * EGRESS_CHUNK_WORDS);
 }
 
-/* What the programs go by. */
-static uint32_t joined_words(void)
-{
-	return skeleton->rodata_joined->joined_words;
-}
-
-/* Maps as a reader opens them: each word is where it was written. */
-static void expect_same_memory(const struct table_maps *maps)
+/* All chunks are one memory, and where a reader opens the maps, each word is where it was written. */
+static void expect_one_memory(struct table_maps *maps, uint32_t chunks)
 {
 	_cleanup_(table_maps_clear) struct table_maps reader = TABLE_MAPS_INIT;
 	size_t i;
 
+	assert_int_equal(table_maps_map(maps, false), 0);
+	assert_int_equal(maps->word_count, chunks * EGRESS_CHUNK_WORDS);
 	for (i = 0; i < maps->word_count; i += EGRESS_CHUNK_WORDS / 2 - 1)
 		maps->memory[i] = (uint32_t)i + 1;
 	for (i = 0; i < TABLE_MAP_COUNT; i++)
@@ -105,16 +89,11 @@ static void chunks_are_joined_where_the_kernel_takes_it(void **state)
 
 	(void)state;
 	assert_int_equal(table_maps_create(&maps, skeleton->obj, 3, true), 0);
-	if (takes_large_values()) {
+	if (takes_large_values())
 		expect_layout(&maps, 3, 0);
-		assert_int_equal(joined_words(), 3 * EGRESS_CHUNK_WORDS);
-	} else {
+	else
 		expect_layout(&maps, 1, 2);
-		assert_int_equal(joined_words(), 0);
-	}
-	assert_int_equal(table_maps_map(&maps, false), 0);
-	assert_int_equal(maps.word_count, 3 * EGRESS_CHUNK_WORDS);
-	expect_same_memory(&maps);
+	expect_one_memory(&maps, 3);
 }
 
 /* No kernel is too old for this. */
@@ -125,10 +104,7 @@ static void one_chunk_takes_no_second_one(void **state)
 	(void)state;
 	assert_int_equal(table_maps_create(&maps, skeleton->obj, 1, true), 0);
 	expect_layout(&maps, 1, 0);
-	assert_int_equal(joined_words(), EGRESS_CHUNK_WORDS);
-	assert_int_equal(table_maps_map(&maps, false), 0);
-	assert_int_equal(maps.word_count, EGRESS_CHUNK_WORDS);
-	expect_same_memory(&maps);
+	expect_one_memory(&maps, 1);
 }
 
 static void chunks_apart_are_one_memory(void **state)
@@ -138,10 +114,7 @@ static void chunks_apart_are_one_memory(void **state)
 	(void)state;
 	assert_int_equal(table_maps_create(&maps, skeleton->obj, 3, false), 0);
 	expect_layout(&maps, 1, 2);
-	assert_int_equal(joined_words(), 0);
-	assert_int_equal(table_maps_map(&maps, false), 0);
-	assert_int_equal(maps.word_count, 3 * EGRESS_CHUNK_WORDS);
-	expect_same_memory(&maps);
+	expect_one_memory(&maps, 3);
 }
 
 /* Also where the kernel would take them. */

@@ -20,7 +20,7 @@ enum table_map { TABLE_MAP_FIRST, TABLE_MAP_OTHERS, TABLE_MAP_COUNT };
 struct table_maps {
 	int fd[TABLE_MAP_COUNT];          /* owned; -1: not open */
 	uint32_t chunks[TABLE_MAP_COUNT]; /* that each holds */
-	uint32_t *memory;        /* mapped; NULL: not mapped */
+	uint32_t *memory;                 /* mapped; NULL: not mapped */
 	size_t word_count;
 };
 #define TABLE_MAPS_INIT                                                                                               \
