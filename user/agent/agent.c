@@ -2,7 +2,6 @@
 #include "agent/agent.h"
 
 #include <errno.h>
-#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/heap.h"
 
 /* A burst of changes in the source is read once; and one that ends is in force within milliseconds. */
 #define SOURCE_PAUSE_US 1000
@@ -21,6 +21,8 @@
 #define CHECK_MILLISECONDS 500
 #define EXPIRE_SECONDS 5
 #define CROSSCHECK_SECONDS 3
+/* Of a large policy whose like comes in this time, the memory stays. */
+#define RELEASE_SECONDS 30
 
 /* Signals, descriptors, timers. */
 enum {
@@ -249,6 +251,22 @@ static void on_crosscheck(evutil_socket_t fd, short what, void *data)
 	agent_report_state(agent);
 }
 
+static void on_release(evutil_socket_t fd, short what, void *data)
+{
+	(void)fd;
+	(void)what;
+	(void)data;
+	heap_release();
+}
+
+void agent_release_memory(struct agent *agent)
+{
+	const struct timeval pause = {.tv_sec = RELEASE_SECONDS};
+
+	if (!heap_may_wait() || event_add(agent->release_timer, &pause))
+		heap_release();
+}
+
 static void on_stop(evutil_socket_t number, short what, void *data)
 {
 	(void)what;
@@ -351,8 +369,9 @@ static int make_loop(struct agent *agent)
 	agent->interface_timer = evtimer_new(agent->loop, on_addresses, agent);
 	agent->retry_timer = evtimer_new(agent->loop, on_retry, agent);
 	agent->state_timer = evtimer_new(agent->loop, on_state, agent);
+	agent->release_timer = evtimer_new(agent->loop, on_release, agent);
 	if (!agent->source_timer || !agent->reread_timer || !agent->interface_timer || !agent->retry_timer ||
-	    !agent->state_timer)
+	    !agent->state_timer || !agent->release_timer)
 		return -ENOMEM;
 	return 0;
 }
@@ -410,6 +429,7 @@ static void agent_clear(struct agent *agent)
 	free_event(agent->interface_timer);
 	free_event(agent->retry_timer);
 	free_event(agent->state_timer);
+	free_event(agent->release_timer);
 	source_free(agent->source);
 	if (agent->loop)
 		event_base_free(agent->loop);
@@ -459,19 +479,6 @@ static int start(struct agent *agent)
 	return agent->generation.tables ? 0 : -EINVAL;
 }
 
-/*
- * What a compile or a large file takes for a moment is to go back to the kernel, not to stay as holes between objects
- * that live for days: large pieces are mapped one by one, always (by default malloc changes its mind with the first one
- * that is freed), and the threads that look into a namespace have no heap of their own.
- */
-#define MAPPED_BYTES (128 << 10)
-
-static void keep_heap_small(void)
-{
-	mallopt(M_MMAP_THRESHOLD, MAPPED_BYTES);
-	mallopt(M_ARENA_MAX, 1);
-}
-
 int agent_run(const struct agent_options *options)
 {
 	_cleanup_(agent_clear) struct agent agent = {
@@ -485,7 +492,7 @@ int agent_run(const struct agent_options *options)
 	};
 	int error;
 
-	keep_heap_small();
+	heap_keep_small();
 	/* Whatever it leaves is root's alone. */
 	umask(077);
 	/* A scraper that hangs up must not end the agent. */

@@ -122,7 +122,7 @@ struct agent {
 	json_t *state_next;                /* what state.json is to be once they are; NULL: nothing is being written */
 	bool state_missed, state_missed_pods; /* something changed since that began, or pods of other nodes did */
 	struct connection_search *search; /* for connections from before, under way; NULL: none */
-	struct event *state_timer, *retry_timer, *source_timer, *reread_timer, *interface_timer;
+	struct event *state_timer, *retry_timer, *source_timer, *reread_timer, *interface_timer, *release_timer;
 	unsigned int failures; /* to build, in a row */
 	int64_t build_due;     /* CLOCK_MONOTONIC, ms; what failed is not tried sooner, unless something changed */
 	int64_t hold_due;      /* the same for interfaces to hold */
@@ -132,6 +132,9 @@ struct agent {
 
 /* Runs until it is told to stop: 0. An error, which was logged, where it could not start. */
 int agent_run(const struct agent_options *options);
+
+/* After what took memory for a moment: gives it back, at once or, where it was much, when no more like it came. */
+void agent_release_memory(struct agent *agent);
 
 /* -------------------------------------------------------------- start.c */
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
-#include <malloc.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -502,7 +501,7 @@ void agent_reconcile(struct agent *agent)
 	cni_server_answer(agent);
 	if (agent->trim_due && !agent->generation.grace_owed) {
 		/* The old generation's memory is of no use until the next change. */
-		malloc_trim(0);
+		agent_release_memory(agent);
 		agent->trim_due = false;
 	}
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
-#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -410,7 +409,7 @@ static void end_state(struct agent *agent, int error)
 	give_up_writing(agent);
 	note_outcome(agent, error);
 	/* The whole state stood in memory for a moment. */
-	malloc_trim(0);
+	agent_release_memory(agent);
 	set_due(agent);
 	if (error)
 		return;

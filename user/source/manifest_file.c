@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/heap.h"
 
 /* Longer than any file system's time stamps are coarse: FAT counts in two seconds. */
 #define SETTLED_SECONDS 3
@@ -19,6 +20,8 @@
 #define READ_ATTEMPTS 3
 /* While a file of no more bytes is read, whoever is to write it waits. */
 #define HELD_MAX (1 << 20)
+/* What is parsed and compiled takes about so many times the bytes of its text. */
+#define TIMES_TEXT 10
 
 static bool time_equal(const struct timespec *a, const struct timespec *b)
 {
@@ -157,6 +160,7 @@ static int read_once(int fd, size_t limit, char **text, size_t *length, struct f
 		let_go(fd);
 		held = false;
 	}
+	heap_expect((size_t)before.size * TIMES_TEXT);
 	content = malloc(before.size + 1);
 	if (!content)
 		return -ENOMEM;
