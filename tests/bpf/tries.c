@@ -181,8 +181,8 @@ static void try_list(struct harness *harness, struct list *list)
 	for (place = 0; place < 2 * ARRAY_SIZE(places); place++) {
 		write_list(harness, list, places[place / 2], place % 2);
 		for (i = 1; i < list->ranges.count; i++) {
-			try_address(harness, list, list->ranges.start[i] - 1);
-			try_address(harness, list, list->ranges.start[i]);
+			try_address(harness, list, ranges_start(&list->ranges, i) - 1);
+			try_address(harness, list, ranges_start(&list->ranges, i));
 		}
 	}
 	ranges_clear(&list->ranges);

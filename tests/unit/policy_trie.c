@@ -106,7 +106,7 @@ static void check_all(struct world *world)
 
 	check_address(world, highest);
 	for (i = 0; i < world->ranges.count; i++) {
-		address_number start = world->ranges.start[i];
+		address_number start = ranges_start(&world->ranges, i);
 
 		check_address(world, start);
 		if (start)
@@ -132,13 +132,13 @@ static void set_reference(struct world *world, address_number address, uint32_t 
 
 	memset(&world->ranges, 0, sizeof(world->ranges));
 	for (i = 0; i <= at; i++)
-		ranges_append(&world->ranges, old.start[i], old.value[i]);
+		ranges_append(&world->ranges, ranges_start(&old, i), old.value[i]);
 	ranges_append(&world->ranges, address, class);
 	if (address != highest_number(family_bits(world->family)) &&
-	    (at + 1 == old.count || old.start[at + 1] != address + 1))
+	    (at + 1 == old.count || ranges_start(&old, at + 1) != address + 1))
 		ranges_append(&world->ranges, address + 1, old.value[at]);
 	for (i = at + 1; i < old.count; i++)
-		ranges_append(&world->ranges, old.start[i], old.value[i]);
+		ranges_append(&world->ranges, ranges_start(&old, i), old.value[i]);
 	ranges_clear(&old);
 }
 
@@ -188,7 +188,7 @@ static void run(enum family family, size_t count, unsigned int spread, bool pack
 		set_address(&world, random_address(family, spread), random_below(4));
 	/* Neighbours, until no node of ranges can hold them. */
 	for (i = 0; i < 120; i++)
-		set_address(&world, world.ranges.start[world.ranges.count / 2] + 2 * i + 1, 4 + i % 2);
+		set_address(&world, ranges_start(&world.ranges, world.ranges.count / 2) + 2 * i + 1, 4 + i % 2);
 	check_all(&world);
 	memory_clear(&world.memory);
 	ranges_clear(&world.ranges);
@@ -552,7 +552,7 @@ static void ipv6_lists_read_as_written(void **state)
 		write_trie(&world);
 		check_all(&world);
 		for (network = 1; network < world.ranges.count; network += 97)
-			set_or_write_anew(&world, world.ranges.start[network] - 1 - random_below(1000), 3);
+			set_or_write_anew(&world, ranges_start(&world.ranges, network) - 1 - random_below(1000), 3);
 		check_all(&world);
 		end(&world);
 	}
@@ -585,8 +585,8 @@ static void lone_networks_are_in_their_slots(void **state)
 		slot = trie_hash_find(&world.memory, world.bank.ipv6_root, key);
 		assert_int_equal(__builtin_popcount(slot.mask), i);
 		/* What it has already. */
-		set_address(&world, world.ranges.start[2 * i - 1], 1);
-		set_address(&world, world.ranges.start[2 * i - 1] - 1, 0);
+		set_address(&world, ranges_start(&world.ranges, 2 * i - 1), 1);
+		set_address(&world, ranges_start(&world.ranges, 2 * i - 1) - 1, 0);
 		assert_int_equal(trie_hash_find(&world.memory, world.bank.ipv6_root, key).mask, slot.mask);
 	}
 	for (i = 1; i <= 32; i++) {
@@ -965,7 +965,7 @@ static void addresses_leave_runs(void **state)
 	write_trie(&world);
 	assert_int_equal(EGRESS_TRIE_KIND(below_root(&world, 0x2001)), EGRESS_TRIE_RUNS);
 	for (i = 0; i < 60; i++) {
-		address_number place = world.ranges.start[1 + 2 * (i * 37 % 1600)], beside = place + ((address_number)7 << 80);
+		address_number place = ranges_start(&world.ranges, 1 + 2 * (i * 37 % 1600)), beside = place + ((address_number)7 << 80);
 
 		/* What it is already. */
 		set_address(&world, place, 1);
@@ -1000,9 +1000,9 @@ static void try_mixed_runs(struct run_list of)
 	assert_int_equal(EGRESS_TRIE_KIND(behind_prefix(world.bank.ipv6_root)), EGRESS_TRIE_RUNS);
 	check_all(&world);
 	/* Key 0, behind which there is nothing. */
-	check_address(&world, world.ranges.start[1] & ~highest_number(128 - 8 * (of.depth + 4)));
+	check_address(&world, ranges_start(&world.ranges, 1) & ~highest_number(128 - 8 * (of.depth + 4)));
 	for (i = 0; i < 150; i++) {
-		address_number edge = world.ranges.start[1 + random_below((uint32_t)world.ranges.count - 1)];
+		address_number edge = ranges_start(&world.ranges, 1 + random_below((uint32_t)world.ranges.count - 1));
 
 		set_or_write_anew(&world, edge - 1 + random_below(2), random_below(5));
 	}

@@ -60,7 +60,7 @@ static void describe_ranges(struct text_buffer *buffer, const struct policy *pol
 
 			if (policy->classes[family].value[i] != class || ranges++)
 				continue;
-			address_from_number(family, policy->classes[family].start[i], &address);
+			address_from_number(family, ranges_start(&policy->classes[family], i), &address);
 			text_add(buffer, "addresses from %s", ip_address_format(&address, text));
 		}
 	}

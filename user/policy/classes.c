@@ -312,7 +312,7 @@ static int place_classes(struct policy *policy, enum family family, const struct
 
 	for (i = 0; i < blocks->count; i++) {
 		address_number last =
-			i + 1 < blocks->count ? blocks->start[i + 1] - 1 : highest_number(family_bits(family));
+			i + 1 < blocks->count ? ranges_start(blocks, i + 1) - 1 : highest_number(family_bits(family));
 		size_t end = point;
 		uint32_t class;
 		int error = blocks_class(policy, &recent, blocks->value[i], &class);
@@ -320,8 +320,8 @@ static int place_classes(struct policy *policy, enum family family, const struct
 		while (end < count && points[end].address <= last)
 			end++;
 		if (!error)
-			error = append_range(&policy->classes[family], blocks->start[i], last, class, points + point,
-					     end - point);
+			error = append_range(&policy->classes[family], ranges_start(blocks, i), last, class,
+					     points + point, end - point);
 		if (error)
 			return error;
 		point = end;

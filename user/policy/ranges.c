@@ -27,20 +27,52 @@ void address_from_number(enum family family, address_number number, struct ip_ad
 		out->bytes[i] = (uint8_t)number;
 }
 
+/* From the first start on that is no address of IPv4. */
+static int widen(struct ranges *ranges)
+{
+	size_t capacity = 0, i;
+	address_number *wide = NULL;
+
+	if (array_reserve(&wide, &capacity, ranges->count + 1, sizeof(*wide)) < 0)
+		return -ENOMEM;
+	for (i = 0; i < ranges->count; i++)
+		wide[i] = ranges->narrow[i];
+	free(ranges->narrow);
+	ranges->narrow = NULL;
+	ranges->wide = wide;
+	ranges->start_capacity = capacity;
+	return 0;
+}
+
+static int append_start(struct ranges *ranges, size_t count, address_number start)
+{
+	if (!ranges->wide && start > UINT32_MAX && widen(ranges) < 0)
+		return -ENOMEM;
+	if (ranges->wide) {
+		if (array_reserve(&ranges->wide, &ranges->start_capacity, count + 1, sizeof(*ranges->wide)) < 0)
+			return -ENOMEM;
+		ranges->wide[count] = start;
+		return 0;
+	}
+	if (array_reserve(&ranges->narrow, &ranges->start_capacity, count + 1, sizeof(*ranges->narrow)) < 0)
+		return -ENOMEM;
+	ranges->narrow[count] = (uint32_t)start;
+	return 0;
+}
+
 int ranges_append(struct ranges *ranges, address_number start, uint32_t value)
 {
 	size_t count = ranges->count;
 
-	if (count && ranges->start[count - 1] == start)
+	if (count && ranges_start(ranges, count - 1) == start)
 		count--;
 	if (count && ranges->value[count - 1] == value) {
 		ranges->count = count;
 		return 0;
 	}
-	if (array_reserve(&ranges->start, &ranges->start_capacity, count + 1, sizeof(*ranges->start)) < 0 ||
-	    array_reserve(&ranges->value, &ranges->value_capacity, count + 1, sizeof(*ranges->value)) < 0)
+	if (array_reserve(&ranges->value, &ranges->value_capacity, count + 1, sizeof(*ranges->value)) < 0 ||
+	    append_start(ranges, count, start) < 0)
 		return -ENOMEM;
-	ranges->start[count] = start;
 	ranges->value[count] = value;
 	ranges->count = count + 1;
 	return 0;
@@ -53,7 +85,7 @@ size_t ranges_find(const struct ranges *ranges, address_number address)
 	while (high - low > 1) {
 		size_t middle = low + (high - low) / 2;
 
-		if (ranges->start[middle] <= address)
+		if (ranges_start(ranges, middle) <= address)
 			low = middle;
 		else
 			high = middle;
@@ -63,7 +95,8 @@ size_t ranges_find(const struct ranges *ranges, address_number address)
 
 void ranges_clear(struct ranges *ranges)
 {
-	free(ranges->start);
+	free(ranges->narrow);
+	free(ranges->wide);
 	free(ranges->value);
 	memset(ranges, 0, sizeof(*ranges));
 }

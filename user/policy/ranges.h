@@ -37,12 +37,22 @@ static inline address_number highest_number(unsigned int bits)
 address_number address_to_number(const struct ip_address *address);
 void address_from_number(enum family family, address_number number, struct ip_address *out);
 
-/* Range i is start[i] .. start[i + 1] - 1; start[0] is 0, the last one ends with the family. Neighbours differ. */
+/*
+ * Range i begins at ranges_start(i) and ends where the next one begins; the first start is 0, the last range ends with the
+ * family. Neighbours differ. A list of a million blocks has two million: starts are kept as addresses of IPv4 as long as
+ * all are such numbers.
+ */
 struct ranges {
-	address_number *start;
+	uint32_t *narrow;     /* of no meaning where there is `wide` */
+	address_number *wide; /* NULL: all starts are narrow */
 	uint32_t *value;
 	size_t count, start_capacity, value_capacity;
 };
+
+static inline address_number ranges_start(const struct ranges *ranges, size_t i)
+{
+	return ranges->wide ? ranges->wide[i] : ranges->narrow[i];
+}
 
 /* From `start` on the value is this; starts must come in order, an equal one overwrites. 0 or -ENOMEM. */
 int ranges_append(struct ranges *ranges, address_number start, uint32_t value);

@@ -7,7 +7,7 @@ bool trie_changes_rarely(const struct trie_part *part, address_number base, unsi
 	size_t count = 0, i;
 
 	for (i = part->first + 1; i <= part->last; i++) {
-		address_number offset = part->ranges->start[i] - base, child = offset >> width, end = child;
+		address_number offset = ranges_start(part->ranges, i) - base, child = offset >> width, end = child;
 
 		/* A child that is of several ranges begins and ends. */
 		if (offset & highest_number(width))
@@ -32,13 +32,13 @@ bool trie_find_bits(const struct trie_part *part, address_number base, unsigned 
 	if (part->last - part->first >= TRIE_FAN_OUT)
 		return false;
 	for (i = part->first + 1; i <= part->last; i++)
-		if ((ranges->start[i] - base) & highest_number(width) ||
+		if ((ranges_start(ranges, i) - base) & highest_number(width) ||
 		    (ranges->value[i] != first && ranges->value[i] != second))
 			return false;
 	*out = (struct egress_trie_bits){.entry = {trie_leaf(first), trie_leaf(second)}};
 	for (i = part->first + 1; i <= part->last; i += 2)
-		trie_set_bits(out->bits, (size_t)((ranges->start[i] - base) >> width),
-			      i < part->last ? (size_t)((ranges->start[i + 1] - base) >> width) : TRIE_FAN_OUT);
+		trie_set_bits(out->bits, (size_t)((ranges_start(ranges, i) - base) >> width),
+			      i < part->last ? (size_t)((ranges_start(ranges, i + 1) - base) >> width) : TRIE_FAN_OUT);
 	return true;
 }
 
@@ -59,8 +59,8 @@ bool trie_find_skip(const struct trie_part *part, unsigned int bits, address_num
 
 	if (ranges->value[part->first] != ranges->value[part->last])
 		return false;
-	first = ranges->start[part->first + 1];
-	last = ranges->start[part->last] - 1;
+	first = ranges_start(ranges, part->first + 1);
+	last = ranges_start(ranges, part->last) - 1;
 	*to = common_bytes(first, last);
 	*base = first & ~highest_number(128 - 8 * *to);
 	/* A node of ranges takes two bytes as well. */
@@ -74,8 +74,8 @@ void trie_part_offsets(const struct trie_part *part, address_number base, unsign
 {
 	const struct ranges *ranges = part->ranges;
 
-	*first = i > part->first ? ranges->start[i] - base : 0;
-	*last = i < part->last ? ranges->start[i + 1] - base - 1 : highest_number(bits);
+	*first = i > part->first ? ranges_start(ranges, i) - base : 0;
+	*last = i < part->last ? ranges_start(ranges, i + 1) - base - 1 : highest_number(bits);
 }
 
 uint32_t trie_usual_class(const struct trie_part *part, address_number base, unsigned int bits)
@@ -267,7 +267,7 @@ static size_t count_mixed_bytes(const struct trie_part *part, address_number bas
 	size_t count = 0, i;
 
 	for (i = part->first + 1; i <= part->last; i++) {
-		address_number offset = part->ranges->start[i] - base;
+		address_number offset = ranges_start(part->ranges, i) - base;
 
 		if (offset % TRIE_FAN_OUT && offset / TRIE_FAN_OUT >= next) {
 			count++;

@@ -15,14 +15,14 @@
 /* The ranges of `part` that meet base .. base + 2^bits - 1, where the first of them is at or behind part->first. */
 static struct trie_part narrow(const struct trie_part *part, address_number base, unsigned int bits)
 {
-	const address_number *start = part->ranges->start;
+	const struct ranges *ranges = part->ranges;
 	address_number end = base + highest_number(bits);
 	struct trie_part inner = *part;
 
-	while (inner.first < part->last && start[inner.first + 1] <= base)
+	while (inner.first < part->last && ranges_start(ranges, inner.first + 1) <= base)
 		inner.first++;
 	inner.last = inner.first;
-	while (inner.last < part->last && start[inner.last + 1] <= end)
+	while (inner.last < part->last && ranges_start(ranges, inner.last + 1) <= end)
 		inner.last++;
 	return inner;
 }
@@ -52,7 +52,7 @@ static void children_put(const struct children *out, size_t index, size_t count,
 static int write_children(const struct trie *trie, const struct trie_part *part, address_number base,
 			  unsigned int width, size_t count, bool ipv6, const struct children *out)
 {
-	const address_number *start = part->ranges->start;
+	const struct ranges *ranges = part->ranges;
 	size_t range = part->first, i = 0;
 
 	while (i < count) {
@@ -61,10 +61,10 @@ static int write_children(const struct trie *trie, const struct trie_part *part,
 		uint32_t entry;
 		int error;
 
-		while (range < part->last && start[range + 1] <= child)
+		while (range < part->last && ranges_start(ranges, range + 1) <= child)
 			range++;
-		if (range < part->last && (start[range + 1] - child) >> width < whole)
-			whole = (start[range + 1] - child) >> width;
+		if (range < part->last && (ranges_start(ranges, range + 1) - child) >> width < whole)
+			whole = (ranges_start(ranges, range + 1) - child) >> width;
 		if (whole)
 			children_put(out, i, (size_t)whole, trie_leaf(part->ranges->value[range]));
 		i += (size_t)whole;
@@ -357,7 +357,7 @@ static int write_ipv6_entry(const struct trie *trie, const struct trie_part *par
 	size_t network;
 
 	if (trie_find_network(part, base, bits, usual, &network, &length))
-		return trie_new_skip(trie, network > part->first ? part->ranges->start[network] : base, 16 - bits / 8,
+		return trie_new_skip(trie, network > part->first ? ranges_start(part->ranges, network) : base, 16 - bits / 8,
 				     128 - bits + length, trie_leaf(part->ranges->value[network]), trie_leaf(usual),
 				     entry);
 	if (trie_find_skip(part, bits, &inner, &length))
