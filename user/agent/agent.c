@@ -21,8 +21,8 @@
 #define CHECK_MILLISECONDS 500
 #define EXPIRE_SECONDS 5
 #define CROSSCHECK_SECONDS 3
-/* Of a large policy whose like comes in this time, the memory stays. */
-#define RELEASE_SECONDS 30
+/* Lists of addresses are fetched anew every few minutes: the memory that a large one took stays so long. */
+#define RELEASE_SECONDS 300
 
 /* Signals, descriptors, timers. */
 enum {
