@@ -782,12 +782,19 @@ put_late_policy()
 		>/dev/null
 }
 
+# On so many connections something of the API's has come that the agent has not read.
+unread_connections_are()
+{
+	[ "$(ss -Htn 'dport = :6443' | awk '$2 > 0' | wc -l)" -eq "$1" ]
+}
+
 # A pod of this node and the policy that isolates it, which come at once.
 put_late_pod_and_policy()
 {
 	kill -STOP "$AGENT"
 	put_pod late 10.1.2.2 node1 '"egressd.io/interface":"late0"'
 	put_late_policy
+	eventually 10 unread_connections_are 2
 	kill -CONT "$AGENT"
 }
 
