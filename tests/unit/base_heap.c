@@ -157,12 +157,25 @@ static void much_in_use_may_wait(void **state)
 	assert_true(maps_large_pieces());
 }
 
+static void pieces_that_are_mapped_are_in_use(void **state)
+{
+	_cleanup_free_ void *large = malloc(70 * MEGABYTE);
+
+	(void)state;
+	assert_non_null(large);
+	assert_true(heap_may_wait());
+	free(large);
+	large = NULL;
+	assert_false(heap_may_wait());
+}
+
 #endif
 
 static void nothing_is_expected_of_it(void **state)
 {
 	(void)state;
 	heap_expect(0);
+	assert_false(heap_may_wait());
 	heap_release();
 }
 
@@ -176,6 +189,7 @@ int main(void)
 		cmocka_unit_test(large_pieces_come_alone),
 		cmocka_unit_test(what_takes_much_finds_it_again),
 		cmocka_unit_test(much_in_use_may_wait),
+		cmocka_unit_test(pieces_that_are_mapped_are_in_use),
 #endif
 		cmocka_unit_test(nothing_is_expected_of_it),
 	};

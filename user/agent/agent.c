@@ -259,11 +259,16 @@ static void on_release(evutil_socket_t fd, short what, void *data)
 	heap_release();
 }
 
-void agent_release_memory(struct agent *agent)
+void agent_release_memory(struct agent *agent, enum memory_taker taker)
 {
 	const struct timeval pause = {.tv_sec = RELEASE_SECONDS};
+	bool waits = heap_may_wait();
 
-	if (!heap_may_wait() || event_add(agent->release_timer, &pause))
+	if (waits && taker == MEMORY_OF_COMPILE)
+		waits = !event_add(agent->release_timer, &pause);
+	else if (waits)
+		waits = event_pending(agent->release_timer, EV_TIMEOUT, NULL);
+	if (!waits)
 		heap_release();
 }
 

@@ -133,8 +133,15 @@ struct agent {
 /* Runs until it is told to stop: 0. An error, which was logged, where it could not start. */
 int agent_run(const struct agent_options *options);
 
-/* After what took memory for a moment: gives it back, at once or, where it was much, when no more like it came. */
-void agent_release_memory(struct agent *agent);
+/*
+ * After what took memory for a moment: gives it back. Where much is in use that waits for minutes in which no policy is
+ * compiled: the state alone is written every minute, and has it back at once.
+ */
+enum memory_taker {
+	MEMORY_OF_COMPILE,
+	MEMORY_OF_STATE,
+};
+void agent_release_memory(struct agent *agent, enum memory_taker taker);
 
 /* -------------------------------------------------------------- start.c */
 

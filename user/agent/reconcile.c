@@ -501,7 +501,7 @@ void agent_reconcile(struct agent *agent)
 	cni_server_answer(agent);
 	if (agent->trim_due && !agent->generation.grace_owed) {
 		/* The old generation's memory is of no use until the next change. */
-		agent_release_memory(agent);
+		agent_release_memory(agent, MEMORY_OF_COMPILE);
 		agent->trim_due = false;
 	}
 }

@@ -409,7 +409,7 @@ static void end_state(struct agent *agent, int error)
 	give_up_writing(agent);
 	note_outcome(agent, error);
 	/* The whole state stood in memory for a moment. */
-	agent_release_memory(agent);
+	agent_release_memory(agent, MEMORY_OF_STATE);
 	set_due(agent);
 	if (error)
 		return;

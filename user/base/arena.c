@@ -34,7 +34,7 @@ static struct chunk *chunk_new(size_t size)
 
 	if (size > SIZE_MAX - sizeof(*chunk))
 		return NULL;
-	/* Zeroed as a whole: large ones come so from the kernel. */
+	/* Zeroed as a whole: large ones come so from the kernel, unless the process keeps its memory. */
 	chunk = calloc(1, sizeof(*chunk) + size);
 	if (chunk)
 		chunk->size = size;

@@ -38,15 +38,15 @@ address_number address_to_number(const struct ip_address *address);
 void address_from_number(enum family family, address_number number, struct ip_address *out);
 
 /*
- * Range i begins at ranges_start(i) and ends where the next one begins; the first start is 0, the last range ends with the
- * family. Neighbours differ. A list of a million blocks has two million: starts are kept as addresses of IPv4 as long as
+ * Range i begins at ranges_start(i) and ends where the next one begins; the first start is 0, the last range ends with
+ * the family. Neighbours differ. A list of a million blocks has two million: starts are kept as addresses of IPv4 while
  * all are such numbers.
  */
 struct ranges {
-	uint32_t *narrow;     /* of no meaning where there is `wide` */
+	uint32_t *narrow;     /* NULL where there is `wide` */
 	address_number *wide; /* NULL: all starts are narrow */
 	uint32_t *value;
-	size_t count, start_capacity, value_capacity;
+	size_t count, start_capacity, value_capacity; /* of the starts that there are */
 };
 
 static inline address_number ranges_start(const struct ranges *ranges, size_t i)
