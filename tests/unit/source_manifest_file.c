@@ -72,7 +72,8 @@ static void write_versions(size_t size)
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	for (version = 1; !write_version(version, size); version++)
-		usleep(version * 7919 % 2000);
+		/* Up to 2 ms for a small file; for a large one as much longer as it takes to read. */
+		usleep(version * 7919 % (2000 * (unsigned int)(size / (16 * PIECE))));
 	_exit(1);
 }
 
