@@ -65,8 +65,7 @@ ten_thousand_rounds()
 	"$TESTS/lib/rounds.py" "$MANIFESTS" "$LISTEN" "$PODS" "$2"
 	eventually 20 holdings_are "$before" || assert_equal "what is held" "$before" "$(holdings)"
 	echo "memory: $memory kB after 2 cycles, $(memory_kilobytes) kB at the end"
-	# And 5 MB of holes are not given back (base/heap.c).
-	if [[ $BUILD != *asan* ]] && [ "$(memory_kilobytes)" -gt $((memory + 4096 + 5120)) ]; then
+	if [[ $BUILD != *asan* ]] && [ "$(memory_kilobytes)" -gt $((memory + 4096)) ]; then
 		fail "memory grew from $memory kB to $(memory_kilobytes) kB"
 	fi
 	expect_flows web <<-EOF
