@@ -27,7 +27,7 @@ static double resident(void)
 	return (double)pages * (double)sysconf(_SC_PAGESIZE) / MEGABYTE;
 }
 
-/* So many megabytes in small pieces, in use behind something that stays; the caller frees both. */
+/* So many megabytes in small pieces, in use before something that stays; the caller frees both. */
 struct pieces {
 	void *items[70 * (MEGABYTE / PIECE)], *behind;
 	size_t count;
@@ -93,6 +93,9 @@ static void little_is_kept(void **state)
 
 	(void)state;
 	heap_keep_small();
+	/* Of itself malloc maps none of a size that it has once freed. */
+	assert_true(maps_large_pieces());
+	assert_true(maps_large_pieces());
 	take_pieces(&taken, 3);
 	free_pieces(&taken);
 	before = resident();

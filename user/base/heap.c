@@ -26,7 +26,7 @@ static bool keeps_small, is_large;
 
 static void set_large(bool large)
 {
-	if (!keeps_small || large == is_large)
+	if (!keeps_small)
 		return;
 	mallopt(M_MMAP_THRESHOLD, large ? LARGE_PIECE : SMALL_PIECE);
 	mallopt(M_TRIM_THRESHOLD, large ? INT_MAX : SMALL_PIECE);
@@ -35,11 +35,10 @@ static void set_large(bool large)
 
 void heap_keep_small(void)
 {
-	mallopt(M_MMAP_THRESHOLD, SMALL_PIECE);
-	mallopt(M_TRIM_THRESHOLD, SMALL_PIECE);
 	/* Threads have no heap of their own. */
 	mallopt(M_ARENA_MAX, 1);
 	keeps_small = true;
+	set_large(false);
 }
 
 void heap_expect(size_t bytes)

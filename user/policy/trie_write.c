@@ -66,7 +66,7 @@ static int write_children(const struct trie *trie, const struct trie_part *part,
 		if (range < part->last && (ranges_start(ranges, range + 1) - child) >> width < whole)
 			whole = (ranges_start(ranges, range + 1) - child) >> width;
 		if (whole)
-			children_put(out, i, (size_t)whole, trie_leaf(part->ranges->value[range]));
+			children_put(out, i, (size_t)whole, trie_leaf(ranges->value[range]));
 		i += (size_t)whole;
 		if (i == count)
 			break;
