@@ -386,7 +386,7 @@ refused_quickly()
 {
 	local status=0 output
 
-	output=$(timeout 5 "$EGRESSCTL" check "$2" 2>&1) || status=$?
+	output=$(timeout $((5 * TEST_SLOWNESS)) "$EGRESSCTL" check "$2" 2>&1) || status=$?
 	assert_equal "exit status for $2" 2 "$status"
 	assert_matches "$2" "$1" "$output"
 }

@@ -396,7 +396,7 @@ test_verify_refuses_wrong_tests()
 	wrong_tests "tests: []" " there are no tests in it"
 	wrong_tests "{tests: [{$rest}], tests: [{$rest}]}" "1:59: the key stands twice"
 	truncate --size=100M "$WORK/huge.yaml"
-	expect 2 timeout 5 "$EGRESSCTL" verify -f shop "$WORK/huge.yaml" \
+	expect 2 timeout $((5 * TEST_SLOWNESS)) "$EGRESSCTL" verify -f shop "$WORK/huge.yaml" \
 		<<<"error: $WORK/huge.yaml: expected at most 64 MiB, found more"
 }
 

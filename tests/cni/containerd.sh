@@ -113,7 +113,7 @@ test_a_pod_that_is_there_already_is_found()
 	pods_setup "$(ptp)"
 	without_our_plugin <"$SANDBOX/net.d/10-pods.conflist" >"$SANDBOX/without"
 	mv "$SANDBOX/without" "$SANDBOX/net.d/10-pods.conflist"
-	sleep 1
+	sleep 3
 	read -r sandbox address <<<"$(cri run 0)"
 	pods_that_may_send 1
 	sed -i "s/^spec: {nodeName: node-a}/&\nstatus: {phase: Running, podIPs: [{ip: $address}]}/" "$MANIFESTS/pods.yaml"

@@ -31,12 +31,13 @@ not_ready()
 	[ "$(http_status /readyz)" = 503 ]
 }
 
-# The plugin gives the agent 1.7 s and is done before 2 s; the rest is for a machine on which other tests run too.
-took_at_most()
+# done_in_time BEGIN: the plugin gives the agent 1.7 s and is done before 2 s; the rest is for a machine on which other
+# tests run, too.
+done_in_time()
 {
-	local elapsed=$(((${EPOCHREALTIME/./} - $2) / 1000))
+	local elapsed=$(((${EPOCHREALTIME/./} - $1) / 1000))
 
-	[ "$elapsed" -lt "$1" ] || fail "it took $elapsed ms"
+	[ "$elapsed" -lt $((2000 + 2000 * TEST_SLOWNESS)) ] || fail "it took $elapsed ms"
 }
 
 # ------------------------------------------------------------------ with an agent
@@ -91,7 +92,7 @@ test_add_of_a_pod_that_no_manifest_has_is_denied_until_one_comes()
 	agent_up
 	begin=${EPOCHREALTIME/./}
 	cni_add web 1
-	took_at_most 4000 "$begin"
+	done_in_time "$begin"
 	eventually 20 add_says 'its policy is not in force yet'
 	assert_equal "readiness" 503 "$(http_status /readyz)"
 	assert_matches "why" 'default/web: no Pod of this name' "$(http_get /readyz)"
@@ -198,7 +199,7 @@ test_agent_that_does_not_answer()
 	kill -STOP "$AGENT"
 	begin=${EPOCHREALTIME/./}
 	cni_add web 1
-	took_at_most 4000 "$begin"
+	done_in_time "$begin"
 	expect_flows web <<-END
 		dropped 10.1.2.2 80/TCP
 		dropped 10.1.2.2 81/TCP

@@ -16,15 +16,20 @@ fi
 # The variant is built once, without sanitizers.
 TWIN=$ROOT/build/twin
 
-# stop_when_links_moved: the agent stands still between that and its first tables
-stop_when_links_moved()
+# start_until_links_moved: the agent stands still between that and its first tables. Its programs take their time to load,
+# so that it is not past that before it is looked for.
+start_until_links_moved()
 {
-	local pins="$PIN/v$CONTRACT"
+	local pins="$PIN/v$CONTRACT" program_load=5
 
+	with_faults
+	faults "$program_load delay 200"
+	agent_start
 	until [ -n "$(ls "$pins/links" 2>/dev/null)" ] && [ -z "$(ls "$PIN/v1001/links")" ]; do
 		kill -0 "$AGENT"
 	done
 	kill -STOP "$AGENT"
+	faults
 	[ ! -e "$pins/tables" ] || fail "the agent was too fast"
 }
 
@@ -58,8 +63,7 @@ test_what_the_former_egress_cni_attaches_meanwhile_stays_attached()
 	agent_kill
 	[ -d "$PIN/v1001/links" ] || skip "this kernel has no TCX links: a filter needs no pin"
 	: >"$AGENT_LOG"
-	agent_start
-	stop_when_links_moved
+	start_until_links_moved
 	EGRESS_CNI=$TWIN/egress-cni cni_add peer 2
 	links=$(link_ids peer)
 	assert_equal "links" 2 "$(wc -w <<<"$links")"

@@ -627,7 +627,7 @@ test_a_watch_goes_on_from_a_bookmark()
 	server count >"$SANDBOX/count"
 	read -r lists watches <"$SANDBOX/count"
 	# By the time the bookmark is with the agent.
-	sleep 1
+	sleep 3
 	server cut >/dev/null
 	follows 81
 	server count >"$SANDBOX/count"

@@ -124,7 +124,7 @@ run_tests()
 	for name in "${names[@]}"; do
 		number=$((number + 1))
 		status=0
-		timeout --kill-after=5 "$limit" "${wrap[@]}" bash "$script" --one "$name" >"$output" 2>&1 </dev/null ||
+		timeout --kill-after=30 "$limit" "${wrap[@]}" bash "$script" --one "$name" >"$output" 2>&1 </dev/null ||
 			status=$?
 		case $status in
 		0)

@@ -19,7 +19,10 @@ repairs_beyond()
 	[ "$(repairs)" -gt "$1" ]
 }
 
-# repaired COMMAND...: what it breaks is repaired within a second (looked for half a second longer: the machine is shared)
+# What a repair may take, in ms: a second is promised, and the rest is for a machine on which other tests run, too.
+LIMIT=$((1000 + 500 * TEST_SLOWNESS))
+
+# repaired COMMAND...: what it breaks is repaired in time
 repaired()
 {
 	local before start took
@@ -30,7 +33,7 @@ repaired()
 	eventually 3 repairs_beyond "$before"
 	took=$(((${EPOCHREALTIME/./} - start) / 1000))
 	echo "repaired after $took ms: $*"
-	[ $took -lt 1500 ] || fail "repaired only after $took ms: $*"
+	[ $took -lt $LIMIT ] || fail "repaired only after $took ms: $*"
 	eventually 1 agent_is_ready
 	enforced
 }

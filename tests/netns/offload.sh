@@ -73,7 +73,7 @@ super_packets_of_tcp()
 	after_change deny_everything
 	# The sender may be waiting just then: what it tries next, or again, is dropped.
 	eventually 10 something_dropped
-	sleep 0.3
+	sleep 1
 	before=$(received 5001 3)
 	sleep 0.5
 	assert_equal "bytes that arrived after it was denied" "$before" "$(received 5001 3)"

@@ -107,7 +107,7 @@ refuses_to_take_over()
 	local before status=0 output
 
 	before=$(find "$PIN" | sort)
-	output=$(timeout 60 "$OWN" run --from "dir:$MANIFESTS" --pin "$PIN" --state "$STATE" --listen none 2>&1) || status=$?
+	output=$(timeout $((60 * TEST_SLOWNESS)) "$OWN" run --from "dir:$MANIFESTS" --pin "$PIN" --state "$STATE" --listen none 2>&1) || status=$?
 	assert_equal "exit status" 2 $status
 	assert_matches "error" "$1" "$output"
 	assert_equal "pins" "$before" "$(find "$PIN" | sort)"
