@@ -10,12 +10,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Memory that runs out is an error to return, not a reason to exit. */
-#define HASH_NONFATAL_OOM 1
-#include <uthash.h>
-
 #include <egressd/contract.h>
 
+#include "base/hash.h"
 #include "model/object.h"
 #include "model/store.h"
 #include "node/cni_attachment.h"

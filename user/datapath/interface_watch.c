@@ -9,11 +9,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* Memory that runs out is an error to return, not a reason to exit. */
-#define HASH_NONFATAL_OOM 1
-#include <uthash.h>
-
 #include "base/cleanup.h"
+#include "base/hash.h"
 #include "datapath/interface.h"
 #include "datapath/internal.h"
 #include "datapath/netlink.h"

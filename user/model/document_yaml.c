@@ -14,11 +14,8 @@
 #include <string.h>
 #include <yaml.h>
 
-/* uthash exits the process when memory is short, unless told not to; with this, the element's table is NULL then. */
-#define HASH_NONFATAL_OOM 1
-#include <uthash.h>
-
 #include "base/cleanup.h"
+#include "base/hash.h"
 #include "base/helper.h"
 #include "model/document_builder.h"
 #include "model/scalar.h"

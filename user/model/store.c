@@ -5,11 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* uthash exits the process when memory is short, unless told not to; with this, the element's table is NULL then. */
-#define HASH_NONFATAL_OOM 1
-#include <uthash.h>
-
 #include "base/array.h"
+#include "base/hash.h"
 
 struct entry {
 	UT_hash_handle hh;

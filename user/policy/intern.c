@@ -6,11 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Memory that runs out is an error to return, not a reason to exit. */
-#define HASH_NONFATAL_OOM 1
-#include <uthash.h>
-
 #include "base/array.h"
+#include "base/hash.h"
 
 struct intern_entry {
 	UT_hash_handle hh;

@@ -7,11 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Memory that runs out is an error to return, not a reason to exit. */
-#define HASH_NONFATAL_OOM 1
-#include <uthash.h>
-
 #include "base/cleanup.h"
+#include "base/hash.h"
 #include "policy/tables_inside.h"
 
 /* Who has an address since a pod change. */

@@ -6,15 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Memory that runs out is an error to return, not a reason to exit. */
-#define HASH_NONFATAL_OOM 1
-
 /* Keys are the objects themselves: their kind, namespace and name. */
 static unsigned int hash_object(const void *key);
 static bool other_name(const void *left, const void *right);
 #define HASH_FUNCTION(key, length, hash) ((hash) = hash_object(key))
 #define HASH_KEYCMP(left, right, length) other_name(left, right)
-#include <uthash.h>
+#include "base/hash.h"
 
 struct claim {
 	UT_hash_handle hh; /* of the one that counts; the others are in its list */

@@ -11,11 +11,8 @@
 #include <sys/random.h>
 #include <time.h>
 
-/* Memory that runs out is an error to return, not a reason to exit. */
-#define HASH_NONFATAL_OOM 1
-#include <uthash.h>
-
 #include "base/cleanup.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "source/kube_backoff.h"

@@ -9,11 +9,8 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
-/* Memory that runs out is an error to return, not a reason to exit. */
-#define HASH_NONFATAL_OOM 1
-#include <uthash.h>
-
 #include "base/cleanup.h"
+#include "base/hash.h"
 
 /*
  * Not IN_MODIFY: a file counts when its writer closes it. IN_CREATE for directories, links and symbolic links, which
