@@ -495,6 +495,46 @@ static void target_of_a_link_elsewhere_is_watched(void **state)
 	assert_string_equal(version_of(fixture, "a"), "2");
 }
 
+/* Nobody told of the target before. */
+static void link_takes_the_place_of_a_file(void **state)
+{
+	struct fixture *fixture = *state;
+
+	assert_int_equal(mkdir(in_root(fixture, "elsewhere"), 0755), 0);
+	write_namespace(in_root(fixture, "elsewhere/a"), "a", "2");
+	write_namespace(in_directory(fixture, "a.yaml"), "a", "1");
+	sync_source(fixture);
+	assert_int_equal(symlink("../elsewhere/a", in_directory(fixture, ".new")), 0);
+	assert_int_equal(rename(in_directory(fixture, ".new"), in_directory(fixture, "a.yaml")), 0);
+	sync_source(fixture);
+	assert_string_equal(version_of(fixture, "a"), "2");
+	noticed(fixture);
+	write_namespace(in_root(fixture, "elsewhere/a"), "a", "3");
+	assert_true(noticed(fixture));
+	sync_source(fixture);
+	assert_string_equal(version_of(fixture, "a"), "3");
+}
+
+/* Between the notice of what goes and the reading of it: never is nothing of it there. */
+static void what_moves_while_it_is_looked_at_never_goes(void **state)
+{
+	struct fixture *fixture = *state;
+
+	write_namespace(in_directory(fixture, "a.yaml"), "a", "1");
+	write_namespace(in_directory(fixture, "c.yaml"), "c", "1");
+	sync_source(fixture);
+	assert_int_equal(rename(in_directory(fixture, "a.yaml"), in_root(fixture, "away")), 0);
+	write_namespace(in_directory(fixture, "c.yaml"), "other", "1");
+	assert_true(noticed(fixture));
+	assert_int_equal(rename(in_root(fixture, "away"), in_directory(fixture, "b.yaml")), 0);
+	write_namespace(in_directory(fixture, "d.yaml"), "c", "1");
+	assert_int_equal(directory_source_sync(fixture->source, fixture->store, &fixture->problems, &fixture->changed,
+					       &fixture->bad),
+			 0);
+	assert_string_equal(version_of(fixture, "a"), "1");
+	assert_string_equal(version_of(fixture, "c"), "1");
+}
+
 static void directory_that_disappears_leaves_its_objects(void **state)
 {
 	struct fixture *fixture = *state;
@@ -859,6 +899,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(object_that_moves_to_another_file_never_goes, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(swapped_link_is_noticed_and_followed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(target_of_a_link_elsewhere_is_watched, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(link_takes_the_place_of_a_file, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(directory_that_disappears_leaves_its_objects, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(directory_that_is_made_anew_counts_when_it_is_filled, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(link_on_the_way_to_the_directory_is_followed, set_up, tear_down),
@@ -884,6 +925,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(object_that_moves_to_another_file_never_goes, set_up_events, tear_down),
 		cmocka_unit_test_setup_teardown(swapped_link_is_noticed_and_followed, set_up_events, tear_down),
 		cmocka_unit_test_setup_teardown(target_of_a_link_elsewhere_is_watched, set_up_events, tear_down),
+		cmocka_unit_test_setup_teardown(link_takes_the_place_of_a_file, set_up_events, tear_down),
+		cmocka_unit_test_setup_teardown(what_moves_while_it_is_looked_at_never_goes, set_up_events, tear_down),
 		cmocka_unit_test_setup_teardown(directory_that_disappears_leaves_its_objects, set_up_events, tear_down),
 		cmocka_unit_test_setup_teardown(directory_that_is_made_anew_counts_when_it_is_filled, set_up_events, tear_down),
 		cmocka_unit_test_setup_teardown(link_on_the_way_to_the_directory_is_followed, set_up_events, tear_down),

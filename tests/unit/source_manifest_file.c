@@ -89,18 +89,15 @@ static void read_versions(size_t size, unsigned int wanted)
 	unsigned int count = 0;
 
 	while (count < wanted && time(NULL) < begin + (count < LEAST ? SECONDS_MAX : SECONDS)) {
-		_cleanup_free_ char *text = NULL;
-		struct file_identity identity;
-		size_t length;
-		bool settled;
-		int error = manifest_file_read(path, 2 * size, &text, &length, &identity, &settled);
+		_cleanup_(manifest_content_clear) struct manifest_content content = {0};
+		int error = manifest_file_read(path, MANIFEST_ANY_LINK, 2 * size, &content);
 
 		if (error == -EBUSY)
 			continue;
 		assert_int_equal(error, 0);
-		assert_int_equal(length, size);
-		assert_int_equal(identity.size, size);
-		assert_true(is_one_version(text, length));
+		assert_int_equal(content.length, size);
+		assert_int_equal(content.identity.size, size);
+		assert_true(is_one_version(content.text, content.length));
 		count++;
 	}
 	assert_true(count >= LEAST);
@@ -172,14 +169,65 @@ static void writers_do_not_end_the_reader(void **state)
 	read_beside(open_for_writing, 512 * PIECE, 200);
 }
 
+static int read_by(const char *name, enum manifest_links links)
+{
+	_cleanup_(manifest_content_clear) struct manifest_content content = {0};
+	int error = manifest_file_read(name, links, PIECE, &content);
+
+	assert_true(!error == !!content.text);
+	return error;
+}
+
 static int read_error(void)
 {
-	_cleanup_free_ char *text = NULL;
-	struct file_identity identity;
-	size_t length;
-	bool settled;
+	return read_by(path, MANIFEST_ANY_LINK);
+}
 
-	return manifest_file_read(path, PIECE, &text, &length, &identity, &settled);
+static void links_are_followed_if_they_may_be(void **state)
+{
+	char link[sizeof(path) + 8];
+
+	(void)state;
+	snprintf(link, sizeof(link), "%s.link", path);
+	assert_int_equal(write_version(0, PIECE), 0);
+	assert_int_equal(symlink("file", link), 0);
+	assert_int_equal(read_by(link, MANIFEST_ANY_LINK), 0);
+	assert_int_equal(read_by(link, MANIFEST_NO_LINK), -ELOOP);
+	assert_int_equal(read_by(path, MANIFEST_NO_LINK), 0);
+	unlink(link);
+	unlink(path);
+}
+
+static void read_leaves_no_trace(void **state)
+{
+	/* Long ago, so that a file system that writes down the first access after a change would. */
+	const struct timespec times[] = {{.tv_sec = 1000000000}, {.tv_nsec = UTIME_OMIT}};
+	struct stat status;
+
+	(void)state;
+	assert_int_equal(write_version(0, PIECE), 0);
+	assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+	assert_int_equal(read_error(), 0);
+	assert_int_equal(stat(path, &status), 0);
+	assert_int_equal(status.st_atim.tv_sec, times[0].tv_sec);
+	unlink(path);
+}
+
+/* Only an owner may leave no trace. */
+static void files_of_others_are_read(void **state)
+{
+	(void)state;
+	if (geteuid())
+		skip();
+	assert_int_equal(write_version(0, PIECE), 0);
+	assert_int_equal(chmod(directory, 0755), 0);
+	assert_int_equal(chmod(path, 0644), 0);
+	assert_int_equal(seteuid(65534), 0);
+	assert_int_equal(open(path, O_RDONLY | O_NOATIME), -1);
+	assert_int_equal(errno, EPERM);
+	assert_int_equal(read_error(), 0);
+	assert_int_equal(seteuid(0), 0);
+	unlink(path);
 }
 
 /* A client of such a server is refused a lease also where nobody has the file open for writing. */
@@ -215,17 +263,16 @@ static void served_files_are_read_without_a_lease(void **state)
 static void large_files_are_expected(void **state)
 {
 	_cleanup_fd_ int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-	_cleanup_free_ char *text = NULL, *piece = NULL;
-	struct file_identity identity;
-	size_t length, before;
-	bool settled;
+	_cleanup_(manifest_content_clear) struct manifest_content content = {0};
+	_cleanup_free_ char *piece = NULL;
+	size_t before;
 
 	(void)state;
 	heap_keep_small();
 	assert_true(fd >= 0);
 	assert_int_equal(ftruncate(fd, 7 << 20), 0);
 	close_fd(&fd);
-	assert_int_equal(manifest_file_read(path, SIZE_MAX, &text, &length, &identity, &settled), 0);
+	assert_int_equal(manifest_file_read(path, MANIFEST_ANY_LINK, SIZE_MAX, &content), 0);
 	unlink(path);
 	before = mallinfo2().hblks;
 	piece = malloc(16 << 20);
@@ -260,6 +307,9 @@ int main(void)
 		cmocka_unit_test(large_files_are_read_whole),
 		cmocka_unit_test(writers_do_not_end_the_reader),
 		cmocka_unit_test(served_files_are_read_without_a_lease),
+		cmocka_unit_test(links_are_followed_if_they_may_be),
+		cmocka_unit_test(read_leaves_no_trace),
+		cmocka_unit_test(files_of_others_are_read),
 #ifndef __SANITIZE_ADDRESS__
 		cmocka_unit_test(large_files_are_expected),
 #endif

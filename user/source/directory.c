@@ -13,13 +13,11 @@
 #include <sys/stat.h>
 #include <time.h>
 
-/* Memory that runs out is an error to return, not a reason to exit. */
-#define HASH_NONFATAL_OOM 1
-#include <uthash.h>
 #include <utlist.h>
 
 #include "base/array.h"
 #include "base/cleanup.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "model/decode.h"
 #include "source/claims.h"
@@ -279,13 +277,13 @@ static int file_failed(struct source_file *file, int error)
 	return file_problem(file, PROBLEM_ERROR, "file", text);
 }
 
-static int decode(struct source_file *file, const char *text, size_t length)
+static int decode(struct source_file *file, const struct manifest_content *content)
 {
 	struct object_list objects = {0};
 	int error;
 
 	problem_list_clear(&file->problems);
-	error = decode_buffer(file->path, text, length, &objects, &file->problems);
+	error = decode_buffer(file->path, content->text, content->length, &objects, &file->problems);
 	if (error) {
 		object_list_clear(&objects);
 		if (error == -ENOMEM)
@@ -305,27 +303,40 @@ static int decode(struct source_file *file, const char *text, size_t length)
 	return 0;
 }
 
-/* Reads the file if it may have changed: `found` is what is there now. */
-static int read_if_changed(struct source_file *file, const struct file_identity *found)
+static int take_content(struct source_file *file, const struct manifest_content *content)
 {
-	_cleanup_free_ char *text = NULL;
-	struct file_identity identity;
-	size_t length;
-	int error;
+	int error = decode(file, content);
 
-	if (file->read && file->settled && file_identity_equal(&file->identity, found))
-		return 0;
-	error = manifest_file_read(file->path, DECODE_FILE_MAX, &text, &length, &identity, &file->settled);
 	if (error)
 		return file_failed(file, error);
-	error = decode(file, text, length);
-	if (error)
-		return file_failed(file, error);
-	file->identity = identity;
+	file->identity = content->identity;
+	file->settled = content->settled;
 	file->read = true;
 	file->busy = false;
 	log_debug("%s: read%s", file->path, file->bad ? ", wrong" : "");
 	return 0;
+}
+
+/* Reads the file if it may have changed: `found` is what is there now. */
+static int read_if_changed(struct source_file *file, const struct file_identity *found)
+{
+	_cleanup_(manifest_content_clear) struct manifest_content content = {0};
+	int error;
+
+	if (file->read && file->settled && file_identity_equal(&file->identity, found))
+		return 0;
+	error = manifest_file_read(file->path, MANIFEST_ANY_LINK, DECODE_FILE_MAX, &content);
+	return error ? file_failed(file, error) : take_content(file, &content);
+}
+
+static void note_refreshed(struct directory_source *source, struct source_file *file)
+{
+	if (file->problems.count)
+		note_trouble(source, file);
+	if (file->changed && !file->queued) {
+		LL_PREPEND2(source->changed, file, next_changed);
+		file->queued = true;
+	}
 }
 
 /* error: why it is not known what is there. */
@@ -333,12 +344,7 @@ static int refresh_file(struct directory_source *source, struct source_file *fil
 			const struct file_identity *found)
 {
 	error = error ? file_failed(file, error) : read_if_changed(file, found);
-	if (file->problems.count)
-		note_trouble(source, file);
-	if (file->changed && !file->queued) {
-		LL_PREPEND2(source->changed, file, next_changed);
-		file->queued = true;
-	}
+	note_refreshed(source, file);
 	return error;
 }
 
@@ -732,17 +738,13 @@ static int entry_is_gone(struct directory_source *source, const char *path)
 }
 
 /* As the walk would come by it. What only a walk can tell: directories, links. */
-static int look_at(struct directory_source *source, const struct told_entry *entry)
+static int look_at_name(struct directory_source *source, const char *path, const char *name)
 {
-	const char *path = entry->path, *name = strrchr(path, '/') + 1;
 	struct file_identity found;
 	struct source_file *file;
 	struct stat status;
 	int error, unknown = 0;
 
-	/* No file is known by a name that is no manifest's; and where there was a link, all of the tree is walked. */
-	if (*name == '.' || (entry->left && !is_manifest(name)))
-		return 0;
 	if (lstat(path, &status))
 		unknown = -errno;
 	else if (!S_ISDIR(status.st_mode) && !S_ISLNK(status.st_mode))
@@ -757,13 +759,38 @@ static int look_at(struct directory_source *source, const struct told_entry *ent
 	return error ? error : refresh_file(source, file, unknown, &found);
 }
 
+/* What is most often there is a file that was just written: nobody asks for what it is before it is read. */
+static int look_at(struct directory_source *source, const struct told_entry *entry)
+{
+	_cleanup_(manifest_content_clear) struct manifest_content content = {0};
+	const char *path = entry->path, *name = strrchr(path, '/') + 1;
+	struct source_file *file;
+	int error;
+
+	/* No file is known by a name that is no manifest's; and where there was a link, all of the tree is walked. */
+	if (*name == '.' || (entry->left && !is_manifest(name)))
+		return 0;
+	if (entry->left || !is_manifest(name) ||
+	    manifest_file_read(path, MANIFEST_NO_LINK, DECODE_FILE_MAX, &content))
+		return look_at_name(source, path, name);
+	error = visit_file(source, path, &file);
+	if (error)
+		return error;
+	error = take_content(file, &content);
+	note_refreshed(source, file);
+	return error;
+}
+
 static bool may_look_at_entries(const struct directory_source *source)
 {
 	return source->entry_count && !source->walk_due && !source->links && !source->walk_problems.count &&
 	       monotonic_seconds() - source->walked < WALK_SECONDS;
 }
 
-/* As with a walk: what came in meanwhile counts too, for a file that is renamed is gone before it is there. */
+/*
+ * As with a walk: what came in meanwhile counts too, for a file that is renamed is gone before it is there, and so is what
+ * moves from one file to another.
+ */
 static int look_at_entries(struct directory_source *source)
 {
 	int attempt, error = 0;

@@ -385,11 +385,9 @@ static int want_socket(CURL *easy, curl_socket_t fd, int what, void *data, void 
 
 /* ------------------------------------------------------------------ credentials */
 
-static int read_small_file(const char *path, char **text, size_t *length, char **problem)
+static int read_small_file(const char *path, struct manifest_content *out, char **problem)
 {
-	struct file_identity identity;
-	bool settled;
-	int error = manifest_file_read(path, FILE_SIZE_MAX, text, length, &identity, &settled);
+	int error = manifest_file_read(path, MANIFEST_ANY_LINK, FILE_SIZE_MAX, out);
 
 	if (error)
 		*problem = text_format("%s: cannot be read: %s", path, strerror(-error));
@@ -398,17 +396,18 @@ static int read_small_file(const char *path, char **text, size_t *length, char *
 
 static int set_pem(CURL *easy, CURLoption option, const struct kube_pem *pem, char **problem)
 {
-	_cleanup_free_ char *text = NULL;
+	_cleanup_(manifest_content_clear) struct manifest_content content = {0};
 	struct curl_blob blob = {.data = pem->data, .len = pem->length, .flags = CURL_BLOB_COPY};
 	int error;
 
 	if (!kube_pem_is_set(pem))
 		return 0;
 	if (pem->path) {
-		error = read_small_file(pem->path, &text, &blob.len, problem);
+		error = read_small_file(pem->path, &content, problem);
 		if (error)
 			return error;
-		blob.data = text;
+		blob.data = content.text;
+		blob.len = content.length;
 	}
 	return curl_easy_setopt(easy, option, &blob) ? -ENOMEM : 0;
 }
@@ -426,12 +425,15 @@ static int set_token(struct kube_request *request, const char *token)
 
 static int set_token_file(struct kube_request *request, const char *path, char **problem)
 {
-	_cleanup_free_ char *text = NULL;
+	_cleanup_(manifest_content_clear) struct manifest_content content = {0};
+	char *text;
 	size_t length;
-	int error = read_small_file(path, &text, &length, problem);
+	int error = read_small_file(path, &content, problem);
 
 	if (error)
 		return error;
+	text = content.text;
+	length = content.length;
 	while (length && strchr(" \t\r\n", text[length - 1]))
 		length--;
 	text[length] = '\0';

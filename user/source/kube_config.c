@@ -352,22 +352,20 @@ static int parse(struct reading *reading, const char *text, size_t length)
 
 static int read_file(struct reading *reading)
 {
-	_cleanup_free_ char *text = NULL, *copy = strdup(reading->path);
-	struct file_identity identity;
-	size_t length;
-	bool settled;
+	_cleanup_(manifest_content_clear) struct manifest_content content = {0};
+	_cleanup_free_ char *copy = strdup(reading->path);
 	int error;
 
 	reading->directory = copy ? strdup(dirname(copy)) : NULL;
 	reading->config.origin = strdup(reading->path);
 	if (!reading->directory || !reading->config.origin)
 		return -ENOMEM;
-	error = manifest_file_read(reading->path, CONFIG_SIZE_MAX, &text, &length, &identity, &settled);
+	error = manifest_file_read(reading->path, MANIFEST_ANY_LINK, CONFIG_SIZE_MAX, &content);
 	if (error) {
 		fail(reading, NULL, "cannot be read: %s", strerror(-error));
 		return error;
 	}
-	return parse(reading, text, length);
+	return parse(reading, content.text, content.length);
 }
 
 int kube_config_read(const char *path, const char *context, struct kube_config *out, char **problem)

@@ -143,9 +143,9 @@ static int check_unchanged(int fd, const struct file_identity *before)
 	return file_identity_equal(before, &after) ? 0 : -EAGAIN;
 }
 
-static int read_once(int fd, size_t limit, char **text, size_t *length, struct file_identity *identity)
+static int read_once(int fd, size_t limit, struct manifest_content *out)
 {
-	_cleanup_free_ char *content = NULL;
+	_cleanup_free_ char *text = NULL;
 	struct file_identity before;
 	bool held;
 	int error = hold(fd, &held);
@@ -161,20 +161,20 @@ static int read_once(int fd, size_t limit, char **text, size_t *length, struct f
 		held = false;
 	}
 	heap_expect((size_t)before.size * TIMES_TEXT);
-	content = malloc(before.size + 1);
-	if (!content)
+	text = malloc(before.size + 1);
+	if (!text)
 		return -ENOMEM;
-	error = read_all(fd, content, before.size);
+	error = read_all(fd, text, before.size);
 	if (!error && !held)
 		error = check_unwritten(fd);
 	if (!error)
 		error = check_unchanged(fd, &before);
 	if (error)
 		return error;
-	content[before.size] = '\0';
-	*length = before.size;
-	*text = take(content);
-	*identity = before;
+	text[before.size] = '\0';
+	out->text = take(text);
+	out->length = before.size;
+	out->identity = before;
 	return 0;
 }
 
@@ -186,20 +186,40 @@ static bool is_settled(const struct file_identity *identity)
 	return identity->changed.tv_sec + SETTLED_SECONDS < now.tv_sec;
 }
 
-int manifest_file_read(const char *path, size_t limit, char **text, size_t *length, struct file_identity *identity,
-		       bool *settled)
+/*
+ * Without O_NONBLOCK a fifo would hold the agent up until someone writes to it. That a manifest is read leaves no trace in
+ * its inode, where it is ours or we may: a time of access to write down for each costs as much as to read it.
+ */
+static int open_to_read(const char *path, int flags)
 {
-	/* Without O_NONBLOCK a fifo would hold the agent up until someone writes to it. */
-	_cleanup_fd_ int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	int fd;
+
+	flags |= O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
+	fd = open(path, flags | O_NOATIME);
+	if (fd < 0 && errno == EPERM)
+		fd = open(path, flags);
+	return fd;
+}
+
+int manifest_file_read(const char *path, enum manifest_links links, size_t limit, struct manifest_content *out)
+{
+	_cleanup_fd_ int fd = open_to_read(path, links == MANIFEST_NO_LINK ? O_NOFOLLOW : 0);
+	struct manifest_content content = {0};
 	int attempt, error = -EAGAIN;
 
 	if (fd < 0)
 		return errno == ENXIO ? -EINVAL : -errno;
 	for (attempt = 0; error == -EAGAIN && attempt < READ_ATTEMPTS; attempt++)
-		error = read_once(fd, limit, text, length, identity);
+		error = read_once(fd, limit, &content);
 	if (error)
 		return error == -EAGAIN ? -EBUSY : error;
 	/* What is still held goes with the descriptor. */
-	*settled = is_settled(identity);
+	content.settled = is_settled(&content.identity);
+	*out = content;
 	return 0;
+}
+
+void manifest_content_clear(struct manifest_content *content)
+{
+	free(take(content->text));
 }
