@@ -8,8 +8,8 @@ TEST_TIMEOUT=${TEST_TIMEOUT:-$((180 * ${ROUNDS:-1}))}
 # shellcheck source=tests/lib/harness.sh
 . "$(dirname "$0")/../lib/harness.sh"
 if [ -n "${SANDBOX:-}" ]; then
-	# shellcheck source=tests/cni/first_packet.sh
-	. "$TESTS/cni/first_packet.sh"
+	# shellcheck source=tests/lib/first_packet.sh
+	. "$TESTS/lib/first_packet.sh"
 	# shellcheck source=tests/lib/containerd.sh
 	. "$TESTS/lib/containerd.sh"
 fi

@@ -8,8 +8,8 @@
 if [ -n "${SANDBOX:-}" ]; then
 	# shellcheck source=tests/lib/cluster.sh
 	. "$TESTS/lib/cluster.sh"
-	# shellcheck source=tests/cni/plugin.sh
-	. "$TESTS/cni/plugin.sh"
+	# shellcheck source=tests/lib/plugin.sh
+	. "$TESTS/lib/plugin.sh"
 fi
 
 same_json()

@@ -11,8 +11,8 @@ if [ -n "${SANDBOX:-}" ]; then
 	. "$TESTS/lib/cluster.sh"
 	# shellcheck source=tests/lib/kube.sh
 	. "$TESTS/lib/kube.sh"
-	# shellcheck source=tests/cni/plugin.sh
-	. "$TESTS/cni/plugin.sh"
+	# shellcheck source=tests/lib/plugin.sh
+	. "$TESTS/lib/plugin.sh"
 fi
 TEST_TIMEOUT=280
 

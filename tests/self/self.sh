@@ -35,6 +35,16 @@ result = run.parse_tap(run.Job("suite", "name", []), sys.stdin.read(), int(sys.a
 print(result.passed, len(result.failed), len(result.skipped))' "$1"
 }
 
+test_runner_misses_tests_of_a_script_that_runs_none()
+{
+	local code='
+result = run.parse_tap(run.Job("suite", "name", [sys.argv[2]]), "", 0)
+print(result.passed, len(result.failed))'
+
+	assert_equal "a script" "0 1" "$(with_runner "$code" bash)"
+	assert_equal "another program" "1 0" "$(with_runner "$code" tests/lint/run)"
+}
+
 test_runner_shows_both_ends_of_a_failure()
 {
 	local shown

@@ -8,8 +8,8 @@
 . "$TESTS/lib/network.sh"
 # shellcheck source=tests/lib/agent.sh
 . "$TESTS/lib/agent.sh"
-# shellcheck source=tests/cni/plugin.sh
-. "$TESTS/cni/plugin.sh"
+# shellcheck source=tests/lib/plugin.sh
+. "$TESTS/lib/plugin.sh"
 
 PLUGINS=${CNI_PLUGINS:-/usr/lib/cni}
 RUNTIME=$TESTS/cni/runtime.py
