@@ -7,11 +7,4 @@
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
-/*
- * Chains of two on average, not of five: of tables that are large and seldom looked into each link costs a miss of cache
- * and of TLB. A bucket takes 16 bytes.
- */
-#undef HASH_BKT_CAPACITY_THRESH
-#define HASH_BKT_CAPACITY_THRESH 4U
-
 #endif
