@@ -7,7 +7,8 @@
 # nor leave anything behind. Output is TAP, in the order of the file.
 #
 # Set before `run_tests`: TEST_TIMEOUT (seconds, 120), TEST_SANDBOX=no for tests that need no namespaces and no root. In
-# the environment: TEST_SLOWNESS, by which every time limit is multiplied (1; 10 where the processor is emulated).
+# the environment: TEST_SLOWNESS, by which all times are multiplied (1; 10 where the processor is emulated), and
+# TEST_PATIENCE, by which time limits are besides, that end what hangs; not what is judged by its time (1).
 set -eEuo pipefail
 
 TESTS=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -18,6 +19,7 @@ EGRESSCTL=${EGRESSCTL:-$BUILD/egressctl}
 TEST_TIMEOUT=${TEST_TIMEOUT:-120}
 TEST_SANDBOX=${TEST_SANDBOX:-yes}
 TEST_SLOWNESS=${TEST_SLOWNESS:-1}
+TEST_PATIENCE=${TEST_PATIENCE:-1}
 readonly SKIPPED=77
 
 skip()
@@ -67,7 +69,7 @@ not()
 # eventually SECONDS COMMAND...: repeats it until it succeeds
 eventually()
 {
-	local end=$((${EPOCHREALTIME/./} + $1 * TEST_SLOWNESS * 1000000))
+	local end=$((${EPOCHREALTIME/./} + $1 * TEST_SLOWNESS * TEST_PATIENCE * 1000000))
 
 	shift
 	until "$@"; do
@@ -117,7 +119,7 @@ run_tests()
 		names=("$@")
 	fi
 	[ "$TEST_SANDBOX" = no ] || wrap=("$TESTS/lib/sandbox")
-	limit=$((TEST_TIMEOUT * TEST_SLOWNESS))
+	limit=$((TEST_TIMEOUT * TEST_SLOWNESS * TEST_PATIENCE))
 	echo "1..${#names[@]}"
 	# No trap removes it: EXIT is the script's own.
 	output=$(mktemp)
