@@ -480,6 +480,16 @@ static void swapped_link_is_noticed_and_followed(void **state)
 	assert_string_equal(version_of(fixture, "a"), "2");
 }
 
+/* The next version of what a.yaml leads to. */
+static void target_is_watched(struct fixture *fixture, const char *version)
+{
+	noticed(fixture);
+	write_namespace(in_root(fixture, "elsewhere/a"), "a", version);
+	assert_true(noticed(fixture));
+	sync_source(fixture);
+	assert_string_equal(version_of(fixture, "a"), version);
+}
+
 static void target_of_a_link_elsewhere_is_watched(void **state)
 {
 	struct fixture *fixture = *state;
@@ -488,11 +498,7 @@ static void target_of_a_link_elsewhere_is_watched(void **state)
 	write_namespace(in_root(fixture, "elsewhere/a"), "a", "1");
 	assert_int_equal(symlink("../elsewhere/a", in_directory(fixture, "a.yaml")), 0);
 	sync_source(fixture);
-	noticed(fixture);
-	write_namespace(in_root(fixture, "elsewhere/a"), "a", "2");
-	assert_true(noticed(fixture));
-	sync_source(fixture);
-	assert_string_equal(version_of(fixture, "a"), "2");
+	target_is_watched(fixture, "2");
 }
 
 /* Nobody told of the target before. */
@@ -508,11 +514,7 @@ static void link_takes_the_place_of_a_file(void **state)
 	assert_int_equal(rename(in_directory(fixture, ".new"), in_directory(fixture, "a.yaml")), 0);
 	sync_source(fixture);
 	assert_string_equal(version_of(fixture, "a"), "2");
-	noticed(fixture);
-	write_namespace(in_root(fixture, "elsewhere/a"), "a", "3");
-	assert_true(noticed(fixture));
-	sync_source(fixture);
-	assert_string_equal(version_of(fixture, "a"), "3");
+	target_is_watched(fixture, "3");
 }
 
 /* Between the notice of what goes and the reading of it: never is nothing of it there. */
