@@ -194,6 +194,7 @@ static void peer_sends(struct model *model, uint8_t number, const struct tuple *
 static bool pod_sends(struct model *model, uint8_t number, const struct tuple *tuple, uint8_t flags, uint32_t acknowledged)
 {
 	struct exchange *exchange = &model->exchanges[number];
+	bool begins;
 
 	if (allowed(model, tuple))
 		return true;
@@ -208,6 +209,8 @@ static bool pod_sends(struct model *model, uint8_t number, const struct tuple *t
 		return false;
 	if (exchange->over)
 		return true;
+	/* A FIN from before the pod answers the SYN is none of this connection. */
+	begins = flags & TCP_SYN && !(flags & TCP_FIN) && (!exchange->answered || ends(exchange));
 	exchange->active = model->now;
 	if (flags & TCP_ACK) {
 		exchange->told = true;
@@ -219,7 +222,7 @@ static bool pod_sends(struct model *model, uint8_t number, const struct tuple *t
 		exchange->over = true;
 	else if (!(flags & TCP_SYN))
 		exchange->confirmed = true;
-	else if (!(flags & TCP_FIN) && ends(exchange))
+	else if (begins)
 		exchange->pod_done = exchange->peer_done = exchange->confirmed = false;
 	return true;
 }
