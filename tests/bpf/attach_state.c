@@ -158,9 +158,9 @@ static void map_of_another_layout_is_named(void **state)
 	assert_non_null(strstr(datapath_error(), "value 24"));
 }
 
-static int no_flow(const struct egress_flow_key *key, const struct egress_flow *flow, void *data)
+static int no_flow(const struct flow_tuple *tuple, const struct egress_flow *flow, void *data)
 {
-	(void)key;
+	(void)tuple;
 	(void)flow;
 	(void)data;
 	return -EEXIST;
@@ -602,20 +602,20 @@ struct tally {
 	bool ports[65536];
 };
 
-static int tally_flow(const struct egress_flow_key *key, const struct egress_flow *flow, void *data)
+static int tally_flow(const struct flow_tuple *tuple, const struct egress_flow *flow, void *data)
 {
 	struct tally *tally = data;
 
 	(void)flow;
 	tally->all++;
-	tally->own += key->endpoint == ENDPOINT_ID;
-	tally->ports[key->remote_port] = true;
+	tally->own += tuple->endpoint == ENDPOINT_ID;
+	tally->ports[tuple->remote_port] = true;
 	return 0;
 }
 
-static int stop_at_once(const struct egress_flow_key *key, const struct egress_flow *flow, void *data)
+static int stop_at_once(const struct flow_tuple *tuple, const struct egress_flow *flow, void *data)
 {
-	(void)key;
+	(void)tuple;
 	(void)flow;
 	++*(size_t *)data;
 	return 42;

@@ -40,9 +40,9 @@ static size_t lines_of(const char *format, ...)
 	return count;
 }
 
-static int count_flow(const struct egress_flow_key *key, const struct egress_flow *flow, void *data)
+static int count_flow(const struct flow_tuple *tuple, const struct egress_flow *flow, void *data)
 {
-	(void)key;
+	(void)tuple;
 	(void)flow;
 	++*(size_t *)data;
 	return 0;

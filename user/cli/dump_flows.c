@@ -50,64 +50,64 @@ static double idle_seconds(const struct flow_dump *flows, const struct egress_fl
 	return flows->now > flow->seen ? seconds(flows, flows->now - flow->seen) : 0;
 }
 
-static const char *format_address(const struct egress_flow_key *key, const uint32_t words[4],
+static const char *format_address(const struct flow_tuple *tuple, const uint32_t words[4],
 				  char text[INET6_ADDRSTRLEN])
 {
-	return inet_ntop(key->family == 4 ? AF_INET : AF_INET6, words, text, INET6_ADDRSTRLEN);
+	return inet_ntop(tuple->family == 4 ? AF_INET : AF_INET6, words, text, INET6_ADDRSTRLEN);
 }
 
-static char *format_peer(const struct egress_flow_key *key, const uint32_t words[4], uint16_t port)
+static char *format_peer(const struct flow_tuple *tuple, const uint32_t words[4], uint16_t port)
 {
 	char text[INET6_ADDRSTRLEN];
 
-	format_address(key, words, text);
-	return format_text(key->family == 6 ? "[%s]:%u" : "%s:%u", text, ntohs(port));
+	format_address(tuple, words, text);
+	return format_text(tuple->family == 6 ? "[%s]:%u" : "%s:%u", text, ntohs(port));
 }
 
-static void add_row(struct flow_dump *flows, const struct egress_flow_key *key, const struct egress_flow *flow)
+static void add_row(struct flow_dump *flows, const struct flow_tuple *tuple, const struct egress_flow *flow)
 {
-	_cleanup_free_ char *pod = endpoint_text(&flows->dump->state, key->endpoint);
-	_cleanup_free_ char *local = format_peer(key, key->local, key->local_port);
-	_cleanup_free_ char *remote = format_peer(key, key->remote, key->remote_port);
+	_cleanup_free_ char *pod = endpoint_text(&flows->dump->state, tuple->endpoint);
+	_cleanup_free_ char *local = format_peer(tuple, tuple->local, tuple->local_port);
+	_cleanup_free_ char *remote = format_peer(tuple, tuple->remote, tuple->remote_port);
 	char protocol[PROTOCOL_TEXT_SIZE];
 
 	columns_add(flows->columns, pod);
-	columns_add(flows->columns, protocol_format(key->protocol, protocol));
+	columns_add(flows->columns, protocol_format(tuple->protocol, protocol));
 	columns_add(flows->columns, local);
 	columns_add(flows->columns, remote);
 	columns_add(flows->columns, state_name(flow->state));
 	columns_format(flows->columns, "%.1f s", idle_seconds(flows, flow));
-	columns_format(flows->columns, "%.0f s", seconds(flows, egress_flow_timeout(flow, key->protocol, &flows->control)));
+	columns_format(flows->columns, "%.0f s", seconds(flows, egress_flow_timeout(flow, tuple->protocol, &flows->control)));
 }
 
-static json_t *encode_flow(struct flow_dump *flows, const struct egress_flow_key *key, const struct egress_flow *flow)
+static json_t *encode_flow(struct flow_dump *flows, const struct flow_tuple *tuple, const struct egress_flow *flow)
 {
-	_cleanup_free_ char *pod = endpoint_text(&flows->dump->state, key->endpoint);
+	_cleanup_free_ char *pod = endpoint_text(&flows->dump->state, tuple->endpoint);
 	char protocol[PROTOCOL_TEXT_SIZE], text[INET6_ADDRSTRLEN];
 	json_t *object = json_new_object();
 
-	json_put_number(object, "endpoint", key->endpoint);
+	json_put_number(object, "endpoint", tuple->endpoint);
 	json_put_text(object, "pod", pod);
-	json_put_text(object, "protocol", protocol_format(key->protocol, protocol));
-	json_put_text(object, "local", format_address(key, key->local, text));
-	json_put_number(object, "local_port", ntohs(key->local_port));
-	json_put_text(object, "remote", format_address(key, key->remote, text));
-	json_put_number(object, "remote_port", ntohs(key->remote_port));
+	json_put_text(object, "protocol", protocol_format(tuple->protocol, protocol));
+	json_put_text(object, "local", format_address(tuple, tuple->local, text));
+	json_put_number(object, "local_port", ntohs(tuple->local_port));
+	json_put_text(object, "remote", format_address(tuple, tuple->remote, text));
+	json_put_number(object, "remote_port", ntohs(tuple->remote_port));
 	json_put_text(object, "state", state_name(flow->state));
 	json_put(object, "idle_seconds", json_real(idle_seconds(flows, flow)));
 	json_put(object, "timeout_seconds",
-		 json_real(seconds(flows, egress_flow_timeout(flow, key->protocol, &flows->control))));
+		 json_real(seconds(flows, egress_flow_timeout(flow, tuple->protocol, &flows->control))));
 	return object;
 }
 
-static int visit_flow(const struct egress_flow_key *key, const struct egress_flow *flow, void *data)
+static int visit_flow(const struct flow_tuple *tuple, const struct egress_flow *flow, void *data)
 {
 	struct flow_dump *flows = data;
 
 	if (flows->dump->settings->output == OUTPUT_JSON)
-		json_append(flows->array, encode_flow(flows, key, flow));
+		json_append(flows->array, encode_flow(flows, tuple, flow));
 	else
-		add_row(flows, key, flow);
+		add_row(flows, tuple, flow);
 	return 0;
 }
 

@@ -71,17 +71,17 @@ struct flow_search {
 	size_t found;
 };
 
-static int count_flow(const struct egress_flow_key *key, const struct egress_flow *entry, void *data)
+static int count_flow(const struct flow_tuple *tuple, const struct egress_flow *entry, void *data)
 {
 	struct flow_search *search = data;
 	const struct flow *flow = &search->answer->flow;
 
 	(void)entry;
-	if (key->endpoint != search->endpoint || key->family != flow->destination.family ||
-	    memcmp(key->remote, flow->destination.bytes, sizeof(key->remote)))
+	if (tuple->endpoint != search->endpoint || tuple->family != flow->destination.family ||
+	    memcmp(tuple->remote, flow->destination.bytes, sizeof(tuple->remote)))
 		return 0;
 	if (!search->answer->any_port &&
-	    (key->protocol != flow->protocol || (key->remote_port && ntohs(key->remote_port) != flow->port)))
+	    (tuple->protocol != flow->protocol || (tuple->remote_port && ntohs(tuple->remote_port) != flow->port)))
 		return 0;
 	search->found++;
 	return 0;

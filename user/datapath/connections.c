@@ -27,7 +27,7 @@ static int compare_keys(const void *a, const void *b)
 {
 	const struct connection *first = a, *second = b;
 
-	return memcmp(&first->key, &second->key, sizeof(first->key));
+	return memcmp(&first->tuple, &second->tuple, sizeof(first->tuple));
 }
 
 void connections_sort(struct connections *list)
@@ -36,9 +36,9 @@ void connections_sort(struct connections *list)
 		qsort(list->items, list->count, sizeof(*list->items), compare_keys);
 }
 
-const struct connection *connections_find(const struct connections *sorted, const struct egress_flow_key *key)
+const struct connection *connections_find(const struct connections *sorted, const struct flow_tuple *tuple)
 {
-	const struct connection wanted = {.key = *key};
+	const struct connection wanted = {.tuple = *tuple};
 
 	if (!sorted->count)
 		return NULL;

@@ -12,8 +12,10 @@
 
 #include <egressd/contract.h>
 
+#include "datapath/flow_tuple.h"
+
 struct connection {
-	struct egress_flow_key key;   /* as the pod's packets carry it; endpoint 0 */
+	struct flow_tuple tuple;      /* as the pod's packets carry it; endpoint 0 */
 	enum egress_flow_state state; /* how far it has come; never CLOSING */
 };
 
@@ -27,9 +29,9 @@ struct connections {
 void connections_clear(struct connections *list);
 /* 0, also where the list is full and it is left out; -ENOMEM. */
 int connections_add(struct connections *list, const struct connection *connection);
-/* By key, for connections_find(). */
+/* By tuple, for connections_find(). */
 void connections_sort(struct connections *list);
-const struct connection *connections_find(const struct connections *sorted, const struct egress_flow_key *key);
+const struct connection *connections_find(const struct connections *sorted, const struct flow_tuple *tuple);
 
 /* Whether the address (network order; IPv4 in [0]) is one of the pod's. */
 bool connections_is_own(const struct egress_endpoint *pod, uint8_t family, const uint32_t address[4]);

@@ -277,12 +277,12 @@ static void note_known(const struct owners *owners, uint8_t family, const uint32
 
 static int note(const struct owners *owners, const struct entry *entry, const struct connection *connection)
 {
-	const struct owner *first = find_owner(owners, connection->key.family, entry->reply.source), *owner;
+	const struct owner *first = find_owner(owners, connection->tuple.family, entry->reply.source), *owner;
 	int error = 0;
 
 	for (owner = first; owner && owner < owners->items + owners->count && !compare_addresses(owner, first) && !error;
 	     owner++)
-		if (!connections_is_own(owner->request->pod, connection->key.family, entry->original.source))
+		if (!connections_is_own(owner->request->pod, connection->tuple.family, entry->original.source))
 			error = connections_add(&owner->request->tracked, connection);
 	return error;
 }
@@ -291,22 +291,22 @@ static int note(const struct owners *owners, const struct entry *entry, const st
 static int visit_entry(const struct nlmsghdr *header, void *data)
 {
 	const struct nfgenmsg *family = mnl_nlmsg_get_payload(header);
-	struct connection connection = {.key.family = family->nfgen_family == AF_INET ? 4 : 6};
+	struct connection connection = {.tuple.family = family->nfgen_family == AF_INET ? 4 : 6};
 	struct dump *dump = data;
 	struct entry entry = {0};
 	const struct tuple *answer = &entry.reply;
 
 	if (mnl_attr_parse(header, sizeof(*family), visit_attribute, &entry) < 0)
 		return MNL_CB_ERROR;
-	note_known(dump->owners, connection.key.family, entry.original.source);
-	note_known(dump->owners, connection.key.family, entry.reply.source);
+	note_known(dump->owners, connection.tuple.family, entry.original.source);
+	note_known(dump->owners, connection.tuple.family, entry.reply.source);
 	if (!read_state(&entry, &connection.state))
 		return MNL_CB_OK;
-	connection.key.protocol = answer->protocol;
-	memcpy(connection.key.local, answer->source, sizeof(connection.key.local));
-	memcpy(connection.key.remote, answer->destination, sizeof(connection.key.remote));
-	connection.key.local_port = answer->source_port;
-	connection.key.remote_port = is_icmp(answer->protocol) ? 0 : answer->destination_port;
+	connection.tuple.protocol = answer->protocol;
+	memcpy(connection.tuple.local, answer->source, sizeof(connection.tuple.local));
+	memcpy(connection.tuple.remote, answer->destination, sizeof(connection.tuple.remote));
+	connection.tuple.local_port = answer->source_port;
+	connection.tuple.remote_port = is_icmp(answer->protocol) ? 0 : answer->destination_port;
 	dump->error = note(dump->owners, &entry, &connection);
 	return dump->error ? MNL_CB_ERROR : MNL_CB_OK;
 }
@@ -350,7 +350,7 @@ static void forget(const struct owners *owners, uint8_t family)
 		size_t kept = 0;
 
 		for (size_t j = 0; j < list->count; j++)
-			if (list->items[j].key.family != family)
+			if (list->items[j].tuple.family != family)
 				list->items[kept++] = list->items[j];
 		list->count = kept;
 	}

@@ -14,6 +14,8 @@
 
 #include <egressd/contract.h>
 
+#include "datapath/flow_tuple.h"
+
 struct datapath;
 
 enum attach_kind { ATTACH_AUTO, ATTACH_TCX, ATTACH_CLSACT };
@@ -149,7 +151,7 @@ int datapath_counters(struct datapath *datapath, uint32_t endpoint_id, struct eg
 int datapath_counters_reset(struct datapath *datapath, uint32_t endpoint_id);
 
 /* Flows: calls back for each; a non-zero return ends it and is returned. `now` is jiffies64 of the kernel. */
-typedef int (*datapath_flow_visitor)(const struct egress_flow_key *key, const struct egress_flow *flow, void *data);
+typedef int (*datapath_flow_visitor)(const struct flow_tuple *tuple, const struct egress_flow *flow, void *data);
 int datapath_flows(struct datapath *datapath, datapath_flow_visitor visit, void *data);
 int datapath_jiffies(struct datapath *datapath, uint64_t *now);
 /* Deletes flows of an endpoint (id 0: any) that are idle beyond the time-outs in the tables; *removed counts them. */

@@ -48,9 +48,9 @@ void discoveries_free(struct discoveries *list)
 
 /* ---------------------------------------------------------------- which */
 
-static bool is_served(const struct tcp_sockets *sockets, const struct egress_flow_key *key)
+static bool is_served(const struct tcp_sockets *sockets, const struct flow_tuple *tuple)
 {
-	return tcp_sockets_listen(sockets, key->local_port);
+	return tcp_sockets_listen(sockets, tuple->local_port);
 }
 
 static int take_sockets(const struct tcp_sockets *sockets, struct connections *out)
@@ -59,7 +59,7 @@ static int take_sockets(const struct tcp_sockets *sockets, struct connections *o
 	int error = 0;
 
 	for (size_t i = 0; !error && i < list->count; i++)
-		if (is_served(sockets, &list->items[i].key))
+		if (is_served(sockets, &list->items[i].tuple))
 			error = connections_add(out, &list->items[i]);
 	return error;
 }
@@ -71,10 +71,10 @@ static int take_sockets(const struct tcp_sockets *sockets, struct connections *o
  * others has no sockets for theirs.
  */
 static bool is_pods_own(const struct egress_endpoint *pod, const struct tcp_sockets *sockets,
-			const struct egress_flow_key *key)
+			const struct flow_tuple *tuple)
 {
-	return key->protocol != IPPROTO_TCP || !sockets || pod->flags & EGRESS_ENDPOINT_ROUTER ||
-	       (is_served(sockets, key) && connections_find(&sockets->connected, key));
+	return tuple->protocol != IPPROTO_TCP || !sockets || pod->flags & EGRESS_ENDPOINT_ROUTER ||
+	       (is_served(sockets, tuple) && connections_find(&sockets->connected, tuple));
 }
 
 /* sockets NULL: they could not be read, or do not matter. */
@@ -85,7 +85,7 @@ static int take_tracked(const struct conntrack_request *tracking, const struct t
 	int error = 0;
 
 	for (size_t i = 0; !error && i < list->count; i++)
-		if (is_pods_own(tracking->pod, sockets, &list->items[i].key))
+		if (is_pods_own(tracking->pod, sockets, &list->items[i].tuple))
 			error = connections_add(out, &list->items[i]);
 	return error;
 }
@@ -144,7 +144,7 @@ static bool needs_sockets(const struct discoveries *list, const struct conntrack
 	if (is_untracked(list, tracking))
 		return true;
 	for (size_t i = 0; i < tracked->count; i++)
-		if (tracked->items[i].key.protocol == IPPROTO_TCP)
+		if (tracked->items[i].tuple.protocol == IPPROTO_TCP)
 			return true;
 	return false;
 }
@@ -238,11 +238,11 @@ static void *add(struct frame *frame, size_t length)
 }
 
 /* The smallest packet that opens such a connection; checksums are not looked at. */
-static void add_transport(struct frame *frame, const struct egress_flow_key *key)
+static void add_transport(struct frame *frame, const struct flow_tuple *tuple)
 {
 	uint8_t *header;
 
-	switch (key->protocol) {
+	switch (tuple->protocol) {
 	case IPPROTO_TCP:
 		header = add(frame, 20);
 		header[12] = 5 << 4;
@@ -251,8 +251,8 @@ static void add_transport(struct frame *frame, const struct egress_flow_key *key
 	case IPPROTO_ICMP:
 	case IPPROTO_ICMPV6:
 		header = add(frame, 8);
-		header[0] = key->family == 4 ? ICMP_ECHO : ICMP6_ECHO_REQUEST;
-		memcpy(header + 4, &key->local_port, 2);
+		header[0] = tuple->family == 4 ? ICMP_ECHO : ICMP6_ECHO_REQUEST;
+		memcpy(header + 4, &tuple->local_port, 2);
 		return;
 	case IPPROTO_SCTP:
 		header = add(frame, 12);
@@ -261,48 +261,48 @@ static void add_transport(struct frame *frame, const struct egress_flow_key *key
 		header = add(frame, 8);
 		header[5] = 8;
 	}
-	memcpy(header, &key->remote_port, 2);
-	memcpy(header + 2, &key->local_port, 2);
+	memcpy(header, &tuple->remote_port, 2);
+	memcpy(header + 2, &tuple->local_port, 2);
 }
 
-static void make_frame(const struct egress_flow_key *key, struct frame *frame)
+static void make_frame(const struct flow_tuple *tuple, struct frame *frame)
 {
 	struct ethhdr *ethernet = add(frame, sizeof(*ethernet));
 	uint32_t before;
 
-	ethernet->h_proto = htons(key->family == 4 ? ETH_P_IP : ETH_P_IPV6);
-	if (key->family == 4) {
+	ethernet->h_proto = htons(tuple->family == 4 ? ETH_P_IP : ETH_P_IPV6);
+	if (tuple->family == 4) {
 		struct ip *ip = add(frame, sizeof(*ip));
 
-		add_transport(frame, key);
+		add_transport(frame, tuple);
 		ip->ip_v = 4;
 		ip->ip_hl = 5;
 		ip->ip_len = htons((uint16_t)(frame->length - sizeof(*ethernet)));
 		ip->ip_ttl = 64;
-		ip->ip_p = key->protocol;
-		memcpy(&ip->ip_src, key->remote, sizeof(ip->ip_src));
-		memcpy(&ip->ip_dst, key->local, sizeof(ip->ip_dst));
+		ip->ip_p = tuple->protocol;
+		memcpy(&ip->ip_src, tuple->remote, sizeof(ip->ip_src));
+		memcpy(&ip->ip_dst, tuple->local, sizeof(ip->ip_dst));
 	} else {
 		struct ip6_hdr *ip = add(frame, sizeof(*ip));
 
 		before = frame->length;
-		add_transport(frame, key);
+		add_transport(frame, tuple);
 		ip->ip6_vfc = 6 << 4;
 		ip->ip6_plen = htons((uint16_t)(frame->length - before));
-		ip->ip6_nxt = key->protocol;
+		ip->ip6_nxt = tuple->protocol;
 		ip->ip6_hlim = 64;
-		memcpy(&ip->ip6_src, key->remote, sizeof(ip->ip6_src));
-		memcpy(&ip->ip6_dst, key->local, sizeof(ip->ip6_dst));
+		memcpy(&ip->ip6_src, tuple->remote, sizeof(ip->ip6_src));
+		memcpy(&ip->ip6_dst, tuple->local, sizeof(ip->ip6_dst));
 	}
 }
 
-static int show_packet(const struct datapath *datapath, uint32_t ifindex, const struct egress_flow_key *key)
+static int show_packet(const struct datapath *datapath, uint32_t ifindex, const struct flow_tuple *tuple)
 {
 	struct __sk_buff context = {.ifindex = ifindex};
 	struct frame frame = {0};
 	LIBBPF_OPTS(bpf_test_run_opts, options, .ctx_in = &context, .ctx_size_in = sizeof(context));
 
-	make_frame(key, &frame);
+	make_frame(tuple, &frame);
 	options.data_in = frame.bytes;
 	options.data_size_in = frame.length;
 	if (bpf_prog_test_run_opts(datapath->in_force->program_fd[HOOK_TO_POD], &options))
@@ -315,15 +315,15 @@ static int show_packet(const struct datapath *datapath, uint32_t ifindex, const 
  * a time stamp, or that one side has said FIN.
  */
 static bool advance(const struct datapath *datapath, const struct connection *connection,
-		    const struct egress_flow_key *key)
+		    const struct flow_tuple *tuple)
 {
 	struct egress_flow flow;
 
-	if (bpf_map_lookup_elem(datapath->flows, key, &flow))
+	if (flow_read(datapath, tuple, &flow))
 		return false;
 	if (flow.state < connection->state) {
 		flow.state = (uint16_t)connection->state;
-		bpf_map_update_elem(datapath->flows, key, &flow, BPF_EXIST);
+		flow_write(datapath, tuple, &flow, BPF_EXIST);
 	}
 	return true;
 }
@@ -336,13 +336,13 @@ int discovery_enter(struct datapath *datapath, const struct discovery *discovery
 		return fail(-EINVAL, "there are no programs in force");
 	for (size_t i = 0; i < discovery->found.count; i++) {
 		const struct connection *connection = &discovery->found.items[i];
-		struct egress_flow_key key = connection->key;
-		int error = show_packet(datapath, discovery->pod.ifindex, &key);
+		struct flow_tuple tuple = connection->tuple;
+		int error = show_packet(datapath, discovery->pod.ifindex, &tuple);
 
 		if (error)
 			return error;
-		key.endpoint = discovery->pod.id;
-		count += advance(datapath, connection, &key);
+		tuple.endpoint = discovery->pod.id;
+		count += advance(datapath, connection, &tuple);
 	}
 	*entered = count;
 	return 0;

@@ -12,6 +12,23 @@
 #include "base/cleanup.h"
 #include "datapath/internal.h"
 
+int flow_read(const struct datapath *datapath, const struct flow_tuple *tuple, struct egress_flow *flow)
+{
+	const struct egress_flow_key key = flow_tuple_key(tuple);
+
+	return bpf_map_lookup_elem(datapath->flows, &key, flow) ? -errno : 0;
+}
+
+int flow_write(const struct datapath *datapath, const struct flow_tuple *tuple, const struct egress_flow *flow,
+	       uint64_t flags)
+{
+	const struct egress_flow_key key = flow_tuple_key(tuple);
+
+	return bpf_map_update_elem(datapath->flows, &key, flow, flags) ? -errno : 0;
+}
+
+/* ---------------------------------------------------------------- all of them */
+
 /* Flows fetched by one call. A bucket of the hash that holds more takes a larger batch. */
 #define BATCH_FLOWS 1024
 
@@ -74,7 +91,8 @@ int datapath_flows(struct datapath *datapath, datapath_flow_visitor visit, void 
 		if (status < 0)
 			return status;
 		for (uint32_t i = 0; i < batch.count; i++) {
-			int result = visit(&batch.keys[i], &batch.flows[i], data);
+			const struct flow_tuple tuple = flow_tuple_of(&batch.keys[i]);
+			int result = visit(&tuple, &batch.flows[i], data);
 
 			if (result)
 				return result;
@@ -92,16 +110,18 @@ struct expiry {
 	size_t removed;
 };
 
-static bool is_over(const struct expiry *expiry, const struct egress_flow_key *key, const struct egress_flow *flow)
+static bool is_over(const struct expiry *expiry, const struct flow_tuple *tuple, const struct egress_flow *flow)
 {
 	/* A packet may have come since the clock was read. */
 	return flow->seen < expiry->now &&
-	       expiry->now - flow->seen > egress_flow_timeout(flow, key->protocol, expiry->control);
+	       expiry->now - flow->seen > egress_flow_timeout(flow, tuple->protocol, expiry->control);
 }
 
-static int delete_flow(const struct datapath *datapath, const struct egress_flow_key *key)
+static int delete_flow(const struct datapath *datapath, const struct flow_tuple *tuple)
 {
-	if (bpf_map_delete_elem(datapath->flows, key) && errno != ENOENT)
+	const struct egress_flow_key key = flow_tuple_key(tuple);
+
+	if (bpf_map_delete_elem(datapath->flows, &key) && errno != ENOENT)
 		return fail_errno(-errno, "cannot remove a flow");
 	return 0;
 }
@@ -110,17 +130,17 @@ static int delete_flow(const struct datapath *datapath, const struct egress_flow
  * A flow that is over may be opened anew at any time. Looking again right before the deletion leaves some nanoseconds
  * for that, and a packet lost in them is one that its sender repeats.
  */
-static int expire_flow(const struct egress_flow_key *key, const struct egress_flow *flow, void *data)
+static int expire_flow(const struct flow_tuple *tuple, const struct egress_flow *flow, void *data)
 {
 	struct expiry *expiry = data;
 	struct egress_flow latest;
 	int error;
 
-	if (!is_over(expiry, key, flow))
+	if (!is_over(expiry, tuple, flow))
 		return 0;
-	if (bpf_map_lookup_elem(expiry->datapath->flows, key, &latest) || !is_over(expiry, key, &latest))
+	if (flow_read(expiry->datapath, tuple, &latest) || !is_over(expiry, tuple, &latest))
 		return 0;
-	error = delete_flow(expiry->datapath, key);
+	error = delete_flow(expiry->datapath, tuple);
 	if (!error)
 		expiry->removed++;
 	return error;
@@ -150,12 +170,12 @@ struct removal {
 	uint32_t endpoint_id;
 };
 
-static int remove_flow(const struct egress_flow_key *key, const struct egress_flow *flow, void *data)
+static int remove_flow(const struct flow_tuple *tuple, const struct egress_flow *flow, void *data)
 {
 	const struct removal *removal = data;
 
 	(void)flow;
-	return key->endpoint == removal->endpoint_id ? delete_flow(removal->datapath, key) : 0;
+	return tuple->endpoint == removal->endpoint_id ? delete_flow(removal->datapath, tuple) : 0;
 }
 
 static int reset_share(const struct datapath *datapath, uint32_t endpoint_id)

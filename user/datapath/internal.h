@@ -216,6 +216,14 @@ int map_id(int fd, uint32_t *id);
  */
 int attachments_switch(struct datapath *datapath, const struct table_set *set);
 
+/* ---------------------------------------------------------------- flows.c */
+
+/* One flow. Negative errno without a sentence; -ENOENT: there is no such flow. */
+int flow_read(const struct datapath *datapath, const struct flow_tuple *tuple, struct egress_flow *flow);
+/* flags: BPF_ANY, BPF_EXIST or BPF_NOEXIST. */
+int flow_write(const struct datapath *datapath, const struct flow_tuple *tuple, const struct egress_flow *flow,
+	       uint64_t flags);
+
 /* ---------------------------------------------------------------- endpoints.c */
 
 /* After a grace period: buckets that were given up before it are as good as new, so that their next use needs none. */

@@ -63,25 +63,25 @@ static bool is_mapped(const uint32_t address[4])
 }
 
 /* A socket of IPv6 that speaks IPv4 has its addresses mapped. */
-static void read_addresses(const struct inet_diag_msg *message, struct egress_flow_key *key)
+static void read_addresses(const struct inet_diag_msg *message, struct flow_tuple *tuple)
 {
 	const uint32_t *local = message->id.idiag_src, *remote = message->id.idiag_dst;
 
 	if (message->idiag_family == AF_INET6 && !(is_mapped(local) && is_mapped(remote))) {
-		key->family = 6;
-		memcpy(key->local, local, sizeof(key->local));
-		memcpy(key->remote, remote, sizeof(key->remote));
+		tuple->family = 6;
+		memcpy(tuple->local, local, sizeof(tuple->local));
+		memcpy(tuple->remote, remote, sizeof(tuple->remote));
 		return;
 	}
-	key->family = 4;
-	key->local[0] = message->idiag_family == AF_INET ? local[0] : local[3];
-	key->remote[0] = message->idiag_family == AF_INET ? remote[0] : remote[3];
+	tuple->family = 4;
+	tuple->local[0] = message->idiag_family == AF_INET ? local[0] : local[3];
+	tuple->remote[0] = message->idiag_family == AF_INET ? remote[0] : remote[3];
 }
 
 static int visit_socket(const struct nlmsghdr *header, void *data)
 {
 	const struct inet_diag_msg *message = mnl_nlmsg_get_payload(header);
-	struct connection connection = {.key.protocol = IPPROTO_TCP, .state = EGRESS_FLOW_ESTABLISHED};
+	struct connection connection = {.tuple.protocol = IPPROTO_TCP, .state = EGRESS_FLOW_ESTABLISHED};
 	struct reading *reading = data;
 
 	if (mnl_nlmsg_get_payload_len(header) < sizeof(*message))
@@ -92,10 +92,10 @@ static int visit_socket(const struct nlmsghdr *header, void *data)
 	}
 	if (message->idiag_state == STATE_SYN_RECEIVED || message->idiag_state == STATE_NEW_SYN_RECEIVED)
 		connection.state = EGRESS_FLOW_ANSWERED;
-	read_addresses(message, &connection.key);
-	connection.key.local_port = message->id.idiag_sport;
-	connection.key.remote_port = message->id.idiag_dport;
-	if (!connections_is_own(reading->pod, connection.key.family, connection.key.local))
+	read_addresses(message, &connection.tuple);
+	connection.tuple.local_port = message->id.idiag_sport;
+	connection.tuple.remote_port = message->id.idiag_dport;
+	if (!connections_is_own(reading->pod, connection.tuple.family, connection.tuple.local))
 		return MNL_CB_OK;
 	reading->error = connections_add(&reading->sockets->connected, &connection);
 	return reading->error ? MNL_CB_ERROR : MNL_CB_OK;
