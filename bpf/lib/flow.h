@@ -54,7 +54,7 @@ static __always_inline _Bool tcp_opens(__u8 flags)
 }
 
 /*
- * All of a flow's key but the addresses, in one number: these are in the packet that it is looked up for. From the lowest
+ * All of a flow's name but the addresses, in one number: these are in the packet that it is looked up for. From the lowest
  * bit: 16 remote port, 16 local port, both in network order, 8 protocol, 8 family, 16 endpoint. 0: there is none.
  */
 static __always_inline __u64 tuple_make(__u32 endpoint, __u64 network, __u16 local_port, __u16 remote_port)
@@ -99,26 +99,54 @@ enum flow_sender {
 	FLOW_FROM_PEER,
 };
 
-/* All of `key` is written. */
-static __always_inline _Bool flow_key_load(struct __sk_buff *skb, __u64 tuple, enum flow_sender sender,
-					   struct egress_flow_key *key)
+/* All of `name` is written. */
+static __always_inline _Bool flow_name_load(struct __sk_buff *skb, __u64 tuple, enum flow_sender sender,
+					    struct egress_flow_name *name)
 {
-	__u8 family = tuple_family(tuple);
-	__u32 source = family == 4 ? IPV4_SOURCE_OFFSET : IPV6_SOURCE_OFFSET, length = family == 4 ? 4 : 16;
-	__u32 destination = source + length;
+	_Bool ipv4 = tuple_family(tuple) == 4;
+	__u32 source = ipv4 ? IPV4_SOURCE_OFFSET : IPV6_SOURCE_OFFSET, destination = source + (ipv4 ? 4 : 16);
+	__u32 local = sender == FLOW_FROM_POD ? source : destination;
+	__u32 remote = sender == FLOW_FROM_POD ? destination : source;
 
-	*key = (struct egress_flow_key){
-		.endpoint = tuple_endpoint(tuple),
-		.protocol = tuple_protocol(tuple),
-		.family = family,
-		.local_port = tuple_local_port(tuple),
-		.remote_port = tuple_remote_port(tuple),
+	*name = (struct egress_flow_name){
+		.key.local_port = tuple_local_port(tuple),
+		.key.remote_port = tuple_remote_port(tuple),
+		.key.owner = tuple_endpoint(tuple),
+		.key.protocol = tuple_protocol(tuple),
 	};
-	if (family == 4)
-		return !bpf_skb_load_bytes(skb, sender == FLOW_FROM_POD ? source : destination, key->local, 4) &&
-		       !bpf_skb_load_bytes(skb, sender == FLOW_FROM_POD ? destination : source, key->remote, 4);
-	return !bpf_skb_load_bytes(skb, sender == FLOW_FROM_POD ? source : destination, key->local, 16) &&
-	       !bpf_skb_load_bytes(skb, sender == FLOW_FROM_POD ? destination : source, key->remote, 16);
+	if (ipv4)
+		return !bpf_skb_load_bytes(skb, local, &name->key.remote[1], 4) &&
+		       !bpf_skb_load_bytes(skb, remote, &name->key.remote[0], 4);
+	if (bpf_skb_load_bytes(skb, local, name->local, 16) || bpf_skb_load_bytes(skb, remote, name->key.remote, 16))
+		return 0;
+	name->key.owner |= EGRESS_FLOW_OWNER_IPV6;
+	name->key.local = ((const __u8 *)name->local)[15];
+	return 1;
+}
+
+/* Whether there may be flows of the endpoint in "flows_beside"; most often there are none. */
+static __always_inline _Bool flow_beside_possible(__u32 endpoint)
+{
+	const struct egress_flow_share *share = bpf_map_lookup_elem(&flow_shares, &endpoint);
+
+	return share && share->beside;
+}
+
+static __always_inline struct egress_flow *flow_find_beside(const struct egress_flow_name *name)
+{
+	if (!flow_beside_possible(name->key.owner & ~EGRESS_FLOW_OWNER_IPV6))
+		return NULL;
+	return bpf_map_lookup_elem(&flows_beside, name);
+}
+
+/* NULL: there is no such flow. */
+static __always_inline struct egress_flow *flow_find(const struct egress_flow_name *name)
+{
+	struct egress_flow *flow = bpf_map_lookup_elem(&flows, &name->key);
+
+	if (flow && address_equal(flow->local, name->local))
+		return flow;
+	return flow_find_beside(name);
 }
 
 static __always_inline _Bool flow_expired(const struct egress_flow *flow, __u8 protocol,
@@ -202,26 +230,24 @@ static __always_inline _Bool flow_possible(__u32 endpoint, __u8 protocol, __u16 
 	return share && share->opened[egress_flow_port(protocol, local_port)];
 }
 
+/* A bare SYN opens a connection; it answers none, not even in a simultaneous open. segment: of TCP. */
+static __always_inline _Bool flow_answer_opens(__u8 protocol, __u64 segment)
+{
+	return protocol == IPPROTO_TCP && tcp_opens(SEGMENT_FLAGS(segment));
+}
+
 /*
- * True: the pod's packet with this key is an answer and passes. segment: of TCP, with what it acknowledges. Writes
+ * True: the pod's packet, whose flow is found, is an answer and passes. segment: of TCP, with what it acknowledges. Writes
  * nothing that is as it should be, so that the flow's cache line stays clean.
  */
-static __always_inline _Bool flow_answers(const struct egress_flow_key *key, const struct egress_control *control,
+static __always_inline _Bool flow_answers(struct egress_flow *flow, __u8 protocol, const struct egress_control *control,
 					  __u64 segment)
 {
-	struct egress_flow *flow;
-	__u64 now;
+	__u64 now = bpf_jiffies64();
 
-	/* A bare SYN opens a connection; it answers none, not even in a simultaneous open. */
-	if (key->protocol == IPPROTO_TCP && tcp_opens(SEGMENT_FLAGS(segment)))
+	if (flow_expired(flow, protocol, control, now))
 		return 0;
-	flow = bpf_map_lookup_elem(&flows, key);
-	if (!flow)
-		return 0;
-	now = bpf_jiffies64();
-	if (flow_expired(flow, key->protocol, control, now))
-		return 0;
-	if (key->protocol == IPPROTO_TCP) {
+	if (protocol == IPPROTO_TCP) {
 		flow_pod_sent_tcp(flow, segment, now);
 		return 1;
 	}
@@ -234,7 +260,8 @@ static __always_inline _Bool flow_answers(const struct egress_flow_key *key, con
 /* The same for a packet that took the long way; the TCP header begins at `transport`. */
 __noinline int flow_answer(struct __sk_buff *skb, __u64 tuple, __u32 transport)
 {
-	struct egress_flow_key key;
+	struct egress_flow *flow;
+	struct egress_flow_name name;
 	__u64 segment = 0;
 
 	if (!flow_possible(tuple_endpoint(tuple), tuple_protocol(tuple), tuple_local_port(tuple)))
@@ -242,9 +269,11 @@ __noinline int flow_answer(struct __sk_buff *skb, __u64 tuple, __u32 transport)
 	/* First the calls, then what would have to be kept over them. */
 	if (tuple_protocol(tuple) == IPPROTO_TCP)
 		segment = tcp_segment(skb, transport, TCP_ACK_OFFSET);
-	if (segment == SEGMENT_NONE || !flow_key_load(skb, tuple, FLOW_FROM_POD, &key))
+	if (segment == SEGMENT_NONE || flow_answer_opens(tuple_protocol(tuple), segment) ||
+	    !flow_name_load(skb, tuple, FLOW_FROM_POD, &name))
 		return 0;
-	return flow_answers(&key, control_read(), segment);
+	flow = flow_find(&name);
+	return flow && flow_answers(flow, tuple_protocol(tuple), control_read(), segment);
 }
 
 #endif

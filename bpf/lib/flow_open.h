@@ -45,7 +45,7 @@ __noinline int flow_ring_add(__u32 endpoint)
 	return 1;
 }
 
-static __always_inline _Bool flow_key_equal(const struct egress_flow_key *a, const struct egress_flow_key *b)
+static __always_inline _Bool flow_name_equal(const struct egress_flow_name *a, const struct egress_flow_name *b)
 {
 	const __u32 *x = (const __u32 *)a, *y = (const __u32 *)b;
 	__u32 difference = 0, i;
@@ -72,38 +72,57 @@ static __always_inline _Bool flow_key_equal(const struct egress_flow_key *a, con
 #define SLOT_RANK_OPENING 1u    /* and what is above: its flow is not yet established, the older the higher */
 #define SLOT_RANK_FREE    (~0u) /* its flow is gone, expired or closing */
 
-static __always_inline __u32 flow_slot_rank(const struct egress_flow_key *occupant,
+static __always_inline __u32 flow_slot_rank(const struct egress_flow_name *occupant,
 					    const struct egress_control *control)
 {
-	const struct egress_flow *flow;
+	const struct egress_flow *found;
 	__u64 now = bpf_jiffies64(), age;
+	struct egress_flow flow;
 
-	if (!occupant->endpoint)
+	if (!occupant->key.owner)
 		return SLOT_RANK_FREE;
-	flow = bpf_map_lookup_elem(&flows, occupant);
-	if (!flow || flow->state == EGRESS_FLOW_CLOSING || flow_expired(flow, occupant->protocol, control, now))
+	found = flow_find(occupant);
+	if (!found)
 		return SLOT_RANK_FREE;
-	if (flow->state >= EGRESS_FLOW_ESTABLISHED)
+	/* To the verifier a copy is the same from either map, so it follows what comes next once. */
+	flow = *found;
+	if (flow.state == EGRESS_FLOW_CLOSING || flow_expired(&flow, occupant->key.protocol, control, now))
+		return SLOT_RANK_FREE;
+	if (flow.state >= EGRESS_FLOW_ESTABLISHED)
 		return SLOT_RANK_IN_USE;
 	/* Another CPU's flow may be younger than this one's clock. */
-	age = now - flow->created;
+	age = now - flow.created;
 	return SLOT_RANK_OPENING + ((__s64)age < 0 ? 0 : age > 1u << 31 ? 1u << 31 : (__u32)age);
 }
 
-/* Writes the key into the slot if the occupant is still in it, and deletes the occupant's flow. */
+/*
+ * From both maps: two CPUs that open it while its key becomes free may each have put it into another one. Whichever takes
+ * the key meanwhile is lost with it: its sender repeats what opened it.
+ */
+static __always_inline void flow_delete(const struct egress_flow_name *name)
+{
+	const struct egress_flow *flow = bpf_map_lookup_elem(&flows, &name->key);
+
+	if (flow && address_equal(flow->local, name->local))
+		bpf_map_delete_elem(&flows, &name->key);
+	if (flow_beside_possible(name->key.owner & ~EGRESS_FLOW_OWNER_IPV6))
+		bpf_map_delete_elem(&flows_beside, name);
+}
+
+/* Writes the name into the slot if the occupant is still in it, and deletes the occupant's flow. */
 static __always_inline _Bool flow_slot_claim(struct flow_ring *ring, __u32 index,
-					     const struct egress_flow_key *occupant,
-					     const struct egress_flow_key *key)
+					     const struct egress_flow_name *occupant,
+					     const struct egress_flow_name *name)
 {
 	_Bool same;
 
 	bpf_spin_lock(&ring->lock);
-	same = flow_key_equal(&ring->slot[index], occupant);
+	same = flow_name_equal(&ring->slot[index], occupant);
 	if (same)
-		ring->slot[index] = *key;
+		ring->slot[index] = *name;
 	bpf_spin_unlock(&ring->lock);
-	if (same && occupant->endpoint)
-		bpf_map_delete_elem(&flows, occupant);
+	if (same && occupant->key.owner)
+		flow_delete(occupant);
 	return same;
 }
 
@@ -124,16 +143,16 @@ static __always_inline __u32 flow_slot_draw(__u64 range)
 __noinline int flow_slot_take(struct __sk_buff *skb, __u64 tuple, __u64 range)
 {
 	const struct egress_control *control = control_read();
-	struct egress_flow_key key, occupant;
+	struct egress_flow_name name, occupant;
 	__u64 best = 0;
 	__u32 i;
 
-	if (!flow_key_load(skb, tuple, FLOW_FROM_PEER, &key))
+	if (!flow_name_load(skb, tuple, FLOW_FROM_PEER, &name))
 		return 0;
 #pragma clang loop unroll(disable)
 	for (i = 0; i <= FLOW_SLOT_TRIES; i++) {
 		_Bool last = i == FLOW_SLOT_TRIES;
-		struct egress_flow_ring_key where = {.endpoint = key.endpoint};
+		struct egress_flow_ring_key where = {.endpoint = tuple_endpoint(tuple)};
 		__u32 slot, index, rank;
 		struct flow_ring *ring;
 
@@ -154,7 +173,7 @@ __noinline int flow_slot_take(struct __sk_buff *skb, __u64 tuple, __u64 range)
 		bpf_spin_unlock(&ring->lock);
 		rank = flow_slot_rank(&occupant, control);
 		if ((rank == SLOT_RANK_FREE || (last && rank != SLOT_RANK_IN_USE)) &&
-		    flow_slot_claim(ring, index, &occupant, &key))
+		    flow_slot_claim(ring, index, &occupant, &name))
 			return 1;
 		if (rank != SLOT_RANK_FREE && rank > SLOT_RANK(best))
 			best = SLOT_CANDIDATE(rank, slot);
@@ -162,15 +181,35 @@ __noinline int flow_slot_take(struct __sk_buff *skb, __u64 tuple, __u64 range)
 	return 0;
 }
 
+/* For a flow whose key another one has. */
+static __always_inline _Bool flow_insert_beside(const struct egress_flow_name *name, const struct egress_flow *flow)
+{
+	const struct egress_flow *other = bpf_map_lookup_elem(&flows, &name->key);
+	__u32 endpoint = name->key.owner & ~EGRESS_FLOW_OWNER_IPV6;
+	struct egress_flow_share *share;
+
+	/* There is no room or memory; or another CPU was faster with this one. */
+	if (!other || address_equal(other->local, name->local))
+		return 0;
+	share = bpf_map_lookup_elem(&flow_shares, &endpoint);
+	if (!share)
+		return 0;
+	if (!share->beside)
+		share->beside = 1;
+	return !bpf_map_update_elem(&flows_beside, name, flow, BPF_NOEXIST);
+}
+
 /* Records the packet's flow, whose slot is taken, as opened just now. */
 __noinline int flow_insert(struct __sk_buff *skb, __u64 tuple, __u32 flags)
 {
 	struct egress_flow flow = {.state = EGRESS_FLOW_NEW, .flags = flags};
-	struct egress_flow_key key;
+	struct egress_flow_name name;
 
 	flow.seen = flow.created = bpf_jiffies64();
-	return flow_key_load(skb, tuple, FLOW_FROM_PEER, &key) &&
-	       !bpf_map_update_elem(&flows, &key, &flow, BPF_NOEXIST);
+	if (!flow_name_load(skb, tuple, FLOW_FROM_PEER, &name))
+		return 0;
+	__builtin_memcpy(flow.local, name.local, sizeof(flow.local));
+	return !bpf_map_update_elem(&flows, &name.key, &flow, BPF_NOEXIST) || flow_insert_beside(&name, &flow);
 }
 
 /* What the peer opened just now gets a slot and is recorded. */
@@ -267,13 +306,13 @@ __noinline int flow_peer_sent(struct __sk_buff *skb, __u64 tuple, __u64 segment,
 {
 	const struct egress_control *control = control_read();
 	_Bool tcp = tuple_protocol(tuple) == IPPROTO_TCP, opens = !tcp || segment_opens(segment), over;
-	struct egress_flow_key key;
+	struct egress_flow_name name;
 	struct egress_flow *flow;
 	__u64 now = bpf_jiffies64();
 
-	if (!flow_key_load(skb, tuple, FLOW_FROM_PEER, &key))
+	if (!flow_name_load(skb, tuple, FLOW_FROM_PEER, &name))
 		return 0;
-	flow = bpf_map_lookup_elem(&flows, &key);
+	flow = flow_find(&name);
 	if (!flow)
 		return opens;
 	over = flow->state == EGRESS_FLOW_CLOSING || flow_expired(flow, tuple_protocol(tuple), control, now);

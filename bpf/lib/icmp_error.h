@@ -96,12 +96,12 @@ __noinline int icmp_quoted_flow(struct __sk_buff *skb, __u64 tuple)
 {
 	const struct egress_control *control = control_read();
 	const struct egress_flow *flow;
-	struct egress_flow_key key;
+	struct egress_flow_name name;
 
-	if (!flow_key_load(skb, tuple, FLOW_FROM_POD, &key))
+	if (!flow_name_load(skb, tuple, FLOW_FROM_POD, &name))
 		return 0;
-	flow = bpf_map_lookup_elem(&flows, &key);
-	return flow && !flow_expired(flow, key.protocol, control, bpf_jiffies64());
+	flow = flow_find(&name);
+	return flow && !flow_expired(flow, tuple_protocol(tuple), control, bpf_jiffies64());
 }
 
 /* True: the ICMP error passes. */

@@ -93,6 +93,14 @@ struct {
 } flows SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, EGRESS_FLOW_BESIDE_MAX);
+	__type(key, struct egress_flow_name);
+	__type(value, struct egress_flow);
+} flows_beside SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, EGRESS_ENDPOINT_MAX);
@@ -103,8 +111,9 @@ struct {
 struct flow_ring {
 	struct bpf_spin_lock lock;
 	__u32 padding;
-	struct egress_flow_key slot[EGRESS_FLOW_RING_SLOTS];
+	struct egress_flow_name slot[EGRESS_FLOW_RING_SLOTS];
 };
+_Static_assert(sizeof(struct flow_ring) == EGRESS_FLOW_RING_SIZE, "as user space has it");
 _Static_assert(sizeof(struct flow_ring) + sizeof(struct egress_flow_ring_key) + 48 <= 4096,
 	       "a hash element fits a page");
 

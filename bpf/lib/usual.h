@@ -72,16 +72,14 @@ static __always_inline enum usual_verdict usual_cell(struct judge *judge, __u32 
 }
 
 /*
- * A flow's key as it is looked up: the kernel compares it in double words. Written in smaller ones, these would have to
- * wait for the processor's stores to end; so it is put together in registers.
+ * A flow's key is put together in registers, in what the kernel compares it in, double words: written in smaller ones,
+ * these would have to wait for the processor's stores to end.
  */
-union usual_key {
-	struct egress_flow_key flow;
-	__u64 number[sizeof(struct egress_flow_key) / sizeof(__u64) + 1];
-};
-_Static_assert(offsetof(struct egress_flow_key, protocol) == 4 && offsetof(struct egress_flow_key, family) == 5 &&
-	       offsetof(struct egress_flow_key, local_port) == 8 && offsetof(struct egress_flow_key, remote_port) == 10 &&
-	       offsetof(struct egress_flow_key, local) == 12 && offsetof(struct egress_flow_key, remote) == 28,
+#define USUAL_KEY_NUMBERS 3
+_Static_assert(sizeof(struct egress_flow_key) == USUAL_KEY_NUMBERS * sizeof(__u64) &&
+	       offsetof(struct egress_flow_key, remote) == 0 && offsetof(struct egress_flow_key, local_port) == 16 &&
+	       offsetof(struct egress_flow_key, remote_port) == 18 && offsetof(struct egress_flow_key, owner) == 20 &&
+	       offsetof(struct egress_flow_key, protocol) == 22 && offsetof(struct egress_flow_key, local) == 23,
 	       "what the functions below write");
 
 /* Two words as they follow each other in memory. */
@@ -99,32 +97,39 @@ static __always_inline __u32 word_at(const void *memory)
 	return *(const __u32 *)memory;
 }
 
-/* Protocol and family, as they stand in the key. */
-static __always_inline __u32 usual_kind(__u8 protocol, __u8 family)
+/* The last three fields, as they stand in the key. */
+static __always_inline __u32 usual_owner(__u32 owner, __u8 protocol, __u8 local)
 {
-	return bpf_htonl((__u32)protocol << 24 | (__u32)family << 16);
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	return owner | (__u32)protocol << 16 | (__u32)local << 24;
+#else
+	return owner << 16 | (__u32)protocol << 8 | local;
+#endif
 }
 
-static __always_inline void usual_key_ipv4(const struct iphdr *ip, __u32 endpoint, union usual_key *key)
+static __always_inline void usual_key_ipv4(const struct iphdr *ip, __u32 endpoint, __u64 key[USUAL_KEY_NUMBERS])
 {
-	key->number[0] = words(endpoint, usual_kind(ip->protocol, 4));
-	key->number[1] = words(word_at(ip + 1), ip->saddr);
-	key->number[2] = 0;
-	key->number[3] = words(0, ip->daddr);
-	key->number[4] = 0;
-	key->number[5] = 0;
+	key[0] = words(ip->daddr, ip->saddr);
+	key[1] = 0;
+	key[2] = words(word_at(ip + 1), usual_owner(endpoint, ip->protocol, 0));
 }
 
-static __always_inline void usual_key_ipv6(const struct ipv6hdr *ip, __u32 endpoint, union usual_key *key)
+static __always_inline void usual_key_ipv6(const struct ipv6hdr *ip, __u32 endpoint, __u64 key[USUAL_KEY_NUMBERS])
 {
-	const __u32 *source = (const void *)&ip->saddr, *destination = (const void *)&ip->daddr;
+	const __u64 *destination = (const void *)&ip->daddr;
 
-	key->number[0] = words(endpoint, usual_kind(ip->nexthdr, 6));
-	key->number[1] = words(word_at(ip + 1), source[0]);
-	key->number[2] = words(source[1], source[2]);
-	key->number[3] = words(source[3], destination[0]);
-	key->number[4] = words(destination[1], destination[2]);
-	key->number[5] = words(destination[3], 0);
+	key[0] = destination[0];
+	key[1] = destination[1];
+	key[2] = words(word_at(ip + 1),
+		       usual_owner(endpoint | EGRESS_FLOW_OWNER_IPV6, ip->nexthdr, ip->saddr.s6_addr[15]));
+}
+
+/* Whether the flow is to the address that the packet is from. */
+static __always_inline _Bool usual_local_ipv6(const struct ipv6hdr *ip, const struct egress_flow *flow)
+{
+	const __u64 *source = (const void *)&ip->saddr, *local = (const void *)flow->local;
+
+	return !((source[0] ^ local[0]) | (source[1] ^ local[1]));
 }
 
 /*
@@ -135,20 +140,27 @@ static __always_inline void usual_key_ipv6(const struct ipv6hdr *ip, __u32 endpo
 static __noinline int usual_answer(const void *ip, const void *end, __u32 length, __u32 endpoint,
 				   const struct egress_control *control)
 {
+	_Bool ipv4 = length == sizeof(struct iphdr);
+	__u8 protocol = ipv4 ? ((const struct iphdr *)ip)->protocol : ((const struct ipv6hdr *)ip)->nexthdr;
+	__u64 key[USUAL_KEY_NUMBERS], segment = 0;
 	const struct tcphdr *tcp = ip + length;
-	union usual_key key;
-	__u64 segment = 0;
+	struct egress_flow *flow;
 
-	if (length == sizeof(struct iphdr))
-		usual_key_ipv4(ip, endpoint, &key);
-	else
-		usual_key_ipv6(ip, endpoint, &key);
-	if (key.flow.protocol == IPPROTO_TCP) {
+	if (protocol == IPPROTO_TCP) {
 		if (unlikely((const void *)(tcp + 1) > end))
 			return USUAL_NOT;
 		segment = SEGMENT(bpf_ntohl(tcp->ack_seq), ((const __u8 *)tcp)[TCP_FLAGS_OFFSET]);
 	}
-	return flow_answers(&key.flow, control, segment) ? USUAL_PASSES : USUAL_DENIED;
+	if (unlikely(flow_answer_opens(protocol, segment)))
+		return USUAL_DENIED;
+	if (ipv4)
+		usual_key_ipv4(ip, endpoint, key);
+	else
+		usual_key_ipv6(ip, endpoint, key);
+	flow = bpf_map_lookup_elem(&flows, key);
+	if (!flow || (!ipv4 && unlikely(!usual_local_ipv6(ip, flow))))
+		return flow_beside_possible(endpoint) ? USUAL_NOT : USUAL_DENIED;
+	return flow_answers(flow, protocol, control, segment) ? USUAL_PASSES : USUAL_DENIED;
 }
 
 /*

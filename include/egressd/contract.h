@@ -15,7 +15,7 @@
 #include <linux/types.h>
 
 #ifndef EGRESS_CONTRACT_VERSION /* tests of upgrades build others */
-#define EGRESS_CONTRACT_VERSION 13
+#define EGRESS_CONTRACT_VERSION 14
 #endif
 
 /* Default parent of the pins; the maps are below <parent>/v<EGRESS_CONTRACT_VERSION>/. */
@@ -31,6 +31,7 @@
 #define EGRESS_PIN_ALLOWED "allowed"
 #define EGRESS_PIN_DROPPED "dropped"
 #define EGRESS_PIN_FLOWS "flows"
+#define EGRESS_PIN_FLOWS_BESIDE "flows_beside"
 #define EGRESS_PIN_FLOW_SHARES "flow_shares"
 #define EGRESS_PIN_FLOW_RINGS_OWN "flow_rings_own"
 #define EGRESS_PIN_FLOW_RINGS_POOL "flow_rings_pool"
@@ -226,20 +227,35 @@ _Static_assert(sizeof(struct egress_drop_log_share) == 12, "no holes");
  * Map "flows": HASH of connections that someone opened *to* an isolated pod, so that the pod may answer. The key is as
  * the pod's answer carries it: local is the pod, remote the peer. Only egress_to_pod creates entries. A UDP, SCTP or
  * echo exchange that the pod could open itself has no entry: it is judged by policy, so that revoking it is immediate.
+ *
+ * The kernel hashes and compares a key as a whole, which is most of what an answer costs. So the local address of IPv6,
+ * which most pods have one of, is in the value, and in the key is its last byte alone. Of a pod that routes for others
+ * there may be flows that differ in nothing but other bytes of it: whichever comes when the key is taken is in map
+ * "flows_beside", a HASH with the same values, under its name. All endpoints share its room, which is for a quarter of
+ * what their slots hold: it takes thirteen pods with as many flows as one may have, each of them like another one.
  */
 #define EGRESS_FLOW_MAX 262144
+#define EGRESS_FLOW_BESIDE_MAX 65536
 
 struct egress_flow_key {
-	__u32 endpoint;    /* endpoint id: one pod cannot poison another's */
-	__u8 protocol;     /* IPPROTO_* */
-	__u8 family;       /* 4 or 6 */
-	__u16 padding;
+	__u32 remote[4];   /* network order; IPv4: [0] remote, [1] local address, 0, 0 */
 	__u16 local_port;  /* network order; ICMP echo: the identifier */
 	__u16 remote_port; /* network order; ICMP echo: 0 */
-	__u32 local[4];    /* network order; IPv4 in [0] */
-	__u32 remote[4];   /* network order; IPv4 in [0] */
+	__u16 owner;       /* endpoint id, so that one pod cannot poison another's; of IPv6 with EGRESS_FLOW_OWNER_IPV6 */
+	__u8 protocol;     /* IPPROTO_* */
+	__u8 local;        /* IPv6: last byte of the local address; IPv4: 0 */
 };
-_Static_assert(sizeof(struct egress_flow_key) == 44, "no holes");
+_Static_assert(sizeof(struct egress_flow_key) == 24, "no holes");
+
+#define EGRESS_FLOW_OWNER_IPV6 (1u << 15)
+_Static_assert(EGRESS_ENDPOINT_MAX <= EGRESS_FLOW_OWNER_IPV6, "an endpoint id leaves room for it");
+
+/* All that a flow is known by. */
+struct egress_flow_name {
+	struct egress_flow_key key;
+	__u32 local[4]; /* as in egress_flow */
+};
+_Static_assert(sizeof(struct egress_flow_name) == 40, "no holes");
 
 struct egress_flow {
 	__u64 seen;     /* jiffies64 of the last packet that counts as activity */
@@ -247,12 +263,13 @@ struct egress_flow {
 	__u16 state;    /* enum egress_flow_state */
 	__u16 flags;    /* EGRESS_FLOW_* */
 	__u32 acknowledged; /* TCP: what the pod acknowledged last, with EGRESS_FLOW_ACKNOWLEDGED */
+	__u32 local[4]; /* network order; IPv6: the local address, IPv4: 0 */
 #ifdef EGRESS_TEST_LAYOUT /* tests of upgrades build a layout with a field more */
 	__u64 extra;
 #endif
 };
 #ifndef EGRESS_TEST_LAYOUT
-_Static_assert(sizeof(struct egress_flow) == 24, "no holes");
+_Static_assert(sizeof(struct egress_flow) == 40, "no holes");
 #endif
 
 enum egress_flow_state {
@@ -276,36 +293,39 @@ enum egress_flow_state {
 #define EGRESS_FLOW_ACKNOWLEDGED (1u << 3) /* `acknowledged` is set */
 
 /*
- * Each flow has a slot in a ring of its endpoint, so that an endpoint's share of "flows" is bounded without help from
+ * Each flow has a slot in a ring of its endpoint, so that an endpoint's share of both maps is bounded without help from
  * user space. A flow that arrives takes the slot of one that is gone, expired, closing or not yet established, never
  * that of a live established one, and never that of another endpoint. A slot may name a flow that no longer exists;
  * user space may delete flows at any time and need not tidy the rings.
  *
  * Map "flow_shares": ARRAY (mmapable) of EGRESS_ENDPOINT_MAX egress_flow_share, by endpoint id. Maps "flow_rings_own" (an
  * endpoint's first EGRESS_FLOW_RINGS_OWN rings, guaranteed to every endpoint) and "flow_rings_pool" (the rest, shared):
- * HASH from egress_flow_ring_key to a ring of EGRESS_FLOW_RING_SLOTS egress_flow_key, private to the programs.
+ * HASH from egress_flow_ring_key to a ring of EGRESS_FLOW_RING_SLOTS egress_flow_name, private to the programs.
  * When an endpoint id gets a new owner: zero its share, then delete its flows and rings.
  */
 #define EGRESS_FLOW_RING_SLOTS 80    /* a ring with its hash element fills 4 KB at most */
+#define EGRESS_FLOW_RING_SIZE (8 + EGRESS_FLOW_RING_SLOTS * sizeof(struct egress_flow_name)) /* a lock, padding; slots */
 #define EGRESS_FLOW_RINGS_OWN 2
 #define EGRESS_FLOW_RINGS_OPENING 4  /* so far flows that are not yet established make a share grow */
 #define EGRESS_FLOW_RINGS_MAX 64     /* an endpoint's largest share: 5,120 flows */
 #define EGRESS_FLOW_RINGS_POOL 1024  /* rings beyond everybody's own */
 _Static_assert((EGRESS_ENDPOINT_MAX * EGRESS_FLOW_RINGS_OWN + EGRESS_FLOW_RINGS_POOL) * EGRESS_FLOW_RING_SLOTS <=
-	       EGRESS_FLOW_MAX, "every slot has room for its flow");
+	       EGRESS_FLOW_MAX, "every slot has room for its flow, if that is not beside");
 
 /*
  * Most packets that policy denies come from ports that nobody connects to: `opened` says so before "flows" is looked up.
  * Whoever adds a flow sets its byte first, by a store of its own, since others do so at the same time. It stays set
- * until the endpoint id gets a new owner.
+ * until the endpoint id gets a new owner. So does `beside`, which says whether "flows_beside" is to be looked into.
  */
 #define EGRESS_FLOW_PORTS 256
 struct egress_flow_share {
 	__u32 rings;   /* rings in use: 0 .. this - 1 */
 	__u32 refused; /* flows not recorded for want of a slot or memory */
 	__u8 opened[EGRESS_FLOW_PORTS]; /* by egress_flow_port(); 0: there is no flow of such a port */
+	__u32 beside; /* 0: none is in "flows_beside" */
+	__u32 padding;
 };
-_Static_assert(sizeof(struct egress_flow_share) == 264, "no holes; entries of a mapped array are multiples of 8 bytes");
+_Static_assert(sizeof(struct egress_flow_share) == 272, "no holes; entries of a mapped array are multiples of 8 bytes");
 
 /*
  * The index in `opened` of a flow with this protocol and local port, be its byte order what it may. Echo requests have a

@@ -17,6 +17,7 @@
 #include <bpf/libbpf.h>
 
 #include "base/cleanup.h"
+#include "datapath/flow_tuple.h"
 #include "datapath/table_maps.h"
 #include "destinations.h"
 #include "result.h"
@@ -186,16 +187,19 @@ static void put_flows(struct bench *bench, size_t count)
 	int fd = bpf_map__fd(bench->egressd->maps.flows);
 
 	while (count--) {
-		struct egress_flow_key key = {.endpoint = POD, .protocol = IPPROTO_TCP,
-					      .family = (uint8_t)bench->list.family,
-					      .local_port = htons(POD_PORT), .remote_port = htons(PORT)};
+		struct flow_tuple tuple = {.endpoint = POD, .protocol = IPPROTO_TCP,
+					   .family = (uint8_t)bench->list.family,
+					   .local_port = htons(POD_PORT), .remote_port = htons(PORT)};
+		struct egress_flow_name name;
 
 		if (bench->list.family == 4)
-			key.local[0] = bench->endpoint.ipv4;
+			tuple.local[0] = bench->endpoint.ipv4;
 		else
-			memcpy(key.local, bench->endpoint.ipv6, sizeof(key.local));
-		memcpy(key.remote, bench->destinations[TO_DENIED][count].address, sizeof(key.remote));
-		die_on(bpf_map_update_elem(fd, &key, &flow, BPF_ANY), "flow");
+			memcpy(tuple.local, bench->endpoint.ipv6, sizeof(tuple.local));
+		memcpy(tuple.remote, bench->destinations[TO_DENIED][count].address, sizeof(tuple.remote));
+		name = flow_tuple_name(&tuple);
+		memcpy(flow.local, name.local, sizeof(flow.local));
+		die_on(bpf_map_update_elem(fd, &name.key, &flow, BPF_ANY), "flow");
 	}
 }
 

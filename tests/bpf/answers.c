@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What a pod may answer, and that it may answer nothing else. The peers here are ones that policy denies. */
 #include <errno.h>
+#include <stdio.h>
 
 #include "harness.h"
 
@@ -21,22 +22,28 @@ static struct egress_flow only_flow(struct harness *harness)
 
 /* As if nothing had been seen of any flow for so many jiffies more. An update moves an entry, so the keys come first.
  */
-static void age_flows(struct harness *harness, uint64_t jiffies)
+static void age_map(struct bpf_map *map, uint64_t jiffies)
 {
-	int flows = bpf_map__fd(harness->skeleton->maps.flows);
-	size_t count = map_size(harness->skeleton->maps.flows), i;
-	struct egress_flow_key *keys = calloc(count, sizeof(*keys));
+	size_t count = map_size(map), i;
+	struct egress_flow_name *keys = calloc(count, sizeof(*keys)); /* as large as the larger of both kinds */
 	struct egress_flow flow;
+	int fd = bpf_map__fd(map);
 
-	assert_non_null(keys);
+	assert_true(keys || !count);
 	for (i = 0; i < count; i++)
-		assert_int_equal(bpf_map_get_next_key(flows, i ? &keys[i - 1] : NULL, &keys[i]), 0);
+		assert_int_equal(bpf_map_get_next_key(fd, i ? &keys[i - 1] : NULL, &keys[i]), 0);
 	for (i = 0; i < count; i++) {
-		assert_int_equal(bpf_map_lookup_elem(flows, &keys[i], &flow), 0);
+		assert_int_equal(bpf_map_lookup_elem(fd, &keys[i], &flow), 0);
 		flow.seen -= jiffies;
-		assert_int_equal(bpf_map_update_elem(flows, &keys[i], &flow, BPF_EXIST), 0);
+		assert_int_equal(bpf_map_update_elem(fd, &keys[i], &flow, BPF_EXIST), 0);
 	}
 	free(keys);
+}
+
+static void age_flows(struct harness *harness, uint64_t jiffies)
+{
+	age_map(harness->skeleton->maps.flows, jiffies);
+	age_map(harness->skeleton->maps.flows_beside, jiffies);
 }
 
 static void handshake(struct harness *harness, const char *pod, const char *peer)
@@ -605,6 +612,105 @@ static void a_neighbouring_pod_asks_for_itself_only(void **state)
 	}
 }
 
+/* The peer's packet opens what the pod's then is an answer to. */
+static void opens(struct harness *harness, struct frame request, struct frame answer)
+{
+	expect_drop(harness, &answer, EGRESS_DROP_POLICY);
+	to_pod(harness, &request);
+	expect_pass(harness, &answer);
+}
+
+/* The key of a flow has no room for all of an IPv6 address that it is to: of the last three the last byte is one. */
+static void a_router_answers_for_each_of_its_addresses(void **state)
+{
+	static const char *const locals[][2] = {{"10.9.0.17", PEER},   {"10.9.1.17", PEER},   {"fd00:1::18", PEER6},
+						{"fd00:1::17", PEER6}, {"fd00:2::17", PEER6}, {"fd00:3::17", PEER6}};
+	struct harness *harness = *state;
+	size_t count = sizeof(locals) / sizeof(locals[0]), i;
+	struct frame frame;
+
+	pod_put(harness, POD, EGRESS_ENDPOINT_ROUTER);
+	for (i = 0; i < count; i++) {
+		assert_int_equal(share_of(harness, POD).beside, i == count - 1);
+		opens(harness, tcp(locals[i][1], 1000, locals[i][0], 80, TCP_SYN),
+		      tcp(locals[i][0], 80, locals[i][1], 1000, TCP_ACK));
+	}
+	assert_int_equal(map_size(harness->skeleton->maps.flows), count - 2);
+	assert_int_equal(map_size(harness->skeleton->maps.flows_beside), 2);
+	/* Its own address is one among others, on whose key there is a flow as well. */
+	opens(harness, tcp(PEER6, 1000, "fd00:9::2", 80, TCP_SYN), tcp("fd00:9::2", 80, PEER6, 1000, TCP_ACK));
+	opens(harness, tcp(PEER6, 1000, "fd00::2", 80, TCP_SYN), tcp("fd00::2", 80, PEER6, 1000, TCP_ACK));
+	assert_int_equal(map_size(harness->skeleton->maps.flows_beside), 3);
+	/* The end of one is not that of another: here of the one that has the key, and of one beside. */
+	for (i = count - 3; i < count - 1; i++) {
+		frame = tcp(locals[i][0], 80, locals[i][1], 1000, TCP_RST);
+		expect_pass(harness, &frame);
+	}
+	control(harness)->timeout_closing = 50;
+	age_flows(harness, 60);
+	for (i = 0; i < count; i++) {
+		frame = tcp(locals[i][0], 80, locals[i][1], 1000, TCP_ACK);
+		if (i == count - 3 || i == count - 2)
+			expect_drop(harness, &frame, EGRESS_DROP_POLICY);
+		else
+			expect_pass(harness, &frame);
+	}
+	/* Each begins anew where it was. */
+	for (i = count - 3; i < count - 1; i++)
+		opens(harness, tcp(locals[i][1], 1000, locals[i][0], 80, TCP_SYN),
+		      tcp(locals[i][0], 80, locals[i][1], 1000, TCP_ACK));
+	assert_int_equal(map_size(harness->skeleton->maps.flows), count - 1);
+	assert_int_equal(map_size(harness->skeleton->maps.flows_beside), 3);
+	assert_int_equal(share_of(harness, POD).refused, 0);
+}
+
+/* Nor does what comes again and again take more than its own slot. */
+static void flows_of_one_key_take_a_slot_each(void **state)
+{
+	struct harness *harness = *state;
+	uint32_t i;
+
+	pod_put(harness, POD, EGRESS_ENDPOINT_ROUTER);
+	for (i = 0; i < 1000; i++) {
+		char local[64];
+		struct frame first, other;
+
+		snprintf(local, sizeof(local), "fd00:%x::17", i % 10 + 1);
+		first = udp(PEER6, 123, local, 123);
+		other = udp(local, 123, PEER6, 123);
+		to_pod(harness, &first);
+		expect_pass(harness, &other);
+	}
+	assert_int_equal(map_size(harness->skeleton->maps.flows), 1);
+	assert_int_equal(map_size(harness->skeleton->maps.flows_beside), 9);
+	assert_int_equal(share_of(harness, POD).rings, 1);
+	assert_int_equal(share_of(harness, POD).refused, 0);
+}
+
+/* A flow that is beside has a slot as others do, which is found again and makes room. */
+static void flows_beside_stay_in_the_share(void **state)
+{
+	struct harness *harness = *state;
+	struct frame established = tcp("fd00:ffff::17", 80, PEER6, 1000, TCP_ACK);
+	uint32_t opening = EGRESS_FLOW_RINGS_OPENING * EGRESS_FLOW_RING_SLOTS, i;
+
+	pod_put(harness, POD, EGRESS_ENDPOINT_ROUTER);
+	opens(harness, tcp(PEER6, 1000, "fd00:ffff::17", 80, TCP_SYN), established);
+	for (i = 0; i < 5000; i++) {
+		char local[64];
+		struct frame syn;
+
+		snprintf(local, sizeof(local), "fd00:%x::17", i + 1);
+		syn = tcp(PEER6, 1000, local, 80, TCP_SYN);
+		to_pod(harness, &syn);
+	}
+	assert_in_range(map_size(harness->skeleton->maps.flows) + map_size(harness->skeleton->maps.flows_beside),
+			opening / 2, 2 * opening);
+	/* Those that made room had its key. */
+	expect_pass(harness, &established);
+	assert_in_range(share_of(harness, POD).rings, 1, EGRESS_FLOW_RINGS_OPENING + 1);
+}
+
 /* Opens one connection from each of `count` ports, up to `established`. */
 static void open_many(struct harness *harness, const char *peer, uint32_t count, _Bool established)
 {
@@ -801,6 +907,9 @@ int main(void)
 		TEST(a_port_used_again_is_a_new_connection),
 		TEST(an_allowed_peers_port_used_again_is_a_new_connection),
 		TEST(a_neighbouring_pod_asks_for_itself_only),
+		TEST(a_router_answers_for_each_of_its_addresses),
+		TEST(flows_of_one_key_take_a_slot_each),
+		TEST(flows_beside_stay_in_the_share),
 		TEST(a_flood_stays_in_its_share),
 		TEST(a_share_is_bounded),
 	};

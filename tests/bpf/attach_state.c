@@ -126,7 +126,7 @@ static void maps_are_found_again(void **state)
 {
 	static const char *const names[] = {
 		EGRESS_PIN_ENDPOINTS, EGRESS_PIN_ENDPOINTS_OVERFLOW, EGRESS_PIN_ALLOWED,       EGRESS_PIN_DROPPED,
-		EGRESS_PIN_FLOWS,     EGRESS_PIN_DROP_LOG,           EGRESS_PIN_DROP_LOG_STATE};
+		EGRESS_PIN_FLOWS,     EGRESS_PIN_FLOWS_BESIDE,       EGRESS_PIN_DROP_LOG,       EGRESS_PIN_DROP_LOG_STATE};
 	uint32_t before[ARRAY_SIZE(names)];
 
 	(void)state;
@@ -589,13 +589,34 @@ static void counters_are_summed(void **state)
 
 /* ---------------------------------------------------------------- flows */
 
+/* By turns of either family. */
+static struct flow_tuple tuple_of(uint32_t id, uint8_t protocol, uint16_t port)
+{
+	struct flow_tuple tuple = {
+		.endpoint = id,
+		.protocol = protocol,
+		.family = port / 2 % 2 ? 6 : 4,
+		.local_port = htons(80),
+		.remote_port = port,
+	};
+
+	for (uint32_t i = 0; i < (tuple.family == 4 ? 1 : 4); i++) {
+		tuple.local[i] = htonl(0x0a000000 + i);
+		tuple.remote[i] = htonl(0xc0000200 + port + i);
+	}
+	return tuple;
+}
+
 static void add_flow(uint32_t id, uint8_t protocol, uint16_t port, uint64_t seen, uint32_t flow_state, uint32_t flags)
 {
-	const struct egress_flow_key key = {.endpoint = id, .protocol = protocol, .family = 4, .remote_port = port};
+	const struct flow_tuple tuple = tuple_of(id, protocol, port);
 	const struct egress_flow flow = {.seen = seen, .state = flow_state, .flags = flags};
 
-	write_map(EGRESS_PIN_FLOWS, &key, &flow);
+	assert_int_equal(datapath_flow_add(datapath, &tuple, &flow, port % 3 == 0), 0);
 }
+
+/* Only flows of this protocol have twins, which differ in the first word of the local address. */
+#define TWINS_PROTOCOL IPPROTO_SCTP
 
 struct tally {
 	size_t all, own;
@@ -604,9 +625,13 @@ struct tally {
 
 static int tally_flow(const struct flow_tuple *tuple, const struct egress_flow *flow, void *data)
 {
+	struct flow_tuple wanted = tuple_of(tuple->endpoint, tuple->protocol, tuple->remote_port);
 	struct tally *tally = data;
 
 	(void)flow;
+	if (tuple->protocol == TWINS_PROTOCOL)
+		wanted.local[0] = tuple->local[0];
+	assert_memory_equal(tuple, &wanted, sizeof(wanted));
 	tally->all++;
 	tally->own += tuple->endpoint == ENDPOINT_ID;
 	tally->ports[tuple->remote_port] = true;
@@ -652,9 +677,147 @@ static void every_flow_is_visited_once(void **state)
 	assert_int_equal(datapath_flows_remove(datapath, EGRESS_ENDPOINT_MAX), -EINVAL);
 }
 
+/* The key of a flow has no room for all of an IPv6 address that it is to. */
+static void a_flow_is_to_all_of_its_local_address(void **state)
+{
+	struct flow_tuple tuple = tuple_of(ENDPOINT_ID, IPPROTO_TCP, 2);
+	struct egress_flow flow = {.state = EGRESS_FLOW_ESTABLISHED, .seen = 5};
+
+	(void)state;
+	assert_int_equal(tuple.family, 6);
+	assert_int_equal(datapath_flow_update(datapath, &tuple, &flow), -ENOENT);
+	assert_int_equal(datapath_flow_add(datapath, &tuple, &flow, false), 0);
+	assert_int_equal(datapath_flow_add(datapath, &tuple, &flow, false), -EEXIST);
+	flow.seen = 0;
+	assert_int_equal(datapath_flow_read(datapath, &tuple, &flow), 0);
+	assert_int_equal(flow.seen, 5);
+	tuple.local[0] = htonl(0x0a0000ff);
+	assert_int_equal(datapath_flow_read(datapath, &tuple, &flow), -ENOENT);
+	assert_int_equal(datapath_flow_update(datapath, &tuple, &flow), -ENOENT);
+	assert_int_equal(datapath_flow_add(datapath, &tuple, &flow, false), -EEXIST);
+	flow.seen = 7;
+	assert_int_equal(datapath_flow_add(datapath, &tuple, &flow, true), 0);
+	flow.seen = 8;
+	assert_int_equal(datapath_flow_update(datapath, &tuple, &flow), 0);
+	assert_int_equal(datapath_flow_read(datapath, &tuple, &flow), 0);
+	assert_int_equal(flow.seen, 8);
+	tuple = tuple_of(ENDPOINT_ID, IPPROTO_TCP, 2);
+	assert_int_equal(datapath_flow_read(datapath, &tuple, &flow), 0);
+	assert_int_equal(flow.seen, 5);
+	check(datapath_flows_remove(datapath, ENDPOINT_ID));
+	count_flows();
+	assert_int_equal(tally.all, 0);
+}
+
+/* Up to contract 13 a flow's key was the whole tuple, in rings as well, and the value ended before the local address. */
+#define FORMER_DIRECTORY EGRESS_PIN_PARENT "/v13"
+
+static int former_map(const char *name, uint32_t key_size, uint32_t value_size, uint32_t entries)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_NO_PREALLOC);
+	int map = bpf_map_create(BPF_MAP_TYPE_HASH, name, key_size, value_size, entries, &options);
+	char path[128];
+
+	assert_true(map >= 0);
+	snprintf(path, sizeof(path), FORMER_DIRECTORY "/%s", name);
+	assert_int_equal(bpf_obj_pin(map, path), 0);
+	return map;
+}
+
+static void put_former_flows(int flows, uint32_t id, uint16_t first, uint16_t last)
+{
+	const struct egress_flow flow = {.state = EGRESS_FLOW_ESTABLISHED, .seen = first};
+
+	for (uint16_t port = first; port <= last; port++) {
+		const struct flow_tuple tuple = tuple_of(id, IPPROTO_TCP, port);
+
+		assert_int_equal(bpf_map_update_elem(flows, &tuple, &flow, BPF_ANY), 0);
+	}
+}
+
+/* As the programs do when the slot of the twin that has the key is taken. */
+static void free_a_key(const struct flow_tuple twins[2])
+{
+	const struct egress_flow_name name = flow_tuple_name(&twins[0]);
+	int flows = open_map(EGRESS_PIN_FLOWS);
+
+	assert_int_equal(bpf_map_delete_elem(flows, &name.key), 0);
+	close(flows);
+}
+
+static void flows_of_a_former_layout_are_taken_over(void **state)
+{
+	const struct datapath_options options = {.take_over = true};
+	const struct egress_flow_ring_key where = {ENDPOINT_ID, 1};
+	struct {
+		uint32_t head[2];
+		struct flow_tuple slot[EGRESS_FLOW_RING_SLOTS];
+	} former = {0};
+	struct {
+		uint32_t head[2];
+		struct egress_flow_name slot[EGRESS_FLOW_RING_SLOTS];
+	} ring = {0};
+	/* In the former map each has an entry; now the key of one is the other's. */
+	struct flow_tuple twins[] = {tuple_of(OTHER_ID, TWINS_PROTOCOL, 2), tuple_of(OTHER_ID, TWINS_PROTOCOL, 2)};
+	struct egress_flow flow = {.state = EGRESS_FLOW_ESTABLISHED};
+	struct egress_flow_share share;
+	int flows, rings, shares;
+
+	(void)state;
+	check(datapath_remove(datapath));
+	datapath_close(datapath);
+	datapath = NULL;
+	command("mkdir -p " FORMER_DIRECTORY);
+	flows = former_map("flows", sizeof(struct flow_tuple), 24, EGRESS_FLOW_MAX);
+	rings = former_map("flow_rings_own", sizeof(where), sizeof(former), EGRESS_ENDPOINT_MAX * EGRESS_FLOW_RINGS_OWN);
+	for (uint16_t i = 0; i < EGRESS_FLOW_RING_SLOTS - 1; i++)
+		former.slot[i] = tuple_of(ENDPOINT_ID, IPPROTO_TCP, i + 1);
+	assert_int_equal(bpf_map_update_elem(rings, &where, &former, BPF_ANY), 0);
+	close(rings);
+	put_former_flows(flows, ENDPOINT_ID, 1, 3000);
+	twins[1].local[0] = htonl(0x0a0000ff);
+	for (size_t i = 0; i < 2; i++)
+		assert_int_equal(bpf_map_update_elem(flows, &twins[i], &flow, BPF_ANY), 0);
+	check(datapath_open(&options, &datapath));
+	for (size_t i = 0; i < 2; i++)
+		assert_int_equal(datapath_flow_read(datapath, &twins[i], &flow), 0);
+	shares = open_map(EGRESS_PIN_FLOW_SHARES);
+	for (uint32_t id = ENDPOINT_ID; id <= OTHER_ID; id++) {
+		assert_int_equal(bpf_map_lookup_elem(shares, &id, &share), 0);
+		assert_int_equal(share.beside, id == OTHER_ID);
+	}
+	count_flows();
+	assert_int_equal(tally.all, 3002);
+	assert_int_equal(tally.own, 3000);
+	free_a_key(twins);
+	/* What theirs record until ours are in force comes along too. */
+	put_former_flows(flows, OTHER_ID, 3001, 3004);
+	close(flows);
+	tables_commit(datapath, EGRESS_SET_OPEN, 1);
+	/* The one whose key was free is back; of the other there is none but the one that is beside. */
+	for (size_t i = 0; i < 2; i++)
+		assert_int_equal(datapath_flow_read(datapath, &twins[i], &flow), 0);
+	count_flows();
+	assert_int_equal(tally.all, 3006);
+	assert_int_equal(access(FORMER_DIRECTORY, F_OK), -1);
+	rings = open_map(EGRESS_PIN_FLOW_RINGS_OWN);
+	assert_int_equal(bpf_map_lookup_elem(rings, &where, &ring), 0);
+	close(rings);
+	for (uint16_t i = 0; i < EGRESS_FLOW_RING_SLOTS; i++) {
+		const struct egress_flow_name name = flow_tuple_name(&former.slot[i]), nothing = {0};
+
+		assert_memory_equal(&ring.slot[i], former.slot[i].endpoint ? &name : &nothing, sizeof(name));
+	}
+	for (uint32_t id = ENDPOINT_ID; id <= OTHER_ID; id++) {
+		assert_int_equal(bpf_map_lookup_elem(shares, &id, &share), 0);
+		assert_int_equal(share.opened[egress_flow_port(IPPROTO_TCP, htons(80))], 1);
+	}
+	close(shares);
+}
+
 static void an_owner_leaves_nothing_behind(void **state)
 {
-	const struct egress_flow_share share = {.rings = 2, .opened = {[7] = 1}}, nothing = {};
+	const struct egress_flow_share share = {.rings = 2, .opened = {[7] = 1}, .beside = 1}, nothing = {};
 	const struct egress_flow_ring_key own = {ENDPOINT_ID, 1}, others = {OTHER_ID, 1};
 	struct egress_flow_share found;
 	static char ring[65536];
@@ -1000,6 +1163,8 @@ int main(void)
 		state_test(endpoints_without_room_are_refused),
 		state_test(counters_are_summed),
 		state_test(every_flow_is_visited_once),
+		state_test(a_flow_is_to_all_of_its_local_address),
+		state_test(flows_of_a_former_layout_are_taken_over),
 		state_test(an_owner_leaves_nothing_behind),
 		state_test(flows_whose_time_is_over_go),
 		state_test(drop_log_is_read_in_order),

@@ -97,28 +97,27 @@ static struct holdings take_stock(void)
 }
 
 /* A connection that someone opened to the pod. */
-static void add_flow(int flows, uint32_t id, uint32_t round)
+static void add_flow(uint32_t id, uint32_t round)
 {
-	struct egress_flow_key key = {.endpoint = id};
+	const struct flow_tuple tuple = {.endpoint = id, .family = 6, .remote = {round}};
 	struct egress_flow flow = {};
 
-	memcpy(&key.remote, &round, sizeof(round));
-	assert_int_equal(bpf_map_update_elem(flows, &key, &flow, BPF_ANY), 0);
+	assert_int_equal(datapath_flow_add(datapath, &tuple, &flow, round % 4 == 3), 0);
 }
 
 /* As the agent does it for an id that comes into the kernel new. */
-static void pod_comes(int flows, uint32_t ifindex, uint32_t id, uint32_t round)
+static void pod_comes(uint32_t ifindex, uint32_t id, uint32_t round)
 {
 	struct egress_endpoint endpoint = {.ifindex = ifindex, .id = id, .ipv4 = htonl(0x0a000000 + round)};
 
 	check(datapath_counters_reset(datapath, id));
 	check(datapath_flows_remove(datapath, id));
 	check(datapath_endpoint_put(datapath, &endpoint));
-	add_flow(flows, id, round);
+	add_flow(id, round);
 }
 
 /* Its number and its id are another pod's at once; every other one was held before its pod was known. */
-static void shared_round(int flows, uint32_t round)
+static void shared_round(uint32_t round)
 {
 	uint32_t number = round % NUMBERS, ifindex = FIRST_NUMBER + number;
 	uint32_t id = SHARED_ID + round * 7 % NUMBERS;
@@ -127,7 +126,7 @@ static void shared_round(int flows, uint32_t round)
 		ifindex += EGRESS_ENDPOINT_BUCKETS * (1 + number / 4 % 2);
 	if (round % 2)
 		check(datapath_endpoint_hold(datapath, ifindex));
-	pod_comes(flows, ifindex, id, round);
+	pod_comes(ifindex, id, round);
 	check(datapath_endpoint_remove(datapath, ifindex));
 	if (round % GRACE_EVERY == 0)
 		check(datapath_grace_period(datapath));
@@ -148,21 +147,21 @@ static void forget_shared_ids(void)
  * A pod on an interface, which is recreated under its name there, loses the interface and gets another one of its
  * number, and goes.
  */
-static void real_round(int flows, uint32_t round)
+static void real_round(uint32_t round)
 {
 	const uint32_t id = 50;
 
 	add_interface();
 	check(datapath_hold(datapath, REAL_NUMBER));
-	pod_comes(flows, REAL_NUMBER, id, round);
-	pod_comes(flows, REAL_NUMBER, id + 1, round + 1);
+	pod_comes(REAL_NUMBER, id, round);
+	pod_comes(REAL_NUMBER, id + 1, round + 1);
 	check(datapath_flows_remove(datapath, id));
 	command("ip link del round0");
 	check(datapath_detach(datapath, REAL_NUMBER));
 	check(datapath_endpoint_remove(datapath, REAL_NUMBER));
 	add_interface();
 	assert_false(datapath_attached(datapath, REAL_NUMBER));
-	pod_comes(flows, REAL_NUMBER, id, round + 2);
+	pod_comes(REAL_NUMBER, id, round + 2);
 	check(datapath_attach(datapath, REAL_NUMBER));
 	/* In every other round the interface goes while all is in place. */
 	if (round / REAL_EVERY % 2)
@@ -178,23 +177,20 @@ static void real_round(int flows, uint32_t round)
 static void ten_thousand_rounds_leave_nothing(void **state)
 {
 	struct holdings before, after;
-	int flows;
 
 	(void)state;
 	tables_commit(datapath, EGRESS_SET_OPEN, 1);
 	check(datapath_attach(datapath, pod.ifindex));
-	flows = pinned(EGRESS_PIN_FLOWS);
 	/* Directories of pins are made with the first one in them. */
-	real_round(flows, 0);
+	real_round(0);
 	before = take_stock();
 	for (uint32_t round = 1; round <= ROUNDS; round++) {
-		shared_round(flows, round);
+		shared_round(round);
 		if (round % REAL_EVERY == 0)
-			real_round(flows, round);
+			real_round(round);
 	}
 	forget_shared_ids();
 	after = take_stock();
-	close(flows);
 	assert_int_equal(before.descriptors, after.descriptors);
 	assert_int_equal(before.mappings, after.mappings);
 	assert_int_equal(before.pins, after.pins);

@@ -412,7 +412,8 @@ def take_off():
 
 def unpin():
     directory = next(os.path.join(PIN, name) for name in sorted(os.listdir(PIN)) if name.startswith("v"))
-    victim = chance.choice(["endpoints", "flows", "allowed", "dropped", "tables", "first_chunk", "from_pod", "to_pod"])
+    victim = chance.choice(["endpoints", "flows", "flows_beside", "allowed", "dropped", "tables", "first_chunk", "from_pod",
+                            "to_pod"])
     repaired(f"the pin {victim}", lambda: os.unlink(os.path.join(directory, victim)))
 
 

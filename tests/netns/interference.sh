@@ -128,7 +128,7 @@ test_pin_that_is_removed_or_replaced()
 
 	cluster_up
 	agent_up
-	for pin in endpoints flows allowed tables from_pod to_pod; do
+	for pin in endpoints flows flows_beside allowed tables from_pod to_pod; do
 		repaired rm "$PIN/v$CONTRACT/$pin"
 		[ -e "$PIN/v$CONTRACT/$pin" ]
 	done

@@ -23,7 +23,7 @@ int connections_add(struct connections *list, const struct connection *connectio
 	return 0;
 }
 
-static int compare_keys(const void *a, const void *b)
+static int compare_tuples(const void *a, const void *b)
 {
 	const struct connection *first = a, *second = b;
 
@@ -33,7 +33,7 @@ static int compare_keys(const void *a, const void *b)
 void connections_sort(struct connections *list)
 {
 	if (list->count)
-		qsort(list->items, list->count, sizeof(*list->items), compare_keys);
+		qsort(list->items, list->count, sizeof(*list->items), compare_tuples);
 }
 
 const struct connection *connections_find(const struct connections *sorted, const struct flow_tuple *tuple)
@@ -42,7 +42,7 @@ const struct connection *connections_find(const struct connections *sorted, cons
 
 	if (!sorted->count)
 		return NULL;
-	return bsearch(&wanted, sorted->items, sorted->count, sizeof(wanted), compare_keys);
+	return bsearch(&wanted, sorted->items, sorted->count, sizeof(wanted), compare_tuples);
 }
 
 bool connections_is_own(const struct egress_endpoint *pod, uint8_t family, const uint32_t address[4])

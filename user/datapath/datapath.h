@@ -154,7 +154,20 @@ int datapath_counters_reset(struct datapath *datapath, uint32_t endpoint_id);
 typedef int (*datapath_flow_visitor)(const struct flow_tuple *tuple, const struct egress_flow *flow, void *data);
 int datapath_flows(struct datapath *datapath, datapath_flow_visitor visit, void *data);
 int datapath_jiffies(struct datapath *datapath, uint64_t *now);
-/* Deletes flows of an endpoint (id 0: any) that are idle beyond the time-outs in the tables; *removed counts them. */
+/* One flow. Errors of these three have no sentence; -ENOENT: there is no such flow. */
+int datapath_flow_read(const struct datapath *datapath, const struct flow_tuple *tuple, struct egress_flow *flow);
+/*
+ * What flow->local says does not matter to these two: it is as the tuple says. A program may take the flow away meanwhile
+ * and give its key to another one, which is lost then.
+ */
+int datapath_flow_update(const struct datapath *datapath, const struct flow_tuple *tuple, const struct egress_flow *flow);
+/*
+ * -EEXIST: it is there already, or another one has its key. In the latter case it is to be added `beside`, when the
+ * endpoint's share says so.
+ */
+int datapath_flow_add(const struct datapath *datapath, const struct flow_tuple *tuple, const struct egress_flow *flow,
+		      bool beside);
+/* Deletes flows that are idle beyond the time-outs in the tables; *removed counts them. */
 int datapath_flows_expire(struct datapath *datapath, size_t *removed);
 /* Forgets all that an endpoint id leaves behind (flows, rings, fragments), before the id gets a new owner. */
 int datapath_flows_remove(struct datapath *datapath, uint32_t endpoint_id);

@@ -312,18 +312,18 @@ static int show_packet(const struct datapath *datapath, uint32_t ifindex, const 
 
 /*
  * The flow as far as it had come; false: it is not in the table. What a packet changes in the same moment may be lost:
- * a time stamp, or that one side has said FIN.
+ * a time stamp, that one side has said FIN, or what took the flow's key.
  */
 static bool advance(const struct datapath *datapath, const struct connection *connection,
 		    const struct flow_tuple *tuple)
 {
 	struct egress_flow flow;
 
-	if (flow_read(datapath, tuple, &flow))
+	if (datapath_flow_read(datapath, tuple, &flow))
 		return false;
 	if (flow.state < connection->state) {
 		flow.state = (uint16_t)connection->state;
-		flow_write(datapath, tuple, &flow, BPF_EXIST);
+		datapath_flow_update(datapath, tuple, &flow);
 	}
 	return true;
 }

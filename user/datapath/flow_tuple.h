@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A flow by all that it is of, whatever of that its key in the map "flows" holds and what its value. As the pod's answers
- * carry it: local is the pod, remote the peer.
+ * A flow by all that it is of, as user space speaks of it, and the same in the words of the maps. As the pod's answers carry
+ * it: local is the pod, remote the peer.
  */
 #ifndef EGRESSD_DATAPATH_FLOW_TUPLE_H
 #define EGRESSD_DATAPATH_FLOW_TUPLE_H
 
 #include <stdint.h>
+#include <string.h>
 
 #include <egressd/contract.h>
 
@@ -23,32 +24,45 @@ struct flow_tuple {
 };
 _Static_assert(sizeof(struct flow_tuple) == 44, "no holes");
 
-/* Of the flow in the map. */
-static inline struct flow_tuple flow_tuple_of(const struct egress_flow_key *key)
+/* Of an entry of either map. */
+static inline struct flow_tuple flow_tuple_of(const struct egress_flow_key *key, const struct egress_flow *flow)
 {
-	return (struct flow_tuple){
-		.endpoint = key->endpoint,
+	struct flow_tuple tuple = {
+		.endpoint = key->owner & ~EGRESS_FLOW_OWNER_IPV6,
 		.protocol = key->protocol,
-		.family = key->family,
+		.family = key->owner & EGRESS_FLOW_OWNER_IPV6 ? 6 : 4,
 		.local_port = key->local_port,
 		.remote_port = key->remote_port,
-		.local = {key->local[0], key->local[1], key->local[2], key->local[3]},
-		.remote = {key->remote[0], key->remote[1], key->remote[2], key->remote[3]},
 	};
+
+	if (tuple.family == 4) {
+		tuple.remote[0] = key->remote[0];
+		tuple.local[0] = key->remote[1];
+	} else {
+		memcpy(tuple.remote, key->remote, sizeof(tuple.remote));
+		memcpy(tuple.local, flow->local, sizeof(tuple.local));
+	}
+	return tuple;
 }
 
-/* Its key in the map. */
-static inline struct egress_flow_key flow_tuple_key(const struct flow_tuple *tuple)
+static inline struct egress_flow_name flow_tuple_name(const struct flow_tuple *tuple)
 {
-	return (struct egress_flow_key){
-		.endpoint = tuple->endpoint,
-		.protocol = tuple->protocol,
-		.family = tuple->family,
-		.local_port = tuple->local_port,
-		.remote_port = tuple->remote_port,
-		.local = {tuple->local[0], tuple->local[1], tuple->local[2], tuple->local[3]},
-		.remote = {tuple->remote[0], tuple->remote[1], tuple->remote[2], tuple->remote[3]},
+	struct egress_flow_name name = {
+		.key.local_port = tuple->local_port,
+		.key.remote_port = tuple->remote_port,
+		.key.owner = (uint16_t)(tuple->endpoint | (tuple->family == 6 ? EGRESS_FLOW_OWNER_IPV6 : 0)),
+		.key.protocol = tuple->protocol,
 	};
+
+	if (tuple->family == 4) {
+		name.key.remote[0] = tuple->remote[0];
+		name.key.remote[1] = tuple->local[0];
+	} else {
+		memcpy(name.key.remote, tuple->remote, sizeof(name.key.remote));
+		memcpy(name.local, tuple->local, sizeof(name.local));
+		name.key.local = ((const uint8_t *)tuple->local)[15];
+	}
+	return name;
 }
 
 #endif

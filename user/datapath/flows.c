@@ -5,26 +5,73 @@
  */
 #include <errno.h>
 #include <netinet/in.h>
+#include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <egressd/flow_timeout.h>
 
 #include "base/cleanup.h"
 #include "datapath/internal.h"
 
-int flow_read(const struct datapath *datapath, const struct flow_tuple *tuple, struct egress_flow *flow)
-{
-	const struct egress_flow_key key = flow_tuple_key(tuple);
+/* A flow's name is its key in either map: that of "flows" is how it begins. */
+_Static_assert(offsetof(struct egress_flow_name, key) == 0, "the key of both maps");
 
-	return bpf_map_lookup_elem(datapath->flows, &key, flow) ? -errno : 0;
+/* The map that it is in and what it holds; -ENOENT where it is in none. */
+static int find_flow(const struct datapath *datapath, const struct egress_flow_name *name, int *map,
+		     struct egress_flow *flow)
+{
+	const int maps[] = {datapath->flows, datapath->flows_beside};
+
+	for (size_t i = 0; i < ARRAY_SIZE(maps); i++) {
+		struct egress_flow found;
+
+		if (bpf_map_lookup_elem(maps[i], name, &found)) {
+			if (errno != ENOENT)
+				return -errno;
+			continue;
+		}
+		/* Another one may have the same key. */
+		if (memcmp(found.local, name->local, sizeof(found.local)))
+			continue;
+		*map = maps[i];
+		*flow = found;
+		return 0;
+	}
+	return -ENOENT;
 }
 
-int flow_write(const struct datapath *datapath, const struct flow_tuple *tuple, const struct egress_flow *flow,
-	       uint64_t flags)
+int datapath_flow_read(const struct datapath *datapath, const struct flow_tuple *tuple, struct egress_flow *flow)
 {
-	const struct egress_flow_key key = flow_tuple_key(tuple);
+	const struct egress_flow_name name = flow_tuple_name(tuple);
+	int map;
 
-	return bpf_map_update_elem(datapath->flows, &key, flow, flags) ? -errno : 0;
+	return find_flow(datapath, &name, &map, flow);
+}
+
+static int write_flow(int map, const struct egress_flow_name *name, const struct egress_flow *flow, uint64_t flags)
+{
+	struct egress_flow written = *flow;
+
+	memcpy(written.local, name->local, sizeof(written.local));
+	return bpf_map_update_elem(map, name, &written, flags) ? -errno : 0;
+}
+
+int datapath_flow_update(const struct datapath *datapath, const struct flow_tuple *tuple, const struct egress_flow *flow)
+{
+	const struct egress_flow_name name = flow_tuple_name(tuple);
+	struct egress_flow found;
+	int map, error = find_flow(datapath, &name, &map, &found);
+
+	return error ? error : write_flow(map, &name, flow, BPF_EXIST);
+}
+
+int datapath_flow_add(const struct datapath *datapath, const struct flow_tuple *tuple, const struct egress_flow *flow,
+		      bool beside)
+{
+	const struct egress_flow_name name = flow_tuple_name(tuple);
+
+	return write_flow(beside ? datapath->flows_beside : datapath->flows, &name, flow, BPF_NOEXIST);
 }
 
 /* ---------------------------------------------------------------- all of them */
@@ -32,8 +79,11 @@ int flow_write(const struct datapath *datapath, const struct flow_tuple *tuple, 
 /* Flows fetched by one call. A bucket of the hash that holds more takes a larger batch. */
 #define BATCH_FLOWS 1024
 
+/* Of one of the maps. */
 struct flow_batch {
-	struct egress_flow_key *keys;
+	int map;
+	size_t key_size;
+	char *keys;
 	struct egress_flow *flows;
 	uint32_t capacity, count;
 };
@@ -47,7 +97,7 @@ static void clear_batch(struct flow_batch *batch)
 static int size_batch(struct flow_batch *batch, uint32_t capacity)
 {
 	clear_batch(batch);
-	batch->keys = calloc(capacity, sizeof(*batch->keys));
+	batch->keys = calloc(capacity, batch->key_size);
 	batch->flows = calloc(capacity, sizeof(*batch->flows));
 	batch->capacity = capacity;
 	return batch->keys && batch->flows ? 0 : fail_errno(-ENOMEM, "no memory");
@@ -57,14 +107,14 @@ static int size_batch(struct flow_batch *batch, uint32_t capacity)
  * Batches go by hash bucket: unlike a walk from key to key they neither start over nor end early when an entry is
  * deleted underneath. 0: more to come, 1: that was the last one.
  */
-static int next_batch(struct datapath *datapath, struct flow_batch *batch, bool first, uint64_t *position)
+static int next_batch(struct flow_batch *batch, bool first, uint64_t *position)
 {
 	uint64_t next = 0;
 	int error;
 
 	for (;;) {
 		batch->count = batch->capacity;
-		error = bpf_map_lookup_batch(datapath->flows, first ? NULL : position, &next, batch->keys, batch->flows,
+		error = bpf_map_lookup_batch(batch->map, first ? NULL : position, &next, batch->keys, batch->flows,
 					     &batch->count, NULL);
 		if (!error || errno != ENOSPC)
 			break;
@@ -78,20 +128,21 @@ static int next_batch(struct datapath *datapath, struct flow_batch *batch, bool 
 	return error ? 1 : 0;
 }
 
-int datapath_flows(struct datapath *datapath, datapath_flow_visitor visit, void *data)
+static int visit_map(int map, size_t key_size, datapath_flow_visitor visit, void *data)
 {
-	_cleanup_(clear_batch) struct flow_batch batch = {};
+	_cleanup_(clear_batch) struct flow_batch batch = {.map = map, .key_size = key_size};
 	uint64_t position = 0;
 	bool first = true;
 	int status = size_batch(&batch, BATCH_FLOWS);
 
 	while (!status) {
-		status = next_batch(datapath, &batch, first, &position);
+		status = next_batch(&batch, first, &position);
 		first = false;
 		if (status < 0)
 			return status;
 		for (uint32_t i = 0; i < batch.count; i++) {
-			const struct flow_tuple tuple = flow_tuple_of(&batch.keys[i]);
+			const void *key = batch.keys + i * key_size;
+			const struct flow_tuple tuple = flow_tuple_of(key, &batch.flows[i]);
 			int result = visit(&tuple, &batch.flows[i], data);
 
 			if (result)
@@ -99,6 +150,13 @@ int datapath_flows(struct datapath *datapath, datapath_flow_visitor visit, void 
 		}
 	}
 	return status < 0 ? status : 0;
+}
+
+int datapath_flows(struct datapath *datapath, datapath_flow_visitor visit, void *data)
+{
+	int result = visit_map(datapath->flows, sizeof(struct egress_flow_key), visit, data);
+
+	return result ? result : visit_map(datapath->flows_beside, sizeof(struct egress_flow_name), visit, data);
 }
 
 /* ---------------------------------------------------------------- removal */
@@ -117,11 +175,9 @@ static bool is_over(const struct expiry *expiry, const struct flow_tuple *tuple,
 	       expiry->now - flow->seen > egress_flow_timeout(flow, tuple->protocol, expiry->control);
 }
 
-static int delete_flow(const struct datapath *datapath, const struct flow_tuple *tuple)
+static int delete_from(int map, const struct egress_flow_name *name)
 {
-	const struct egress_flow_key key = flow_tuple_key(tuple);
-
-	if (bpf_map_delete_elem(datapath->flows, &key) && errno != ENOENT)
+	if (bpf_map_delete_elem(map, name) && errno != ENOENT)
 		return fail_errno(-errno, "cannot remove a flow");
 	return 0;
 }
@@ -132,15 +188,16 @@ static int delete_flow(const struct datapath *datapath, const struct flow_tuple 
  */
 static int expire_flow(const struct flow_tuple *tuple, const struct egress_flow *flow, void *data)
 {
+	const struct egress_flow_name name = flow_tuple_name(tuple);
 	struct expiry *expiry = data;
 	struct egress_flow latest;
-	int error;
+	int error, map;
 
 	if (!is_over(expiry, tuple, flow))
 		return 0;
-	if (flow_read(expiry->datapath, tuple, &latest) || !is_over(expiry, tuple, &latest))
+	if (find_flow(expiry->datapath, &name, &map, &latest) || !is_over(expiry, tuple, &latest))
 		return 0;
-	error = delete_flow(expiry->datapath, tuple);
+	error = delete_from(map, &name);
 	if (!error)
 		expiry->removed++;
 	return error;
@@ -170,12 +227,18 @@ struct removal {
 	uint32_t endpoint_id;
 };
 
+/* From both maps, whoever has the key in one of them: it is the endpoint's, too. */
 static int remove_flow(const struct flow_tuple *tuple, const struct egress_flow *flow, void *data)
 {
+	const struct egress_flow_name name = flow_tuple_name(tuple);
 	const struct removal *removal = data;
+	int error;
 
 	(void)flow;
-	return tuple->endpoint == removal->endpoint_id ? delete_flow(removal->datapath, tuple) : 0;
+	if (tuple->endpoint != removal->endpoint_id)
+		return 0;
+	error = delete_from(removal->datapath->flows, &name);
+	return error ? error : delete_from(removal->datapath->flows_beside, &name);
 }
 
 static int reset_share(const struct datapath *datapath, uint32_t endpoint_id)

@@ -64,7 +64,7 @@ struct datapath {
 	size_t map_count;
 	/* Descriptors of the maps that the contract names; borrowed from `maps`. */
 	int endpoints, endpoints_overflow, allowed, dropped, drop_log, drop_log_state;
-	int flows, flow_shares, flow_rings_own, flow_rings_pool, fragments;
+	int flows, flows_beside, flow_shares, flow_rings_own, flow_rings_pool, fragments;
 	uint32_t drop_log_entries;
 	/* Endpoint buckets that were given up and may still be read, by number. */
 	bool given_up[EGRESS_ENDPOINT_BUCKETS];
@@ -215,14 +215,6 @@ int map_id(int fd, uint32_t *id);
  * Every attached interface gets the programs of `set`. On failure those already switched get back what they had.
  */
 int attachments_switch(struct datapath *datapath, const struct table_set *set);
-
-/* ---------------------------------------------------------------- flows.c */
-
-/* One flow. Negative errno without a sentence; -ENOENT: there is no such flow. */
-int flow_read(const struct datapath *datapath, const struct flow_tuple *tuple, struct egress_flow *flow);
-/* flags: BPF_ANY, BPF_EXIST or BPF_NOEXIST. */
-int flow_write(const struct datapath *datapath, const struct flow_tuple *tuple, const struct egress_flow *flow,
-	       uint64_t flags);
 
 /* ---------------------------------------------------------------- endpoints.c */
 

@@ -223,6 +223,7 @@ static int find_contract_maps(struct datapath *datapath)
 		{EGRESS_PIN_DROP_LOG, &datapath->drop_log},
 		{EGRESS_PIN_DROP_LOG_STATE, &datapath->drop_log_state},
 		{EGRESS_PIN_FLOWS, &datapath->flows},
+		{EGRESS_PIN_FLOWS_BESIDE, &datapath->flows_beside},
 		{EGRESS_PIN_FLOW_SHARES, &datapath->flow_shares},
 		{EGRESS_PIN_FLOW_RINGS_OWN, &datapath->flow_rings_own},
 		{EGRESS_PIN_FLOW_RINGS_POOL, &datapath->flow_rings_pool},

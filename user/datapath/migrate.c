@@ -14,8 +14,8 @@
  *
  * How values are carried: a layout that only appends fields (the rule of <egressd/contract.h>) needs nothing, the new
  * fields are zero. What those of flow shares must say is set as the flows themselves are carried, which is after them.
- * One that changes more adds a converter to `converters`. A value that is longer than ours has fields that we do not know,
- * and is refused; so is a directory with a pin whose name we do not know.
+ * One that changes more, or a key, adds what it was to `former_layouts`. A value that is longer than ours has fields that we
+ * do not know, and is refused; so is a directory with a pin whose name we do not know.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -38,16 +38,7 @@
 /* Makes our value (zeroed, `size` bytes) of theirs. */
 typedef void (*converter)(const void *theirs, size_t their_size, void *ours, size_t size);
 
-/* By the version that is taken over from and the map; none was needed so far. */
-static const struct {
-	unsigned int version;
-	const char *map;
-	converter convert;
-} converters[] = {
-	{0, "", NULL},
-};
-
-enum carry { CARRY_STATE, CARRY_COUNTERS };
+enum carry { CARRY_STATE, CARRY_FLOWS, CARRY_COUNTERS };
 
 /* What is carried. Fragments and the drop log are not: they are over in seconds, or have been told. */
 static const struct {
@@ -59,7 +50,8 @@ static const struct {
 	{EGRESS_PIN_FLOW_SHARES, CARRY_STATE},
 	{EGRESS_PIN_FLOW_RINGS_OWN, CARRY_STATE},
 	{EGRESS_PIN_FLOW_RINGS_POOL, CARRY_STATE},
-	{EGRESS_PIN_FLOWS, CARRY_STATE},
+	{EGRESS_PIN_FLOWS, CARRY_FLOWS},
+	{EGRESS_PIN_FLOWS_BESIDE, CARRY_FLOWS},
 	{EGRESS_PIN_ALLOWED, CARRY_COUNTERS},
 	{EGRESS_PIN_DROPPED, CARRY_COUNTERS},
 };
@@ -69,17 +61,64 @@ static void append_fields(const void *theirs, size_t their_size, void *ours, siz
 	memcpy(ours, theirs, their_size < size ? their_size : size);
 }
 
-static converter find_converter(unsigned int version, const char *map)
+/*
+ * Up to contract 13 a flow's key was all that is a flow_tuple now, in rings as well, and its value ended before `local`.
+ * What a ring has before its slots is a lock, which no copy of it shows.
+ */
+#define SLOTS_TO_13 80
+struct ring_to_13 {
+	uint32_t head[2];
+	struct flow_tuple slot[SLOTS_TO_13];
+};
+#define FLOW_SIZE_TO_13 24
+_Static_assert(sizeof(struct ring_to_13) == 3528 && FLOW_SIZE_TO_13 == offsetof(struct egress_flow, local), "contract 13");
+
+struct ring {
+	uint32_t head[2];
+	struct egress_flow_name slot[EGRESS_FLOW_RING_SLOTS];
+};
+_Static_assert(sizeof(struct ring) == EGRESS_FLOW_RING_SIZE, "as the programs have it");
+_Static_assert(EGRESS_FLOW_RING_SLOTS >= SLOTS_TO_13, "a ring has room for what was in one");
+
+/* A slot that is free is zero in both. */
+static void convert_ring(const void *theirs, size_t their_size, void *ours, size_t size)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(converters); i++)
-		if (converters[i].convert && converters[i].version == version && !strcmp(converters[i].map, map))
-			return converters[i].convert;
+	const struct ring_to_13 *from = theirs;
+	struct ring *to = ours;
+
+	(void)their_size;
+	(void)size;
+	for (size_t i = 0; i < SLOTS_TO_13; i++)
+		if (from->slot[i].endpoint)
+			to->slot[i] = flow_tuple_name(&from->slot[i]);
+}
+
+/* Layouts that are no longer, by what tells them. */
+static const struct {
+	const char *map;
+	uint32_t key_size, value_size;
+	converter convert;
+} former_layouts[] = {
+	{EGRESS_PIN_FLOWS, sizeof(struct flow_tuple), FLOW_SIZE_TO_13, append_fields},
+	{EGRESS_PIN_FLOW_RINGS_OWN, sizeof(struct egress_flow_ring_key), sizeof(struct ring_to_13), convert_ring},
+	{EGRESS_PIN_FLOW_RINGS_POOL, sizeof(struct egress_flow_ring_key), sizeof(struct ring_to_13), convert_ring},
+};
+
+/* NULL: their layout is none of those. */
+static converter find_converter(const char *name, const struct bpf_map_info *theirs)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(former_layouts); i++)
+		if (theirs->type == BPF_MAP_TYPE_HASH && !strcmp(former_layouts[i].map, name) &&
+		    former_layouts[i].key_size == theirs->key_size &&
+		    former_layouts[i].value_size == theirs->value_size)
+			return former_layouts[i].convert;
 	return NULL;
 }
 
 /* ---------------------------------------------------------------- one map */
 
 struct map_pair {
+	const struct datapath *datapath;
 	int theirs, ours;
 	struct bpf_map_info their_info, our_info;
 	converter convert;
@@ -98,21 +137,14 @@ static void close_pair(struct map_pair *pair)
 }
 
 /* Our programs may be writing to them already, so no value may be written as a whole. */
-static int map_shares(const struct datapath *datapath, struct map_pair *pair)
+static int map_shares(struct map_pair *pair)
 {
-	void *memory = mmap(NULL, SHARES_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, datapath->flow_shares, 0);
+	void *memory = mmap(NULL, SHARES_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, pair->datapath->flow_shares, 0);
 
 	if (memory == MAP_FAILED)
 		return fail_errno(-errno, "cannot map the map %s", EGRESS_PIN_FLOW_SHARES);
 	pair->shares = memory;
 	return 0;
-}
-
-/* The programs look no flow up whose port they have not seen opened. */
-static void open_port(struct egress_flow_share *shares, const struct egress_flow_key *key)
-{
-	if (key->endpoint < EGRESS_ENDPOINT_MAX)
-		shares[key->endpoint].opened[egress_flow_port(key->protocol, key->local_port)] = 1;
 }
 
 static int map_info(int fd, struct bpf_map_info *info)
@@ -136,14 +168,53 @@ static int open_theirs(const char *directory, const char *name, int *fd)
 	return 0;
 }
 
-static int update(const struct map_pair *pair, const void *key, const void *value)
+/* error: of the write of one entry, negative errno or 0. */
+static int written(const struct map_pair *pair, int error)
 {
-	if (!bpf_map_update_elem(pair->ours, key, value, pair->flags) || errno == EEXIST)
+	if (!error || error == -EEXIST)
 		return 0;
-	/* A table of theirs that is larger than ours, and full: the rest finds no room, as new flows would not. */
-	if (errno == E2BIG || errno == ENOSPC)
+	/* A table of ours is full: the rest finds no room, as new flows would not. */
+	if (error == -E2BIG || error == -ENOSPC)
 		return 0;
-	return fail_errno(-errno, "cannot carry over the map %s", pair->our_info.name);
+	return fail_errno(error, "cannot carry over the map %s", pair->our_info.name);
+}
+
+static struct flow_tuple their_tuple(const struct map_pair *pair, const void *key, const struct egress_flow *flow)
+{
+	struct egress_flow_key their_key;
+	struct flow_tuple tuple;
+
+	if (pair->their_info.key_size == sizeof(tuple)) { /* up to contract 13 */
+		memcpy(&tuple, key, sizeof(tuple));
+		return tuple;
+	}
+	memcpy(&their_key, key, sizeof(their_key));
+	return flow_tuple_of(&their_key, flow);
+}
+
+/* To where there is room for it, whichever of their maps it is from. */
+static int write_flow(const struct map_pair *pair, const void *key, const void *value)
+{
+	struct egress_flow flow, other;
+	struct flow_tuple tuple;
+	int error;
+
+	memcpy(&flow, value, sizeof(flow));
+	tuple = their_tuple(pair, key, &flow);
+	if (tuple.endpoint >= EGRESS_ENDPOINT_MAX)
+		return 0;
+	/* The programs look no flow up whose port they have not seen opened. */
+	pair->shares[tuple.endpoint].opened[egress_flow_port(tuple.protocol, tuple.local_port)] = 1;
+	/* What is there already is newer, in whichever map: it must not come into the other one as well. */
+	error = datapath_flow_read(pair->datapath, &tuple, &other);
+	if (error != -ENOENT)
+		return written(pair, error);
+	error = datapath_flow_add(pair->datapath, &tuple, &flow, false);
+	if (error == -EEXIST && datapath_flow_read(pair->datapath, &tuple, &other) == -ENOENT) {
+		pair->shares[tuple.endpoint].beside = 1;
+		error = datapath_flow_add(pair->datapath, &tuple, &flow, true);
+	}
+	return written(pair, error);
 }
 
 static bool is_zero(const char *bytes, size_t size)
@@ -157,8 +228,8 @@ static int carry_value(const struct map_pair *pair, const void *key, const void 
 	memset(ours, 0, pair->our_info.value_size);
 	pair->convert(theirs, pair->their_info.value_size, ours, pair->our_info.value_size);
 	if (pair->shares)
-		open_port(pair->shares, key);
-	return update(pair, key, ours);
+		return write_flow(pair, key, ours);
+	return written(pair, bpf_map_update_elem(pair->ours, key, ours, pair->flags) ? -errno : 0);
 }
 
 static int carry_array(const struct map_pair *pair)
@@ -272,7 +343,8 @@ static int add_counters(const struct map_pair *pair)
 static int carry_map(const struct datapath *datapath, const struct predecessor *from, const char *name,
 		     enum carry carry, uint64_t flags)
 {
-	_cleanup_(close_pair) struct map_pair pair = {.theirs = -1, .flags = flags, .cpu_count = datapath->cpu_count};
+	_cleanup_(close_pair) struct map_pair pair = {
+		.datapath = datapath, .theirs = -1, .flags = flags, .cpu_count = datapath->cpu_count};
 	int error = open_theirs(from->directory, name, &pair.theirs);
 
 	if (error || pair.theirs < 0)
@@ -283,13 +355,13 @@ static int carry_map(const struct datapath *datapath, const struct predecessor *
 		error = map_info(pair.ours, &pair.our_info);
 	if (error)
 		return error;
-	pair.convert = find_converter(from->version, name);
+	pair.convert = find_converter(name, &pair.their_info);
 	if (!pair.convert)
 		pair.convert = append_fields;
 	if (carry == CARRY_COUNTERS)
 		return add_counters(&pair);
-	if (!strcmp(name, EGRESS_PIN_FLOWS)) {
-		error = map_shares(datapath, &pair);
+	if (carry == CARRY_FLOWS) {
+		error = map_shares(&pair);
 		if (error)
 			return error;
 	}
@@ -338,7 +410,7 @@ static int check_map(const struct predecessor *from, const struct bpf_map *ours,
 	error = map_info(fd, &theirs);
 	if (error)
 		return error;
-	if (find_converter(from->version, name) || fits(&theirs, ours))
+	if (find_converter(name, &theirs) || fits(&theirs, ours))
 		return 0;
 	snprintf(what, sizeof(what),
 		 "map %s: expected type %u, key %u, value at most %u, entries %u; found type %u, key %u, value %u, entries %u",
@@ -576,7 +648,7 @@ static int remove_theirs(struct datapath *datapath)
 /* Connections that were opened while ours were filled: what is there already is newer. And what was counted till then. */
 static int carry_rest(const struct datapath *datapath, const struct predecessor *from)
 {
-	int error = carry_map(datapath, from, EGRESS_PIN_FLOWS, CARRY_STATE, BPF_NOEXIST);
+	int error = carry_all(datapath, from, CARRY_FLOWS, BPF_NOEXIST);
 
 	return error ? error : carry_all(datapath, from, CARRY_COUNTERS, BPF_ANY);
 }
@@ -604,6 +676,8 @@ int migration_begin(struct datapath *datapath)
 		return clear_away(datapath);
 	log_debug("taking over from %s", from->directory);
 	error = carry_all(datapath, from, CARRY_STATE, BPF_ANY);
+	if (!error)
+		error = carry_all(datapath, from, CARRY_FLOWS, BPF_ANY);
 	return error ? error : move_attachments(datapath, from);
 }
 
