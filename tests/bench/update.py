@@ -334,7 +334,7 @@ def list_change(prefixes, rounds):
 def main():
     quick, smoke = MODE == "quick", MODE == "smoke"
     for count in (100,) if smoke else (100, 10000, 100000):
-        pod_changes(count, 3 if smoke else 7 if quick else 31, 0.5 if smoke else 2 if quick else 5)
+        pod_changes(count, 3 if smoke else 7 if quick else 31, 0.5 if smoke else 3 if quick else 5)
     if smoke:
         return
     policy_changes(((1000, 1000), (20000, 2000)), 3 if quick else 11)
