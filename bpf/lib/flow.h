@@ -134,7 +134,7 @@ static __always_inline _Bool flow_beside_possible(__u32 endpoint)
 
 static __always_inline struct egress_flow *flow_find_beside(const struct egress_flow_name *name)
 {
-	if (!flow_beside_possible(name->key.owner & ~EGRESS_FLOW_OWNER_IPV6))
+	if (!flow_beside_possible(egress_flow_endpoint(&name->key)))
 		return NULL;
 	return bpf_map_lookup_elem(&flows_beside, name);
 }

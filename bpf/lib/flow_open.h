@@ -105,7 +105,7 @@ static __always_inline void flow_delete(const struct egress_flow_name *name)
 
 	if (flow && address_equal(flow->local, name->local))
 		bpf_map_delete_elem(&flows, &name->key);
-	if (flow_beside_possible(name->key.owner & ~EGRESS_FLOW_OWNER_IPV6))
+	if (flow_beside_possible(egress_flow_endpoint(&name->key)))
 		bpf_map_delete_elem(&flows_beside, name);
 }
 
@@ -185,7 +185,7 @@ __noinline int flow_slot_take(struct __sk_buff *skb, __u64 tuple, __u64 range)
 static __always_inline _Bool flow_insert_beside(const struct egress_flow_name *name, const struct egress_flow *flow)
 {
 	const struct egress_flow *other = bpf_map_lookup_elem(&flows, &name->key);
-	__u32 endpoint = name->key.owner & ~EGRESS_FLOW_OWNER_IPV6;
+	__u32 endpoint = egress_flow_endpoint(&name->key);
 	struct egress_flow_share *share;
 
 	/* There is no room or memory; or another CPU was faster with this one. */

@@ -250,6 +250,11 @@ _Static_assert(sizeof(struct egress_flow_key) == 24, "no holes");
 #define EGRESS_FLOW_OWNER_IPV6 (1u << 15)
 _Static_assert(EGRESS_ENDPOINT_MAX <= EGRESS_FLOW_OWNER_IPV6, "an endpoint id leaves room for it");
 
+static inline __u32 egress_flow_endpoint(const struct egress_flow_key *key)
+{
+	return key->owner & ~EGRESS_FLOW_OWNER_IPV6;
+}
+
 /* All that a flow is known by. */
 struct egress_flow_name {
 	struct egress_flow_key key;

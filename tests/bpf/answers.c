@@ -29,7 +29,7 @@ static void age_map(struct bpf_map *map, uint64_t jiffies)
 	struct egress_flow flow;
 	int fd = bpf_map__fd(map);
 
-	assert_true(keys || !count);
+	assert_non_null(keys);
 	for (i = 0; i < count; i++)
 		assert_int_equal(bpf_map_get_next_key(fd, i ? &keys[i - 1] : NULL, &keys[i]), 0);
 	for (i = 0; i < count; i++) {

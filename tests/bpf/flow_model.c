@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "datapath/flow_tuple.h"
+
 #include "harness.h"
 
 #define SECONDS  6
@@ -243,21 +245,17 @@ static void own_interface(struct harness *harness, uint8_t pod)
 static struct egress_flow_key key_of(const struct tuple *tuple)
 {
 	bool echo = tuple->protocol == IPPROTO_ICMP;
-	struct egress_flow_key key = {
+	struct flow_tuple full = {
+		.endpoint = pods[tuple->pod],
+		.protocol = echo && tuple->six ? IPPROTO_ICMPV6 : tuple->protocol,
+		.family = tuple->six ? 6 : 4,
 		.local_port = htons(echo ? tuple->port : 80),
 		.remote_port = htons(echo ? 0 : tuple->port),
-		.owner = (uint16_t)(pods[tuple->pod] | (tuple->six ? EGRESS_FLOW_OWNER_IPV6 : 0)),
-		.protocol = echo && tuple->six ? IPPROTO_ICMPV6 : tuple->protocol,
 	};
-	uint8_t local[16];
 
-	inet_pton(tuple->six ? AF_INET6 : AF_INET, pod_address[tuple->six], local);
-	inet_pton(tuple->six ? AF_INET6 : AF_INET, peers[tuple->six][tuple->peer], key.remote);
-	if (tuple->six)
-		key.local = local[15];
-	else
-		memcpy(&key.remote[1], local, sizeof(key.remote[1]));
-	return key;
+	inet_pton(tuple->six ? AF_INET6 : AF_INET, pod_address[tuple->six], full.local);
+	inet_pton(tuple->six ? AF_INET6 : AF_INET, peers[tuple->six][tuple->peer], full.remote);
+	return flow_tuple_name(&full).key;
 }
 
 static struct frame frame_of(const struct tuple *tuple, bool to, uint8_t flags, uint32_t sequence, uint32_t acknowledged)

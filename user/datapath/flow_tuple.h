@@ -28,7 +28,7 @@ _Static_assert(sizeof(struct flow_tuple) == 44, "no holes");
 static inline struct flow_tuple flow_tuple_of(const struct egress_flow_key *key, const struct egress_flow *flow)
 {
 	struct flow_tuple tuple = {
-		.endpoint = key->owner & ~EGRESS_FLOW_OWNER_IPV6,
+		.endpoint = egress_flow_endpoint(key),
 		.protocol = key->protocol,
 		.family = key->owner & EGRESS_FLOW_OWNER_IPV6 ? 6 : 4,
 		.local_port = key->local_port,

@@ -122,7 +122,6 @@ struct map_pair {
 	int theirs, ours;
 	struct bpf_map_info their_info, our_info;
 	converter convert;
-	uint64_t flags; /* of the update: BPF_ANY or BPF_NOEXIST */
 	int cpu_count;
 	struct egress_flow_share *shares; /* where it is the map of flows: ours, mapped */
 };
@@ -229,7 +228,7 @@ static int carry_value(const struct map_pair *pair, const void *key, const void 
 	pair->convert(theirs, pair->their_info.value_size, ours, pair->our_info.value_size);
 	if (pair->shares)
 		return write_flow(pair, key, ours);
-	return written(pair, bpf_map_update_elem(pair->ours, key, ours, pair->flags) ? -errno : 0);
+	return written(pair, bpf_map_update_elem(pair->ours, key, ours, BPF_ANY) ? -errno : 0);
 }
 
 static int carry_array(const struct map_pair *pair)
@@ -341,10 +340,10 @@ static int add_counters(const struct map_pair *pair)
 }
 
 static int carry_map(const struct datapath *datapath, const struct predecessor *from, const char *name,
-		     enum carry carry, uint64_t flags)
+		     enum carry carry)
 {
 	_cleanup_(close_pair) struct map_pair pair = {
-		.datapath = datapath, .theirs = -1, .flags = flags, .cpu_count = datapath->cpu_count};
+		.datapath = datapath, .theirs = -1, .cpu_count = datapath->cpu_count};
 	int error = open_theirs(from->directory, name, &pair.theirs);
 
 	if (error || pair.theirs < 0)
@@ -368,13 +367,13 @@ static int carry_map(const struct datapath *datapath, const struct predecessor *
 	return pair.our_info.type == BPF_MAP_TYPE_ARRAY ? carry_array(&pair) : carry_hash(&pair);
 }
 
-static int carry_all(const struct datapath *datapath, const struct predecessor *from, enum carry carry, uint64_t flags)
+static int carry_all(const struct datapath *datapath, const struct predecessor *from, enum carry carry)
 {
 	int error = 0;
 
 	for (size_t i = 0; !error && i < ARRAY_SIZE(carried); i++)
 		if (carried[i].carry == carry)
-			error = carry_map(datapath, from, carried[i].name, carry, flags);
+			error = carry_map(datapath, from, carried[i].name, carry);
 	return error;
 }
 
@@ -648,9 +647,9 @@ static int remove_theirs(struct datapath *datapath)
 /* Connections that were opened while ours were filled: what is there already is newer. And what was counted till then. */
 static int carry_rest(const struct datapath *datapath, const struct predecessor *from)
 {
-	int error = carry_all(datapath, from, CARRY_FLOWS, BPF_NOEXIST);
+	int error = carry_all(datapath, from, CARRY_FLOWS);
 
-	return error ? error : carry_all(datapath, from, CARRY_COUNTERS, BPF_ANY);
+	return error ? error : carry_all(datapath, from, CARRY_COUNTERS);
 }
 
 /* An attempt that never was in force, theirs or of one before us; or an egressd that we have taken over from, nearly. */
@@ -675,9 +674,9 @@ int migration_begin(struct datapath *datapath)
 	if (from->abandoned)
 		return clear_away(datapath);
 	log_debug("taking over from %s", from->directory);
-	error = carry_all(datapath, from, CARRY_STATE, BPF_ANY);
+	error = carry_all(datapath, from, CARRY_STATE);
 	if (!error)
-		error = carry_all(datapath, from, CARRY_FLOWS, BPF_ANY);
+		error = carry_all(datapath, from, CARRY_FLOWS);
 	return error ? error : move_attachments(datapath, from);
 }
 
